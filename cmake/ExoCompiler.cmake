@@ -1,0 +1,22 @@
+# Language level, warnings, sanitizers and ccache: the same for every target.
+set(CMAKE_CXX_STANDARD 23)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+
+find_program(EXO_CCACHE ccache)
+if(EXO_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${EXO_CCACHE})
+endif()
+
+add_compile_options(-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers)
+set(EXO_SANITIZE "" CACHE STRING "Value for -fsanitize=, e.g. address,undefined")
+if(EXO_SANITIZE)
+  add_compile_options(-fsanitize=${EXO_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${EXO_SANITIZE})
+endif()
