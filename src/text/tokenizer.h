@@ -1,0 +1,63 @@
+#pragma once
+// Text ⇄ token ids, as the model's own vocabulary says.
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "formats/gguf.h"
+
+namespace exo::text {
+
+struct EncodeOptions {
+  bool add_special = true;     // BOS/EOS where the vocabulary asks for them
+  bool parse_special = false;  // recognise control tokens (<|im_end|>) written in the text
+};
+
+struct SpecialTokens {
+  std::optional<TokenId> bos, eos, eot, unknown, padding;
+  std::vector<TokenId> end_of_generation;  // every token that ends an answer: eos, eot, eom, …
+};
+
+// Immutable after load; every method may be called from any thread.
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  virtual std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options) const = 0;
+  // The bytes of one token, not necessarily whole UTF-8 characters. Control tokens render as their text when
+  // `render_special`, else as nothing. An id outside the vocabulary renders as nothing.
+  virtual std::string piece(TokenId token, bool render_special) const = 0;
+  virtual int32_t vocabulary_size() const = 0;
+  virtual const SpecialTokens& special() const = 0;
+  virtual bool is_control(TokenId token) const = 0;
+  // True when decoding a whole sequence drops the one space that encoding put in front (SentencePiece).
+  virtual bool strips_leading_space() const = 0;
+
+  std::string decode(std::span<const TokenId> tokens, bool render_special) const;
+};
+
+// From the `tokenizer.ggml.*` keys. kUnsupported names the model or pre-tokenizer it does not know.
+Result<std::unique_ptr<Tokenizer>> load_tokenizer(const formats::GgufMetadata& metadata);
+
+// Token by token to text that never ends inside a UTF-8 character: incomplete bytes wait for the next token;
+// invalid bytes become U+FFFD as Python's bytes.decode(errors="replace") does.
+class Detokenizer {
+ public:
+  Detokenizer(std::shared_ptr<const Tokenizer> tokenizer, bool render_special = false);
+  std::string push(TokenId token);  // what may be shown now
+  std::string finish();             // what was still waiting
+
+ private:
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  bool render_special_;
+  bool at_start_ = true;
+  std::string pending_;
+};
+
+}  // namespace exo::text
