@@ -1,0 +1,25 @@
+#pragma once
+// What a model is, without its weights: enough to plan a placement and to talk about it.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace exo::model {
+
+struct ModelInfo {
+  std::string architecture;  // "llama", "qwen3", …
+  std::string name;          // general.name, or the file's stem
+  int32_t n_layers = 0;
+  int32_t d_model = 0;
+  int32_t n_vocab = 0;
+  int32_t context_length = 0;          // trained
+  int64_t n_parameters = 0;
+  std::vector<uint64_t> layer_bytes;   // weights of each block, as stored
+  uint64_t embedding_bytes = 0;        // first stage
+  uint64_t head_bytes = 0;             // last stage; a tied embedding counts here too when the stages differ
+  std::vector<uint64_t> kv_bytes_per_position;  // of each block with an F16 cache
+  std::string weight_type;             // the most frequent format by bytes: "Q4_0"
+};
+
+}  // namespace exo::model

@@ -1,0 +1,60 @@
+#pragma once
+// One device's part of a model: a range of transformer blocks, with the embedding in the first stage and the head
+// in the last; and the KV cache of those blocks.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "model/model_info.h"
+#include "ops/ops.h"
+
+namespace exo::model {
+
+struct StageConfig {
+  LayerRange layers;
+  int32_t max_batch_rows = 512;    // rows of the largest step
+  int32_t block_positions = 32;    // positions per KV block
+  int32_t n_blocks = 0;            // KV blocks, shared by all sequences
+  ElementType kv_type = ElementType::kF16;
+};
+
+// Consecutive rows of one sequence in a step. `block_table` covers every position up to first + n_tokens.
+struct StepSequence {
+  Position first;
+  int32_t n_tokens = 0;
+  std::span<const BlockId> block_table;
+  bool wants_logits = false;  // of the last row only
+};
+
+struct StepInput {
+  std::span<const StepSequence> sequences;
+  std::span<const TokenId> tokens;      // first stage: [n_rows]
+  std::span<const float> activations;   // other stages: [n_rows, d_model] f32 row-major
+};
+
+// Loading progress in bytes of this stage's weights; false cancels.
+using LoadProgress = std::function<bool(uint64_t done_bytes, uint64_t total_bytes)>;
+
+class Stage {
+ public:
+  virtual ~Stage() = default;
+
+  // Not last stage: out is [n_rows, d_model]. Last stage: [number of sequences that want logits, n_vocab], in order.
+  // `out` stays valid until the next call. Errors: kInvalidArgument for shapes, positions or tokens out of range
+  // (they may come from a peer); nothing of the cache is touched then.
+  virtual Result<std::span<const float>> forward(const StepInput& input) = 0;
+  // As forward on the last stage, but logits of every row: [n_rows, n_vocab]. For reference checks.
+  virtual Result<std::span<const float>> forward_all_logits(const StepInput& input) = 0;
+
+  virtual const ModelInfo& model() const = 0;
+  virtual const StageConfig& config() const = 0;
+  virtual uint64_t weight_bytes() const = 0;
+  virtual uint64_t kv_bytes() const = 0;
+};
+
+}  // namespace exo::model

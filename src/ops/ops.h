@@ -1,0 +1,159 @@
+#pragma once
+// The operations that models are written in. One interface, one folder per device (cpu/; later cuda/, ggml/).
+//
+// Calls are immediate from the caller's view: what an operation reads was written by the calls before it. A device
+// may queue them; read() waits. One Ops belongs to one engine thread; calls are not thread-safe.
+// Shapes are the caller's responsibility (the model checks its file once, at load); debug builds check them again.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/element_type.h"
+#include "base/ids.h"
+#include "base/result.h"
+
+namespace exo::ops {
+
+// Memory of the device, 64-byte aligned, zeroed; freed with its owner.
+class Buffer {
+ public:
+  virtual ~Buffer() = default;
+  virtual std::byte* data() = 0;  // a device address: only operations dereference it
+  virtual size_t bytes() const = 0;
+};
+
+// f32 activations [rows, cols] in device memory, row-major, `stride` floats from row to row. A view: owns nothing.
+struct Tensor {
+  float* data = nullptr;
+  int64_t rows = 0, cols = 0, stride = 0;
+
+  Tensor row_range(int64_t begin, int64_t count) const { return {data + begin * stride, count, cols, stride}; }
+  Tensor columns(int64_t begin, int64_t count) const { return {data + begin, rows, count, stride}; }
+  // [rows, heads * head_dim] seen as [rows * heads, head_dim]; needs stride == cols.
+  Tensor heads(int64_t head_dim) const { return {data, rows * (cols / head_dim), head_dim, head_dim}; }
+};
+
+// Where a weight's bytes are before the device has them: `n_matrices` (experts; 1 otherwise) matrices of `rows`
+// outputs by `cols` inputs, row-major, each row whole blocks of `type`. The bytes outlive the Weight.
+struct WeightSource {
+  ElementType type = ElementType::kF32;
+  int64_t rows = 0, cols = 0, n_matrices = 1;
+  std::span<const std::byte> bytes;
+};
+
+// A weight ready for the device: the CPU uses the file's bytes in place.
+struct Weight {
+  ElementType type = ElementType::kF32;
+  int64_t rows = 0, cols = 0, n_matrices = 1;
+  const std::byte* data = nullptr;
+  explicit operator bool() const { return data != nullptr; }
+};
+
+// Small f32 vectors (norm weights, biases, rope factors), converted at load.
+struct Vector {
+  const float* data = nullptr;
+  int64_t size = 0;
+  explicit operator bool() const { return data != nullptr; }
+};
+
+// out = x · weightᵀ (+ bias) (+ out when `accumulate`): out [x.rows, weight.rows].
+struct Linear {
+  const Weight* weight;
+  Tensor out;
+  Vector bias = {};
+  bool accumulate = false;
+};
+
+enum class RopeStyle {
+  kInterleaved,  // rotates pairs (2i, 2i+1): llama's GGUF files
+  kHalves,       // rotates pairs (i, i + dims/2): "neox", Hugging Face's order
+};
+
+// Rotary position embedding, Su et al. 2021; YaRN, Peng et al. 2023.
+struct RopeParams {
+  RopeStyle style = RopeStyle::kInterleaved;
+  int32_t dims = 0;           // rotated dimensions of each head; the rest pass
+  float theta = 10000.0f;     // frequency of pair i: theta^(-2i/dims)
+  float position_scale = 1.0f;  // linear scaling: position * position_scale
+  Vector frequency_factors;   // [dims/2], divides the frequency of pair i (llama3, longrope); may be empty
+  float yarn_ext_factor = 0.0f, yarn_beta_fast = 32.0f, yarn_beta_slow = 1.0f;  // ext_factor 0: no YaRN
+  int32_t yarn_original_context = 0;
+  float magnitude_scale = 1.0f;  // multiplies cos and sin
+};
+
+// One layer's paged cache. Element (block b, head h, slot-in-block p) starts at
+// ((b * n_kv_heads + h) * block_positions + p) * dim elements of `type` (F32, F16 or Q8_0).
+struct KvCacheView {
+  std::byte* keys = nullptr;
+  std::byte* values = nullptr;
+  ElementType type = ElementType::kF32;
+  int32_t n_blocks = 0;
+  int32_t block_positions = 0;
+  int32_t n_kv_heads = 0;
+  int32_t key_dim = 0, value_dim = 0;
+};
+
+// Consecutive rows of a batch that belong to one sequence. Position first + i is in block_table[(first + i) /
+// block_positions]; positions before `first` are already in the cache.
+struct SequenceRows {
+  int64_t first_row = 0;
+  int32_t n_rows = 0;
+  Position first_position;
+  std::span<const BlockId> block_table;
+};
+
+struct AttentionParams {
+  int32_t n_heads = 0;          // a multiple of the cache's n_kv_heads: head h reads kv head h / (n_heads / n_kv_heads)
+  float scale = 0.0f;           // of q·k
+  float logit_soft_cap = 0.0f;  // cap * tanh(logit / cap); 0: none
+  int32_t window = 0;           // attends to the last `window` positions, itself included; 0: all
+  Vector sinks;                 // [n_heads] extra logit per head that takes probability but no value; may be empty
+};
+
+enum class Activation { kSilu, kGeluTanh, kGeluErf, kRelu, kReluSquared };
+
+class Ops {
+ public:
+  virtual ~Ops() = default;
+  virtual std::string description() const = 0;  // for people: "CPU, AVX-512 VNNI, 2 threads"
+
+  // Memory. kResourceExhausted says how many bytes were asked for.
+  virtual Result<std::unique_ptr<Buffer>> allocate(size_t bytes) = 0;
+  // kUnsupported names a number format that the device cannot multiply with.
+  virtual Result<Weight> load(const WeightSource& source) = 0;
+  virtual void write(Tensor to, const float* from) = 0;  // from: [to.rows, to.cols], dense
+  virtual void read(Tensor from, float* to) = 0;         // to: dense; waits for all queued work
+
+  // out[i] = table[tokens[i]], out: [tokens.size(), table.cols]. Tokens are within the table.
+  virtual void embed(const Weight& table, std::span<const TokenId> tokens, Tensor out) = 0;
+  // Every projection of the same x: [rows, cols]. The device converts x once.
+  virtual void matmul(Tensor x, std::span<const Linear> projections) = 0;
+
+  // y = x / sqrt(mean(x²) + eps) * weight (weight may be empty), per row; out may be x.
+  virtual void rms_norm(Tensor x, Vector weight, float eps, Tensor out) = 0;
+  // y = (x − mean) / sqrt(variance + eps) * weight + bias, per row; weight and bias may be empty; out may be x.
+  virtual void layer_norm(Tensor x, Vector weight, Vector bias, float eps, Tensor out) = 0;
+  // Rotates x: [rows, n_heads * head_dim] in place; positions: [rows].
+  virtual void rope(Tensor x, int32_t head_dim, std::span<const Position> positions, const RopeParams& params) = 0;
+
+  // Stores k: [rows, n_kv_heads * key_dim] and v: [rows, n_kv_heads * value_dim] at the sequences' positions.
+  virtual void store_kv(Tensor k, Tensor v, const KvCacheView& cache, std::span<const SequenceRows> sequences) = 0;
+  // Causal attention of q: [rows, n_heads * key_dim] over the cache (which already holds the rows' own k and v);
+  // out: [rows, n_heads * value_dim]. Softmax in f32, computed online.
+  virtual void attention(Tensor q, const KvCacheView& cache, std::span<const SequenceRows> sequences,
+                         const AttentionParams& params, Tensor out) = 0;
+
+  // out = activation(gate) * up, elementwise; out may be gate or up.
+  virtual void gated_activation(Activation activation, Tensor gate, Tensor up, Tensor out) = 0;
+  virtual void activate(Activation activation, Tensor x) = 0;  // in place
+  virtual void add(Tensor x, Tensor y) = 0;                    // x += y
+  virtual void scale(Tensor x, float factor) = 0;              // x *= factor
+  virtual void soft_cap(Tensor x, float cap) = 0;              // x = cap * tanh(x / cap)
+  // out.row(i) = x.row(rows[i])
+  virtual void gather_rows(Tensor x, std::span<const int32_t> rows, Tensor out) = 0;
+};
+
+}  // namespace exo::ops
