@@ -1,0 +1,204 @@
+#pragma once
+// Everything nodes say to each other, as C++ values. wire/codec.h turns them into frames and back; docs/wire.md
+// describes the bytes. Bounds on every length are in wire/limits.h and checked by the codec in both directions.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "base/sampler_settings.h"
+
+namespace exo::wire {
+
+inline constexpr uint32_t kProtocolVersion = 1;
+
+// ---- facts about nodes: gossiped ------------------------------------------------------------------------------
+
+struct DeviceProfile {
+  std::string os, arch, processor;  // "Linux", "x86_64", "AMD EPYC …"
+  int32_t threads = 0;
+  uint64_t memory_total_bytes = 0;
+  uint64_t memory_budget_bytes = 0;       // what exo may use for weights, KV cache and activations
+  double memory_bandwidth_bytes_per_s = 0;  // measured, all threads
+  double int8_ops_per_s = 0;                // measured, quantised matrix products
+  double f32_flops_per_s = 0;
+  bool operator==(const DeviceProfile&) const = default;
+};
+
+// What placement needs to know of a model; model::ModelInfo without what only its owner needs.
+struct ModelFacts {
+  std::string name;         // "exo-demo", "llama-3.2-1b-instruct-Q4_0"
+  std::string fingerprint;  // 64 hex digits: SHA-256 of the file's header and its size
+  std::string architecture, weight_type;
+  int32_t n_layers = 0, d_model = 0, n_vocab = 0, context_length = 0;
+  uint64_t file_bytes = 0;
+  std::vector<uint64_t> layer_bytes;            // [n_layers]
+  uint64_t embedding_bytes = 0, head_bytes = 0;
+  std::vector<uint64_t> kv_bytes_per_position;  // [n_layers], F16 cache
+  bool operator==(const ModelFacts&) const = default;
+};
+
+struct ModelOffer {
+  ModelFacts facts;
+  bool complete = true;              // false: only some byte ranges are here
+  bool operator==(const ModelOffer&) const = default;
+};
+
+enum class StageState : uint8_t { kLoading, kReady, kFailed };
+
+struct StageStatus {
+  std::string fingerprint;
+  Epoch epoch;
+  LayerRange layers;
+  StageState state = StageState::kLoading;
+  uint64_t done_bytes = 0, total_bytes = 0;
+  std::string error;  // when failed
+  bool operator==(const StageStatus&) const = default;
+};
+
+struct LinkFacts {
+  NodeId peer;
+  std::string interface;
+  uint32_t round_trip_us = 0;  // application to application, smoothed; 0: not yet measured
+  double bandwidth_bytes_per_s = 0;  // 0: not yet measured
+  bool operator==(const LinkFacts&) const = default;
+};
+
+struct NodeFacts {
+  NodeId id;
+  uint64_t incarnation = 0;  // rises at every start of the node
+  uint64_t sequence = 0;     // rises at every change within an incarnation
+  std::string name, software_version;
+  uint16_t peer_port = 0, api_port = 0;
+  std::vector<std::string> addresses;  // where others may dial it, best first: "192.168.1.7", "fe80::…%eth0"
+  DeviceProfile device;
+  std::vector<ModelOffer> models;
+  std::vector<StageStatus> stages;
+  std::vector<LinkFacts> links;
+  double tokens_per_s = 0;   // lately produced by stages of this node
+  bool leaving = false;
+  bool operator==(const NodeFacts&) const = default;
+};
+
+// ---- instances: replicated ------------------------------------------------------------------------------------
+
+struct PlannedStage {
+  NodeId node;
+  LayerRange layers;
+  bool operator==(const PlannedStage&) const = default;
+};
+
+// A model placed on a ring. One per model; the highest epoch wins everywhere.
+struct InstanceRecord {
+  std::string fingerprint;
+  std::string model_name;
+  Epoch epoch;
+  std::string strategy;            // "ring-memory-weighted", "single", "manual"
+  std::vector<PlannedStage> stages;  // in ring order; empty when it cannot be placed now, then `problem` says why
+  int32_t context_tokens = 0;      // KV positions shared by the sequences of one stage
+  int32_t max_sequences = 0;
+  std::string problem;
+  bool stopped = false;            // unloaded on request
+  bool operator==(const InstanceRecord&) const = default;
+};
+
+// ---- messages -------------------------------------------------------------------------------------------------
+
+struct Ping { uint64_t nonce = 0; };
+struct Pong { uint64_t nonce = 0; };
+
+// Facts newer than what the receiver is known to have.
+struct Gossip {
+  std::vector<NodeFacts> nodes;
+  std::vector<InstanceRecord> instances;
+};
+
+// The sender leaves in an orderly way.
+struct Goodbye { std::string reason; };
+
+// Front → first stage. `tokens`: prompt and, on a resumed request, what was generated before.
+struct SubmitRequest {
+  RequestId request;
+  std::string fingerprint;
+  Epoch epoch;
+  std::vector<TokenId> tokens;
+  int32_t prompt_tokens = 0;    // how many of them came from the client
+  int32_t max_new_tokens = 0;   // still to be generated
+  std::vector<TokenId> stop_tokens;
+  SamplerSettings sampler;
+};
+
+struct CancelRequest { RequestId request; };
+
+enum class FinishReason : uint8_t { kNone, kStop, kLength, kCancelled, kError };
+
+// First stage → front. `index` is the place of tokens[0] in the whole sequence (prompt included).
+struct RequestUpdate {
+  RequestId request;
+  Epoch epoch;
+  int32_t index = 0;
+  std::vector<SampledToken> tokens;
+  FinishReason finish = FinishReason::kNone;
+  int32_t queue_position = 0;         // > 0: waiting for a slot
+  int32_t prefilled_tokens = 0;       // of `tokens` of the request, so far
+  int32_t cached_tokens = 0;          // of those, taken from the prefix cache
+  ErrorCode error_code = ErrorCode::kInternal;  // when finish is kError
+  std::string error;
+};
+
+// What the last stage needs to sample for a slot: sent with the slot's first step that wants logits.
+struct SlotOpening {
+  SamplerSettings sampler;
+  std::vector<TokenId> history;  // tokens so far; empty unless the sampler needs them
+  int32_t prompt_tokens = 0;
+  bool operator==(const SlotOpening&) const = default;
+};
+
+struct StepSequence {
+  SlotId slot;
+  Position first;
+  int32_t n_tokens = 0;
+  bool wants_logits = false;
+  // The slot's block table from entry `first_block` on is `blocks`; entries before it are as earlier steps left them.
+  int32_t first_block = 0;
+  std::vector<BlockId> blocks;
+  std::optional<SlotOpening> opening;
+  bool operator==(const StepSequence&) const = default;
+};
+
+// One micro-batch on its way around the ring: tokens into the first stage, f32 activations [n_rows, d_model] between.
+struct Step {
+  std::string fingerprint;
+  Epoch epoch;
+  MicroBatchId micro_batch;
+  std::vector<StepSequence> sequences;
+  std::vector<SlotId> closed_slots;  // free before this step is computed
+  std::vector<TokenId> tokens;
+  std::vector<float> activations;
+};
+
+// Last stage → first stage: one entry per sequence that wanted logits, in order.
+struct StepResult {
+  std::string fingerprint;
+  Epoch epoch;
+  MicroBatchId micro_batch;
+  std::vector<SampledToken> tokens;
+};
+
+// Any stage → first stage.
+struct StepFailed {
+  std::string fingerprint;
+  Epoch epoch;
+  MicroBatchId micro_batch;
+  ErrorCode error_code = ErrorCode::kInternal;
+  std::string error;
+};
+
+using Message = std::variant<Ping, Pong, Gossip, Goodbye, SubmitRequest, CancelRequest, RequestUpdate, Step, StepResult,
+                             StepFailed>;
+
+}  // namespace exo::wire
