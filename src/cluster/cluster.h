@@ -1,0 +1,96 @@
+#pragma once
+// Who is here, what they can do, and which device holds which layers of which model. A state machine on the network
+// thread behind Clock and Transport: no I/O, no threads.
+//
+// Every node keeps a replica of all NodeFacts and InstanceRecords. The keeper of an instance – the first living
+// participant by node id; of an unplaced one the first living node – makes a new epoch when membership asks for it.
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cluster/placement.h"
+#include "net/clock.h"
+#include "net/transport.h"
+#include "wire/messages.h"
+
+namespace exo::cluster {
+
+struct ClusterOptions {
+  net::Duration heartbeat_interval = std::chrono::milliseconds(250);
+  net::Duration suspect_after = std::chrono::milliseconds(1250);  // silence after which a peer counts as dead
+  net::Duration ready_deadline = std::chrono::minutes(30);        // loading without any progress for 60 s fails earlier
+  PlacementRequest placement;                                     // defaults for instances that this node creates
+};
+
+// An instance as one node sees it now.
+struct InstanceView {
+  wire::InstanceRecord record;
+  bool ready = false;                      // every stage of record.epoch is loaded and its node alive
+  std::optional<int32_t> own_stage;        // index in record.stages
+  std::vector<wire::StageStatus> statuses;  // per stage; default-constructed when its node said nothing yet
+};
+
+// What the cluster asks of this device. Implemented by the node (app/), faked in simulations.
+class StageHost {
+ public:
+  virtual ~StageHost() = default;
+  // Load (or re-shape) the own stage of the record. Answer through Cluster::report_stage. A later load for the same
+  // model supersedes an earlier one, also one that is still loading.
+  virtual void load_stage(const wire::InstanceRecord& record, int32_t stage_index) = 0;
+  virtual void unload_stage(const std::string& fingerprint) = 0;
+};
+
+class ClusterObserver {
+ public:
+  virtual ~ClusterObserver() = default;
+  virtual void on_instance_changed(const InstanceView& view) { (void)view; }
+  virtual void on_members_changed() {}
+};
+
+class Cluster : public net::TransportListener {
+ public:
+  Cluster(net::Clock& clock, net::Transport& transport, StageHost& host, ClusterOptions options, wire::NodeFacts self);
+  ~Cluster() override;
+
+  void start();
+  void leave(const std::string& reason);  // says goodbye on every link; the node then stops
+  void add_observer(ClusterObserver* observer);  // in order; outlives the cluster
+
+  // ---- own facts; each change is gossiped
+  void update_self(const std::function<void(wire::NodeFacts&)>& change);
+  void report_stage(const wire::StageStatus& status);
+
+  // ---- members: self first, then living nodes by id
+  const wire::NodeFacts& self() const;
+  std::vector<wire::NodeFacts> members() const;
+  const wire::NodeFacts* find_member(const NodeId& id) const;  // living ones only
+  // Every model that some living node offers completely (or that the union of nodes holds), by name.
+  std::vector<wire::ModelFacts> models() const;
+
+  // ---- instances
+  // Makes sure that an instance of the model exists, placing it when needed; idempotent. kNotFound: nobody offers
+  // the model; kResourceExhausted: it fits nowhere, says what is missing.
+  Status ensure_instance(const std::string& fingerprint, const std::optional<PlacementRequest>& how = {});
+  Status stop_instance(const std::string& fingerprint);
+  // Devices came or changed: plan again, also when the present ring still works.
+  Status replan_instance(const std::string& fingerprint, const PlacementRequest& how);
+  std::vector<InstanceView> instances() const;
+  std::optional<InstanceView> find_instance(const std::string& fingerprint) const;
+  // What place() would say now.
+  Result<Plan> preview(const std::string& fingerprint, const PlacementRequest& how) const;
+
+  // ---- net::TransportListener
+  void on_link_up(const net::LinkInfo& link) override;
+  void on_link_down(const NodeId& peer, const Error& why) override;
+  void on_message(const NodeId& from, wire::Message message) override;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace exo::cluster

@@ -1,0 +1,29 @@
+#pragma once
+// The engine behind a stage, as ring/ sees it: work in, activations or tokens out, later. The real one is a thread
+// around model::Stage (ring/engine_thread.h); simulations use a function of the tokens.
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/result.h"
+#include "wire/messages.h"
+
+namespace exo::ring {
+
+// What a stage computed: activations for the next stage, or tokens at the last.
+struct StageOutput {
+  std::vector<float> activations;         // [n_rows, d_model]
+  std::vector<SampledToken> tokens;  // one per sequence that wanted logits, in order
+  double compute_s = 0;
+};
+
+class StageExecutor {
+ public:
+  virtual ~StageExecutor() = default;
+  // Called on the network thread; `done` is called there too, once, in the order of the calls. After the executor
+  // is destroyed no `done` is called. Work is computed strictly in order.
+  virtual void execute(wire::Step step, std::function<void(Result<StageOutput>)> done) = 0;
+};
+
+}  // namespace exo::ring

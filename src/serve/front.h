@@ -1,0 +1,76 @@
+#pragma once
+// The front: owner of every request that this node's API (or `exo run`) took. It keeps prompt and tokens so far,
+// so that a request survives its ring: when an epoch dies it waits for the next and replays.
+// Network thread only.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/sampler_settings.h"
+#include "cluster/cluster.h"
+#include "net/clock.h"
+#include "net/transport.h"
+
+namespace exo::serve {
+
+struct GenerateRequest {
+  std::string fingerprint;             // of the model
+  std::vector<TokenId> prompt;         // not empty
+  int32_t max_new_tokens = 0;          // 0: as many as the context holds
+  std::vector<TokenId> stop_tokens;    // end the answer; not part of it
+  SamplerSettings sampler;
+  net::Duration deadline = std::chrono::hours(1);  // for the whole request; then it ends with kDeadlineExceeded
+};
+
+struct RequestStatus {
+  enum class Phase { kPlacing, kLoading, kQueued, kPrefilling, kDecoding, kResuming } phase = Phase::kPlacing;
+  int32_t queue_position = 0;
+  int32_t prefilled_tokens = 0, prompt_tokens = 0;
+  uint64_t loaded_bytes = 0, total_bytes = 0;  // kLoading, over all stages
+};
+
+struct RequestUsage {
+  int32_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
+  double queue_s = 0, prefill_s = 0, decode_s = 0;  // as the front saw them
+  int32_t resumed = 0;                              // how often a ring died under it
+};
+
+// Told on the network thread; on_finish is the last call and comes exactly once for every request.
+class RequestObserver {
+ public:
+  virtual ~RequestObserver() = default;
+  virtual void on_status(const RequestStatus& status) { (void)status; }
+  virtual void on_token(const SampledToken& token) = 0;
+  // kError comes with `error`.
+  virtual void on_finish(wire::FinishReason reason, const std::optional<Error>& error, const RequestUsage& usage) = 0;
+};
+
+struct FrontOptions {
+  net::Duration resume_deadline = std::chrono::seconds(60);  // how long a request waits for a ring without progress
+};
+
+class Front : public net::TransportListener, public cluster::ClusterObserver {
+ public:
+  Front(net::Clock& clock, net::Transport& transport, cluster::Cluster& cluster, FrontOptions options = {});
+  ~Front() override;
+
+  // Never fails at once: what is wrong comes through the observer, later. The observer lives until on_finish.
+  RequestId start(GenerateRequest request, std::shared_ptr<RequestObserver> observer);
+  // on_finish(kCancelled) follows at once; stages free its blocks within one step. Unknown ids are ignored.
+  void cancel(const RequestId& request);
+  size_t active_requests() const;
+
+  void on_link_up(const net::LinkInfo& link) override;
+  void on_link_down(const NodeId& peer, const Error& why) override;
+  void on_message(const NodeId& from, wire::Message message) override;
+  void on_instance_changed(const cluster::InstanceView& view) override;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace exo::serve
