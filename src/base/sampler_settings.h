@@ -33,6 +33,7 @@ struct SampledToken {
   TokenId token;
   float log_probability = 0;
   std::vector<std::pair<TokenId, float>> alternatives;  // best first; empty unless asked for
+  bool operator==(const SampledToken&) const = default;
 };
 
 }  // namespace exo

@@ -108,17 +108,45 @@ struct InstanceRecord {
 
 // ---- messages -------------------------------------------------------------------------------------------------
 
-struct Ping { uint64_t nonce = 0; };
-struct Pong { uint64_t nonce = 0; };
+struct Ping {
+  uint64_t nonce = 0;
+  bool operator==(const Ping&) const = default;
+};
+struct Pong {
+  uint64_t nonce = 0;
+  bool operator==(const Pong&) const = default;
+};
 
 // Facts newer than what the receiver is known to have.
 struct Gossip {
   std::vector<NodeFacts> nodes;
   std::vector<InstanceRecord> instances;
+  bool operator==(const Gossip&) const = default;
+};
+
+// What the sender has, by version: the receiver answers with what it knows newer, and with its own digest when the
+// sender is ahead. Sent now and then to a neighbour, it repairs whatever gossip missed.
+struct NodeVersion {
+  NodeId id;
+  uint64_t incarnation = 0, sequence = 0;
+  bool operator==(const NodeVersion&) const = default;
+};
+struct InstanceVersion {
+  std::string fingerprint;
+  Epoch epoch;
+  bool operator==(const InstanceVersion&) const = default;
+};
+struct GossipDigest {
+  std::vector<NodeVersion> nodes;
+  std::vector<InstanceVersion> instances;
+  bool operator==(const GossipDigest&) const = default;
 };
 
 // The sender leaves in an orderly way.
-struct Goodbye { std::string reason; };
+struct Goodbye {
+  std::string reason;
+  bool operator==(const Goodbye&) const = default;
+};
 
 // Front → first stage. `tokens`: prompt and, on a resumed request, what was generated before.
 struct SubmitRequest {
@@ -130,9 +158,13 @@ struct SubmitRequest {
   int32_t max_new_tokens = 0;   // still to be generated
   std::vector<TokenId> stop_tokens;
   SamplerSettings sampler;
+  bool operator==(const SubmitRequest&) const = default;
 };
 
-struct CancelRequest { RequestId request; };
+struct CancelRequest {
+  RequestId request;
+  bool operator==(const CancelRequest&) const = default;
+};
 
 enum class FinishReason : uint8_t { kNone, kStop, kLength, kCancelled, kError };
 
@@ -148,6 +180,7 @@ struct RequestUpdate {
   int32_t cached_tokens = 0;          // of those, taken from the prefix cache
   ErrorCode error_code = ErrorCode::kInternal;  // when finish is kError
   std::string error;
+  bool operator==(const RequestUpdate&) const = default;
 };
 
 // What the last stage needs to sample for a slot: sent with the slot's first step that wants logits.
@@ -179,6 +212,7 @@ struct Step {
   std::vector<SlotId> closed_slots;  // free before this step is computed
   std::vector<TokenId> tokens;
   std::vector<float> activations;
+  bool operator==(const Step&) const = default;
 };
 
 // Last stage → first stage: one entry per sequence that wanted logits, in order.
@@ -187,6 +221,7 @@ struct StepResult {
   Epoch epoch;
   MicroBatchId micro_batch;
   std::vector<SampledToken> tokens;
+  bool operator==(const StepResult&) const = default;
 };
 
 // Any stage → first stage.
@@ -196,9 +231,10 @@ struct StepFailed {
   MicroBatchId micro_batch;
   ErrorCode error_code = ErrorCode::kInternal;
   std::string error;
+  bool operator==(const StepFailed&) const = default;
 };
 
 using Message = std::variant<Ping, Pong, Gossip, Goodbye, SubmitRequest, CancelRequest, RequestUpdate, Step, StepResult,
-                             StepFailed>;
+                             StepFailed, GossipDigest>;
 
 }  // namespace exo::wire

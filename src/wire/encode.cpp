@@ -1,0 +1,312 @@
+// Message → frame. Every list and text goes through admit(), which is the mirror of what decode.cpp refuses.
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "wire/codec.h"
+#include "wire/envelope_generated.h"
+#include "wire/limits.h"
+
+namespace exo::wire {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "activations are sent as they lie in memory");
+
+template <typename T>
+using Offset = flatbuffers::Offset<T>;
+using flatbuffers::String;
+
+class Writer {
+ public:
+  Result<std::vector<std::byte>> frame(const Message& message) {
+    std::span<const float> tensor;
+    if (const auto* step = std::get_if<Step>(&message)) tensor = step->activations;
+    if (tensor.size_bytes() > kMaxTensorBytes) error_ = "activations";
+    const auto body = std::visit([this](const auto& m) { return body_of(m); }, message);
+    fb::EnvelopeBuilder envelope(builder_);
+    envelope.add_tensor_bytes(tensor.size_bytes());
+    envelope.add_body(body.second);
+    envelope.add_body_type(body.first);
+    fb::FinishSizePrefixedEnvelopeBuffer(builder_, envelope.Finish());
+    if (error_.empty() && builder_.GetSize() > 4 + kMaxEnvelopeBytes) error_ = "envelope";
+    if (!error_.empty()) return fail(ErrorCode::kInvalidArgument, "message not sent: {} over its limit", error_);
+
+    std::vector<std::byte> bytes(builder_.GetSize() + tensor.size_bytes());
+    std::memcpy(bytes.data(), builder_.GetBufferPointer(), builder_.GetSize());
+    if (!tensor.empty()) std::memcpy(bytes.data() + builder_.GetSize(), tensor.data(), tensor.size_bytes());
+    return bytes;
+  }
+
+ private:
+  using Body = std::pair<fb::Body, Offset<void>>;
+
+  bool admit(size_t n, size_t element_bytes, size_t limit, const char* what) {
+    charged_ += n * element_bytes;
+    if (n <= limit && charged_ <= kMaxDecodedBytes) return error_.empty();
+    error_ = what;
+    return false;
+  }
+  int32_t count(int32_t value, const char* what) {
+    if (value < 0) error_ = what;
+    return value;
+  }
+  double rate(double value, const char* what) {
+    if (!(value >= 0) || std::isinf(value)) error_ = what;
+    return value;
+  }
+  float finite(float value, const char* what) {
+    if (!std::isfinite(value)) error_ = what;
+    return value;
+  }
+
+  Offset<String> text(const std::string& value, size_t limit, const char* what) {
+    if (value.empty() || !admit(value.size(), 1, limit, what)) return 0;
+    return builder_.CreateString(value);
+  }
+  Offset<String> name(const std::string& value, const char* what) { return text(value, kMaxNameBytes, what); }
+
+  template <typename T>
+  auto numbers(const std::vector<T>& values, size_t limit, const char* what) {
+    using Raw = decltype(raw(T{}));
+    if (values.empty() || !admit(values.size(), sizeof(T), limit, what)) {
+      return Offset<flatbuffers::Vector<Raw>>(0);
+    }
+    static_assert(sizeof(T) == sizeof(Raw));
+    Raw* out = nullptr;
+    const auto offset = builder_.CreateUninitializedVector<Raw>(values.size(), &out);
+    std::memcpy(out, values.data(), values.size() * sizeof(T));
+    return Offset<flatbuffers::Vector<Raw>>(offset);
+  }
+  static uint64_t raw(uint64_t);
+  template <typename Tag, typename Integer>
+  static Integer raw(StrongInt<Tag, Integer>);
+
+  template <typename T, typename Make>
+  auto tables(const std::vector<T>& values, size_t limit, const char* what, Make make) {
+    using Table = decltype(make(values[0]));
+    std::vector<Table> offsets;
+    if (values.empty() || !admit(values.size(), sizeof(T), limit, what)) {
+      return Offset<flatbuffers::Vector<Table>>(0);
+    }
+    tables_ += 3 * values.size();  // with what hangs on one of them: an opening and its sampler
+    if (tables_ > kMaxTables - 16) error_ = what;
+    offsets.reserve(values.size());
+    for (const T& value : values) offsets.push_back(make(value));
+    return builder_.CreateVector(offsets);
+  }
+
+  auto weights(const std::vector<std::pair<TokenId, float>>& values, size_t limit, const char* what) {
+    std::vector<fb::TokenWeight> pairs;
+    if (values.empty() || !admit(values.size(), sizeof values[0], limit, what)) {
+      return Offset<flatbuffers::Vector<const fb::TokenWeight*>>(0);
+    }
+    for (const auto& [token, weight] : values) pairs.emplace_back(token.value, weight);
+    return builder_.CreateVectorOfStructs(pairs);
+  }
+
+  static fb::Id id(const NodeId& node) { return fb::Id(flatbuffers::span<const uint8_t, 32>(node.bytes)); }
+  static fb::EpochId epoch(const Epoch& e) { return fb::EpochId(e.counter, id(e.proposer)); }
+  static fb::Request request(const RequestId& r) { return fb::Request(r.high, r.low); }
+  fb::Layers layers(const LayerRange& range) {
+    const bool sane =
+        range.begin.value >= 0 && range.begin <= range.end && range.end.value <= static_cast<int32_t>(kMaxLayers);
+    if (!sane) error_ = "layer range";
+    return fb::Layers(range.begin.value, range.end.value);
+  }
+
+  // ---- facts
+  Offset<fb::DeviceProfile> make(const DeviceProfile& d) {
+    const auto os = name(d.os, "device.os"), arch = name(d.arch, "device.arch");
+    const auto processor = name(d.processor, "device.processor");
+    return fb::CreateDeviceProfile(
+        builder_, os, arch, processor, count(d.threads, "device.threads"), d.memory_total_bytes,
+        d.memory_budget_bytes, rate(d.memory_bandwidth_bytes_per_s, "device.memory_bandwidth"),
+        rate(d.int8_ops_per_s, "device.int8_ops"), rate(d.f32_flops_per_s, "device.f32_flops"));
+  }
+  Offset<fb::ModelOffer> make(const ModelOffer& offer) {
+    const ModelFacts& f = offer.facts;
+    const auto model_name = name(f.name, "model.name"), fingerprint = name(f.fingerprint, "model.fingerprint");
+    const auto architecture = name(f.architecture, "model.architecture");
+    const auto weight_type = name(f.weight_type, "model.weight_type");
+    const auto layer_bytes = numbers(f.layer_bytes, kMaxLayers, "model.layer_bytes");
+    const auto kv_bytes = numbers(f.kv_bytes_per_position, kMaxLayers, "model.kv_bytes_per_position");
+    return fb::CreateModelOffer(builder_, model_name, fingerprint, architecture, weight_type,
+                                count(f.n_layers, "model.n_layers"), count(f.d_model, "model.d_model"),
+                                count(f.n_vocab, "model.n_vocab"), count(f.context_length, "model.context_length"),
+                                f.file_bytes, layer_bytes, f.embedding_bytes, f.head_bytes, kv_bytes,
+                                offer.complete);
+  }
+  Offset<fb::StageStatus> make(const StageStatus& s) {
+    const auto fingerprint = name(s.fingerprint, "stage.fingerprint");
+    const auto error = text(s.error, kMaxTextBytes, "stage.error");
+    const auto at = epoch(s.epoch);
+    const auto range = layers(s.layers);
+    return fb::CreateStageStatus(builder_, fingerprint, &at, &range, static_cast<uint8_t>(s.state), s.done_bytes,
+                                 s.total_bytes, error);
+  }
+  Offset<fb::LinkFacts> make(const LinkFacts& l) {
+    const auto interface = name(l.interface, "link.interface");
+    const auto peer = id(l.peer);
+    return fb::CreateLinkFacts(builder_, &peer, interface, l.round_trip_us,
+                               rate(l.bandwidth_bytes_per_s, "link.bandwidth"));
+  }
+  Offset<fb::NodeFacts> make(const NodeFacts& n) {
+    const auto self = id(n.id);
+    const auto node_name = name(n.name, "node.name"), version = name(n.software_version, "node.version");
+    const auto addresses = tables(n.addresses, kMaxAddresses, "node.addresses",
+                                  [this](const std::string& a) { return required_name(a, "node.address"); });
+    const auto device = make(n.device);
+    const auto each = [this](const auto& value) { return make(value); };
+    const auto models = tables(n.models, kMaxModels, "node.models", each);
+    const auto stages = tables(n.stages, kMaxStages, "node.stages", each);
+    const auto links = tables(n.links, kMaxLinks, "node.links", each);
+    return fb::CreateNodeFacts(builder_, &self, n.incarnation, n.sequence, node_name, version, n.peer_port,
+                               n.api_port, addresses, device, models, stages, links,
+                               rate(n.tokens_per_s, "node.tokens_per_s"), n.leaving);
+  }
+  // In a vector an empty string must still be an object.
+  Offset<String> required_name(const std::string& value, const char* what) {
+    const auto offset = name(value, what);
+    return offset.IsNull() ? builder_.CreateString("") : offset;
+  }
+  Offset<fb::PlannedStage> make(const PlannedStage& s) {
+    const auto node = id(s.node);
+    const auto range = layers(s.layers);
+    return fb::CreatePlannedStage(builder_, &node, &range);
+  }
+  Offset<fb::InstanceRecord> make(const InstanceRecord& r) {
+    const auto fingerprint = name(r.fingerprint, "instance.fingerprint");
+    const auto model = name(r.model_name, "instance.model_name"), strategy = name(r.strategy, "instance.strategy");
+    const auto stages =
+        tables(r.stages, kMaxStages, "instance.stages", [this](const auto& value) { return make(value); });
+    const auto problem = text(r.problem, kMaxTextBytes, "instance.problem");
+    const auto at = epoch(r.epoch);
+    return fb::CreateInstanceRecord(builder_, fingerprint, model, &at, strategy, stages,
+                                    count(r.context_tokens, "instance.context_tokens"),
+                                    count(r.max_sequences, "instance.max_sequences"), problem, r.stopped);
+  }
+  Offset<fb::NodeVersion> make(const NodeVersion& v) {
+    const auto node = id(v.id);
+    return fb::CreateNodeVersion(builder_, &node, v.incarnation, v.sequence);
+  }
+  Offset<fb::InstanceVersion> make(const InstanceVersion& v) {
+    const auto fingerprint = name(v.fingerprint, "instance.fingerprint");
+    const auto at = epoch(v.epoch);
+    return fb::CreateInstanceVersion(builder_, fingerprint, &at);
+  }
+
+  // ---- requests and steps
+  Offset<fb::Sampler> make(const SamplerSettings& s) {
+    for (const auto& bias : s.logit_bias) finite(bias.second, "sampler.logit_bias");
+    const auto bias = weights(s.logit_bias, kMaxLogitBias, "sampler.logit_bias");
+    return fb::CreateSampler(builder_, finite(s.temperature, "sampler.temperature"), s.top_k,
+                             finite(s.top_p, "sampler.top_p"), finite(s.min_p, "sampler.min_p"),
+                             finite(s.repetition_penalty, "sampler.repetition_penalty"),
+                             finite(s.presence_penalty, "sampler.presence_penalty"),
+                             finite(s.frequency_penalty, "sampler.frequency_penalty"), s.penalty_window, bias,
+                             s.seed, s.top_log_probabilities);
+  }
+  Offset<fb::SampledToken> make(const SampledToken& t) {
+    const auto alternatives = weights(t.alternatives, kMaxAlternatives, "token.alternatives");
+    return fb::CreateSampledToken(builder_, t.token.value, t.log_probability, alternatives);
+  }
+  auto sampled(const std::vector<SampledToken>& tokens) {
+    return tables(tokens, kMaxStepTokens, "tokens", [this](const auto& value) { return make(value); });
+  }
+  Offset<fb::StepSequence> make(const StepSequence& s) {
+    const auto blocks = numbers(s.blocks, kMaxBlocks, "sequence.blocks");
+    Offset<fb::SlotOpening> opening = 0;
+    if (s.opening) {
+      const auto sampler = make(s.opening->sampler);
+      const auto history = numbers(s.opening->history, kMaxRequestTokens, "opening.history");
+      opening = fb::CreateSlotOpening(builder_, sampler, history,
+                                      count(s.opening->prompt_tokens, "opening.prompt_tokens"));
+    }
+    return fb::CreateStepSequence(builder_, count(s.slot.value, "sequence.slot"),
+                                  count(s.first.value, "sequence.first"), count(s.n_tokens, "sequence.n_tokens"),
+                                  s.wants_logits, count(s.first_block, "sequence.first_block"), blocks, opening);
+  }
+
+  // ---- messages
+  Body body_of(const Ping& m) { return {fb::Body::Ping, fb::CreatePing(builder_, m.nonce).Union()}; }
+  Body body_of(const Pong& m) { return {fb::Body::Pong, fb::CreatePong(builder_, m.nonce).Union()}; }
+  Body body_of(const Gossip& m) {
+    const auto each = [this](const auto& value) { return make(value); };
+    const auto nodes = tables(m.nodes, kMaxNodes, "gossip.nodes", each);
+    const auto instances = tables(m.instances, kMaxInstances, "gossip.instances", each);
+    return {fb::Body::Gossip, fb::CreateGossip(builder_, nodes, instances).Union()};
+  }
+  Body body_of(const GossipDigest& m) {
+    const auto each = [this](const auto& value) { return make(value); };
+    const auto nodes = tables(m.nodes, kMaxNodes, "digest.nodes", each);
+    const auto instances = tables(m.instances, kMaxInstances, "digest.instances", each);
+    return {fb::Body::GossipDigest, fb::CreateGossipDigest(builder_, nodes, instances).Union()};
+  }
+  Body body_of(const Goodbye& m) {
+    const auto reason = text(m.reason, kMaxTextBytes, "goodbye.reason");
+    return {fb::Body::Goodbye, fb::CreateGoodbye(builder_, reason).Union()};
+  }
+  Body body_of(const SubmitRequest& m) {
+    const auto fingerprint = name(m.fingerprint, "request.fingerprint");
+    const auto tokens = numbers(m.tokens, kMaxRequestTokens, "request.tokens");
+    const auto stops = numbers(m.stop_tokens, kMaxStopTokens, "request.stop_tokens");
+    const auto sampler = make(m.sampler);
+    const auto who = request(m.request);
+    const auto at = epoch(m.epoch);
+    const auto offset = fb::CreateSubmitRequest(builder_, &who, fingerprint, &at, tokens,
+                                                count(m.prompt_tokens, "request.prompt_tokens"),
+                                                count(m.max_new_tokens, "request.max_new_tokens"), stops, sampler);
+    return {fb::Body::SubmitRequest, offset.Union()};
+  }
+  Body body_of(const CancelRequest& m) {
+    const auto who = request(m.request);
+    return {fb::Body::CancelRequest, fb::CreateCancelRequest(builder_, &who).Union()};
+  }
+  Body body_of(const RequestUpdate& m) {
+    const auto tokens = sampled(m.tokens);
+    const auto error = text(m.error, kMaxTextBytes, "update.error");
+    const auto who = request(m.request);
+    const auto at = epoch(m.epoch);
+    const auto offset = fb::CreateRequestUpdate(
+        builder_, &who, &at, count(m.index, "update.index"), tokens, static_cast<uint8_t>(m.finish),
+        count(m.queue_position, "update.queue_position"), count(m.prefilled_tokens, "update.prefilled_tokens"),
+        count(m.cached_tokens, "update.cached_tokens"), static_cast<uint8_t>(m.error_code), error);
+    return {fb::Body::RequestUpdate, offset.Union()};
+  }
+  Body body_of(const Step& m) {
+    const auto fingerprint = name(m.fingerprint, "step.fingerprint");
+    const auto sequences =
+        tables(m.sequences, kMaxSequences, "step.sequences", [this](const auto& value) { return make(value); });
+    const auto closed = numbers(m.closed_slots, kMaxSequences, "step.closed_slots");
+    const auto tokens = numbers(m.tokens, kMaxStepTokens, "step.tokens");
+    const auto at = epoch(m.epoch);
+    const auto offset = fb::CreateStep(builder_, fingerprint, &at, m.micro_batch.value, sequences, closed, tokens);
+    return {fb::Body::Step, offset.Union()};
+  }
+  Body body_of(const StepResult& m) {
+    const auto fingerprint = name(m.fingerprint, "step.fingerprint");
+    const auto tokens = sampled(m.tokens);
+    const auto at = epoch(m.epoch);
+    return {fb::Body::StepResult,
+            fb::CreateStepResult(builder_, fingerprint, &at, m.micro_batch.value, tokens).Union()};
+  }
+  Body body_of(const StepFailed& m) {
+    const auto fingerprint = name(m.fingerprint, "step.fingerprint");
+    const auto error = text(m.error, kMaxTextBytes, "step.error");
+    const auto at = epoch(m.epoch);
+    const auto offset = fb::CreateStepFailed(builder_, fingerprint, &at, m.micro_batch.value,
+                                             static_cast<uint8_t>(m.error_code), error);
+    return {fb::Body::StepFailed, offset.Union()};
+  }
+
+  flatbuffers::FlatBufferBuilder builder_{1024};
+  std::string error_;  // the field that is over its limit
+  uint64_t charged_ = 0, tables_ = 0;
+};
+
+}  // namespace
+
+Result<std::vector<std::byte>> encode(const Message& message) { return Writer().frame(message); }
+
+}  // namespace exo::wire
