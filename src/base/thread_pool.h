@@ -1,0 +1,70 @@
+#pragma once
+// A fork-join pool for operations that take microseconds: the caller works too, chunks are handed out one by one (a
+// slow core takes fewer), and a worker that is still asleep when the work is done is not waited for. Workers spin
+// briefly after a job, then sleep; an idle pool uses no processor time.
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+namespace exo {
+
+// A borrowed callable void(begin, end, worker): valid for one call of parallel_for.
+class RangeTask {
+ public:
+  template <typename F>
+    requires(!std::is_same_v<std::remove_cvref_t<F>, RangeTask>)
+  RangeTask(F&& f)  // implicit: callers pass lambdas
+      : object_(const_cast<void*>(static_cast<const void*>(&f))),
+        call_([](void* object, int64_t begin, int64_t end, int worker) {
+          (*static_cast<std::remove_reference_t<F>*>(object))(begin, end, worker);
+        }) {}
+  void operator()(int64_t begin, int64_t end, int worker) const { call_(object_, begin, end, worker); }
+
+ private:
+  void* object_;
+  void (*call_)(void*, int64_t, int64_t, int);
+};
+
+class ThreadPool {
+ public:
+  // `threads` in all, the caller's included; 0: one per physical core that this process may use.
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const { return static_cast<int>(workers_.size()) + 1; }
+
+  // Calls task(begin, end, worker) for disjoint ranges of at most `grain` that cover [0, count), on several threads
+  // at once, and returns when all are done. `worker` is in [0, size()) and no two ranges with the same worker run at
+  // the same time. The task must not throw and must not use the pool. One caller at a time.
+  void parallel_for(int64_t count, int64_t grain, RangeTask task);
+
+  static int physical_cores();
+
+ private:
+  struct Job {
+    const RangeTask* task = nullptr;
+    int64_t count = 0, grain = 1;
+  };
+  void work(int worker);
+  void run_chunks(int worker);
+  bool enter(uint32_t& seen);
+  void leave();
+
+  // Low half: workers inside the job; bit 31: the job is open to join; high half: the job's number.
+  static constexpr uint64_t kOpen = uint64_t{1} << 31;
+  alignas(64) std::atomic<uint64_t> state_{0};
+  alignas(64) std::atomic<uint32_t> bell_{0};  // rises with each job; sleepers wait on it
+  alignas(64) std::atomic<int64_t> next_{0};
+  std::atomic<int32_t> sleepers_{0};
+  std::atomic<bool> stop_{false};
+  Job job_;
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace exo
