@@ -38,6 +38,12 @@ class Tokenizer {
   virtual bool is_control(TokenId token) const = 0;
   // True when decoding a whole sequence drops the one space that encoding put in front (SentencePiece).
   virtual bool strips_leading_space() const = 0;
+  // The token as the vocabulary stores it ("<|im_end|>", "Ġthe"), empty for an id outside; valid as long as this.
+  virtual std::string_view token_text(TokenId token) const = 0;
+  // The token stored with exactly this text. A scan of the vocabulary: for names, once.
+  virtual std::optional<TokenId> find_token(std::string_view text) const = 0;
+  // Whether add_special puts a BOS in front.
+  virtual bool adds_bos() const = 0;
 
   std::string decode(std::span<const TokenId> tokens, bool render_special) const;
 };

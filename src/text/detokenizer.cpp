@@ -1,0 +1,40 @@
+#include "text/tokenizer.h"
+#include "text/utf8.h"
+
+namespace exo::text {
+
+Detokenizer::Detokenizer(std::shared_ptr<const Tokenizer> tokenizer, bool render_special)
+    : tokenizer_(std::move(tokenizer)), render_special_(render_special) {
+  at_start_ = tokenizer_->strips_leading_space();
+}
+
+std::string Detokenizer::push(TokenId token) {
+  std::string piece = tokenizer_->piece(token, render_special_);
+  if (piece.empty()) return {};
+  if (at_start_ && !tokenizer_->is_control(token)) {
+    at_start_ = false;
+    if (piece[0] == ' ') piece.erase(0, 1);
+  }
+  pending_ += piece;
+  std::string shown;
+  std::string_view rest = pending_;
+  while (!rest.empty()) {
+    const Utf8Step step = decode_utf8(rest);
+    if (step.truncated) break;
+    if (step.valid)
+      shown.append(rest.substr(0, step.bytes));
+    else
+      append_utf8(shown, 0xFFFD);
+    rest.remove_prefix(step.bytes);
+  }
+  pending_.erase(0, pending_.size() - rest.size());
+  return shown;
+}
+
+std::string Detokenizer::finish() {
+  std::string rest = replace_invalid_utf8(pending_);
+  pending_.clear();
+  return rest;
+}
+
+}  // namespace exo::text
