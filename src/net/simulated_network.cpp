@@ -1,0 +1,366 @@
+#include "net/simulated_network.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "wire/codec.h"
+
+namespace exo::net {
+
+// ---- VirtualClock
+
+TimerId VirtualClock::run_after(Duration delay, std::function<void()> callback) {
+  const TimerId id = next_++;
+  const TimePoint at = now_ + std::max(delay, Duration(0));
+  events_.emplace(std::pair(at, id), std::move(callback));
+  due_.emplace(id, at);
+  return id;
+}
+
+void VirtualClock::cancel(TimerId timer) {
+  const auto found = due_.find(timer);
+  if (found == due_.end()) return;
+  events_.erase({found->second, timer});
+  due_.erase(found);
+}
+
+bool VirtualClock::run_one() {
+  if (events_.empty()) return false;
+  auto event = events_.extract(events_.begin());
+  now_ = event.key().first;
+  due_.erase(event.key().second);
+  event.mapped()();
+  return true;
+}
+
+void VirtualClock::run_until(TimePoint end) {
+  while (!events_.empty() && events_.begin()->first.first <= end) run_one();
+  now_ = std::max(now_, end);
+}
+
+bool VirtualClock::run_until(const std::function<bool()>& condition, Duration limit) {
+  const TimePoint end = now_ + limit;
+  while (!condition()) {
+    if (events_.empty() || events_.begin()->first.first > end) {
+      now_ = std::max(now_, end);
+      return condition();
+    }
+    run_one();
+  }
+  return true;
+}
+
+NodeId simulated_node_id(uint32_t n) {
+  NodeId id;
+  for (int i = 0; i < 4; ++i) id.bytes[static_cast<size_t>(i)] = static_cast<uint8_t>(n >> (24 - 8 * i));
+  id.bytes[31] = 1;  // never the all-zero id
+  return id;
+}
+
+// ---- SimulatedNode
+
+struct SimulatedNode::State : Clock, Transport {
+  State(SimulatedNetwork& owner, NodeId node) : network(owner), id(node) {}
+
+  // What happens to a node happens through here: later while it is frozen, never when it is dead.
+  void run(std::function<void()> what) {
+    if (!alive) return;
+    if (frozen) {
+      waiting.push_back(std::move(what));
+    } else {
+      what();
+    }
+  }
+  void run_later(Duration delay, std::function<void()> what) {
+    network.clock_.run_after(delay, [this, what = std::move(what)] { run(what); });
+  }
+
+  TimePoint now() const override { return network.clock_.now(); }
+  TimerId run_after(Duration delay, std::function<void()> callback) override {
+    if (!alive) return 0;
+    const TimerId timer = next_timer++;
+    timers.emplace(timer, std::move(callback));
+    run_later(delay, [this, timer] {
+      auto found = timers.extract(timer);
+      if (!found.empty()) found.mapped()();
+    });
+    return timer;
+  }
+  void cancel(TimerId timer) override { timers.erase(timer); }
+  void post(std::function<void()> callback) override { run_after(Duration(0), std::move(callback)); }
+
+  NodeId self() const override { return id; }
+  void add_listener(TransportListener* listener) override { listeners.push_back(listener); }
+  bool send(const NodeId& to, wire::Message message) override { return alive && network.send(*this, to, message); }
+  void disconnect(const NodeId& peer, const std::string& reason) override {
+    if (alive) network.disconnect(*this, peer, reason);
+  }
+  std::vector<LinkInfo> links() const override {
+    std::vector<LinkInfo> result;
+    for (const auto& [peer, link] : up) result.push_back(link);
+    return result;
+  }
+  std::vector<Refusal> refusals() const override { return {}; }
+
+  void deliver(const NodeId& from, const std::vector<std::byte>& frame) {
+    auto message = wire::decode(frame);
+    EXO_CHECK(message.has_value());
+    for (size_t i = 0; i < listeners.size() && alive; ++i) listeners[i]->on_message(from, *message);
+  }
+
+  SimulatedNetwork& network;
+  const NodeId id;
+  bool alive = true, frozen = false;
+  std::deque<std::function<void()>> waiting;
+  std::unordered_map<TimerId, std::function<void()>> timers;
+  TimerId next_timer = 1;
+  std::vector<TransportListener*> listeners;
+  std::map<NodeId, LinkInfo> up;  // as the node was told
+  uint64_t messages = 0, bytes = 0;
+};
+
+SimulatedNode::SimulatedNode(std::unique_ptr<State> state) : state_(std::move(state)) {}
+SimulatedNode::~SimulatedNode() = default;
+const NodeId& SimulatedNode::id() const { return state_->id; }
+Clock& SimulatedNode::clock() { return *state_; }
+Transport& SimulatedNode::transport() { return *state_; }
+bool SimulatedNode::alive() const { return state_->alive; }
+bool SimulatedNode::frozen() const { return state_->frozen; }
+uint64_t SimulatedNode::messages_sent() const { return state_->messages; }
+uint64_t SimulatedNode::bytes_sent() const { return state_->bytes; }
+
+// ---- SimulatedNetwork
+
+SimulatedNetwork::SimulatedNetwork(VirtualClock& clock, uint64_t seed) : clock_(clock), random_(seed) {}
+SimulatedNetwork::~SimulatedNetwork() = default;
+
+SimulatedNode& SimulatedNetwork::add_node(const NodeId& id) {
+  EXO_CHECK(!living_.contains(id));
+  nodes_.emplace_back(new SimulatedNode(std::make_unique<SimulatedNode::State>(*this, id)));
+  living_[id] = nodes_.back().get();
+  for (const auto& [other, node] : living_) {
+    if (other != id) touch(key(id, other));
+  }
+  return *nodes_.back();
+}
+
+SimulatedNode* SimulatedNetwork::find_node(const NodeId& id) {
+  const auto found = living_.find(id);
+  return found == living_.end() ? nullptr : found->second;
+}
+
+SimulatedNode::State* SimulatedNetwork::state(const NodeId& id) {
+  SimulatedNode* node = find_node(id);
+  return node == nullptr ? nullptr : node->state_.get();
+}
+
+SimulatedNetwork::Pair& SimulatedNetwork::pair(const PairKey& k) {
+  auto [place, is_new] = pairs_.try_emplace(k);
+  if (is_new) place->second.quality = default_quality_;
+  return place->second;
+}
+
+void SimulatedNetwork::kill(const NodeId& id) { end_node(id, true); }
+void SimulatedNetwork::power_off(const NodeId& id) { end_node(id, false); }
+
+void SimulatedNetwork::end_node(const NodeId& id, bool peers_see_it) {
+  SimulatedNode::State* node = state(id);
+  if (node == nullptr) return;
+  node->alive = false;
+  node->waiting.clear();
+  node->timers.clear();
+  node->up.clear();
+  living_.erase(id);
+  for (auto& [k, p] : pairs_) {
+    if (k.first != id && k.second != id) continue;
+    const int own = k.first == id ? 0 : 1, far = 1 - own;
+    p.generation[own] = 0;
+    if (peers_see_it && p.generation[far] != 0) close_far_end(k, far, p.generation[far], "connection closed");
+  }
+}
+
+void SimulatedNetwork::freeze(const NodeId& id) {
+  if (auto* node = state(id)) node->frozen = true;
+}
+
+void SimulatedNetwork::thaw(const NodeId& id) {
+  auto* node = state(id);
+  if (node == nullptr || !node->frozen) return;
+  node->frozen = false;
+  auto waiting = std::exchange(node->waiting, {});
+  for (auto& what : waiting) node->run_later(Duration(0), std::move(what));
+  for (const auto& [other, unused] : living_) {
+    if (other != id) touch(key(id, other));
+  }
+}
+
+void SimulatedNetwork::cut(const NodeId& a, const NodeId& b) { pair(key(a, b)).cut = true; }
+
+void SimulatedNetwork::heal(const NodeId& a, const NodeId& b) {
+  const PairKey k = key(a, b);
+  Pair& p = pair(k);
+  if (!p.cut) return;
+  p.cut = false;
+  for (int end : {0, 1}) {
+    for (Frame& frame : std::exchange(p.towards[end].held, {})) arrive(k, end, std::move(frame));
+  }
+  touch(k);
+}
+
+void SimulatedNetwork::partition(const std::vector<NodeId>& side, const std::vector<NodeId>& other) {
+  for (const NodeId& a : side) {
+    for (const NodeId& b : other) cut(a, b);
+  }
+}
+
+void SimulatedNetwork::heal_all() {
+  std::vector<PairKey> keys;
+  for (const auto& [k, p] : pairs_) {
+    if (p.cut) keys.push_back(k);
+  }
+  for (const PairKey& k : keys) heal(k.first, k.second);
+}
+
+void SimulatedNetwork::set_quality(const NodeId& a, const NodeId& b, const LinkQuality& quality) {
+  pair(key(a, b)).quality = quality;
+}
+
+void SimulatedNetwork::set_connect_delay(Duration least, Duration most) {
+  connect_least_ = least;
+  connect_most_ = std::max(least, most);
+}
+
+void SimulatedNetwork::touch(const PairKey& k) {
+  Pair& p = pair(k);
+  if (p.connecting) return;
+  p.connecting = true;
+  const auto spread = static_cast<uint64_t>((connect_most_ - connect_least_).count()) + 1;
+  const Duration delay = connect_least_ + Duration(static_cast<int64_t>(random_() % spread));
+  clock_.run_after(delay, [this, k] {
+    pair(k).connecting = false;
+    connect(k);
+  });
+}
+
+void SimulatedNetwork::connect(const PairKey& k) {
+  Pair& p = pair(k);
+  SimulatedNode::State* nodes[2] = {state(k.first), state(k.second)};
+  if (p.cut || nodes[0] == nullptr || nodes[1] == nullptr || nodes[0]->frozen || nodes[1]->frozen) return;
+  if (p.generation[0] == p.generation[1] && p.generation[0] != 0) return;
+  for (int end : {0, 1}) {  // one end still believes in an older link
+    if (p.generation[end] != 0) link_down(k, end, "replaced by a new connection");
+  }
+  const uint64_t generation = next_generation_++;
+  for (int end : {0, 1}) {
+    p.generation[end] = generation;
+    p.towards[end] = Direction{};
+  }
+  for (int end : {0, 1}) {
+    SimulatedNode::State* node = nodes[end];
+    const LinkInfo link{nodes[1 - end]->id, "10.0.0.1:1", "10.0.0.2:1", p.quality.interface, p.quality.wired};
+    node->run_later(Duration(0), [this, node, link, k, end, generation] {
+      if (pair(k).generation[end] != generation) return;
+      node->up[link.peer] = link;
+      for (size_t i = 0; i < node->listeners.size() && node->alive; ++i) node->listeners[i]->on_link_up(link);
+    });
+  }
+}
+
+// The end's view: down at once; its listeners are told by a later event.
+void SimulatedNetwork::link_down(const PairKey& k, int end, const std::string& why) {
+  Pair& p = pair(k);
+  p.generation[end] = 0;
+  const NodeId own = end == 0 ? k.first : k.second, peer = end == 0 ? k.second : k.first;
+  SimulatedNode::State* node = state(own);
+  if (node == nullptr) return;
+  node->run_later(Duration(0), [node, peer, why] {
+    if (node->up.erase(peer) == 0) return;
+    const Error error{ErrorCode::kUnavailable, why};
+    for (size_t i = 0; i < node->listeners.size() && node->alive; ++i)
+      node->listeners[i]->on_link_down(peer, error);
+  });
+}
+
+// The close travels behind what was sent before it; over a cut it is noticed when the link heals.
+void SimulatedNetwork::close_far_end(const PairKey& k, int end, uint64_t generation, const std::string& why) {
+  Pair& p = pair(k);
+  const TimePoint at = std::max(clock_.now() + p.quality.latency, p.towards[end].last_arrival);
+  clock_.run_after(at - clock_.now(), [this, k, end, generation, why] {
+    Pair& later = pair(k);
+    if (later.generation[end] != generation || later.cut) return;
+    link_down(k, end, why);
+    touch(k);
+  });
+}
+
+void SimulatedNetwork::disconnect(SimulatedNode::State& from, const NodeId& peer, const std::string& reason) {
+  const PairKey k = key(from.id, peer);
+  Pair& p = pair(k);
+  const int own = k.first == from.id ? 0 : 1;
+  if (p.generation[own] == 0) return;
+  const uint64_t generation = p.generation[own];
+  link_down(k, own, reason);
+  if (p.generation[1 - own] == generation) close_far_end(k, 1 - own, generation, "closed by the peer: " + reason);
+  touch(k);
+}
+
+bool SimulatedNetwork::send(SimulatedNode::State& from, const NodeId& to, const wire::Message& message) {
+  auto bytes = wire::encode(message);
+  if (!bytes) return false;
+  if (to == from.id) {
+    SimulatedNode::State* node = &from;
+    node->run_later(Duration(0), [node, frame = std::move(*bytes)] { node->deliver(node->id, frame); });
+    return true;
+  }
+  const PairKey k = key(from.id, to);
+  const int own = k.first == from.id ? 0 : 1, receiver = 1 - own;
+  Pair& p = pair(k);
+  if (p.generation[own] == 0 || !from.up.contains(to)) return false;
+  if (p.towards[receiver].queued_bytes + bytes->size() > send_queue_bound_) {
+    disconnect(from, to, "the peer does not keep up");
+    return false;
+  }
+  ++from.messages;
+  from.bytes += bytes->size();
+  transmit(k, receiver, {std::move(*bytes), p.generation[own]});
+  return true;
+}
+
+void SimulatedNetwork::transmit(const PairKey& k, int receiver, Frame frame) {
+  Pair& p = pair(k);
+  Direction& way = p.towards[receiver];
+  way.busy_until = std::max(way.busy_until, clock_.now());
+  if (p.quality.bandwidth_bytes_per_s > 0) {
+    const double ns = static_cast<double>(frame.bytes.size()) / p.quality.bandwidth_bytes_per_s * 1e9;
+    way.busy_until += Duration(static_cast<int64_t>(ns));
+  }
+  TimePoint arrival = way.busy_until + p.quality.latency;
+  if (p.quality.jitter.count() > 0) {
+    arrival += Duration(static_cast<int64_t>(random_() % static_cast<uint64_t>(p.quality.jitter.count())));
+  }
+  way.last_arrival = arrival = std::max(arrival, way.last_arrival);
+  way.queued_bytes += frame.bytes.size();
+  clock_.run_after(arrival - clock_.now(), [this, k, receiver, frame = std::move(frame)]() mutable {
+    arrive(k, receiver, std::move(frame));
+  });
+}
+
+void SimulatedNetwork::arrive(const PairKey& k, int receiver, Frame frame) {
+  Pair& p = pair(k);
+  if (p.generation[receiver] != frame.generation) return;
+  Direction& way = p.towards[receiver];
+  if (p.cut) {
+    way.held.push_back(std::move(frame));
+    return;
+  }
+  way.queued_bytes -= std::min<uint64_t>(way.queued_bytes, frame.bytes.size());
+  const NodeId to = receiver == 0 ? k.first : k.second, from = receiver == 0 ? k.second : k.first;
+  SimulatedNode::State* node = state(to);
+  if (node == nullptr) return;
+  node->run([this, node, k, receiver, from, frame = std::move(frame)] {
+    if (pair(k).generation[receiver] == frame.generation && node->up.contains(from))
+      node->deliver(from, frame.bytes);
+  });
+}
+
+}  // namespace exo::net

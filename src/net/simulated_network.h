@@ -1,0 +1,150 @@
+#pragma once
+// Whole clusters in one thread: a virtual clock, and transports whose links have latency, bandwidth, cuts, frozen
+// and dying nodes. The same seed and the same calls give the same run. Messages pass through wire::encode and
+// decode.
+//
+//   VirtualClock clock;
+//   SimulatedNetwork network(clock, seed);
+//   SimulatedNode& a = network.add_node(simulated_node_id(1));   // a.clock(), a.transport() go to Cluster, Front,
+//   … clock.advance(std::chrono::seconds(2));
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <random>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "net/clock.h"
+#include "net/transport.h"
+
+namespace exo::net {
+
+// Time that passes only when told to. Events of one instant run in the order they were asked for. One thread only.
+class VirtualClock : public Clock {
+ public:
+  TimePoint now() const override { return now_; }
+  TimerId run_after(Duration delay, std::function<void()> callback) override;
+  void cancel(TimerId timer) override;
+  void post(std::function<void()> callback) override { run_after(Duration(0), std::move(callback)); }
+
+  bool run_one();  // the next event, at its time; false when there is none
+  void run_until(TimePoint end);
+  void advance(Duration duration) { run_until(now_ + duration); }
+  // Runs events until `condition` holds (checked after each) or `limit` has passed; whether it holds.
+  bool run_until(const std::function<bool()>& condition, Duration limit);
+  size_t pending() const { return events_.size(); }
+
+ private:
+  TimePoint now_{std::chrono::hours(1)};
+  TimerId next_ = 1;
+  std::map<std::pair<TimePoint, TimerId>, std::function<void()>> events_;
+  std::unordered_map<TimerId, TimePoint> due_;
+};
+
+struct LinkQuality {
+  Duration latency = std::chrono::microseconds(300);  // one way
+  Duration jitter{0};                                 // up to this much more per message; order is kept
+  double bandwidth_bytes_per_s = 0;                   // 0: unlimited
+  std::string interface = "sim0";
+  bool wired = true;
+};
+
+NodeId simulated_node_id(uint32_t n);  // ordered as n
+
+class SimulatedNetwork;
+
+// One run of one device. It outlives the device's death (as long as the network), so that what was built on it can
+// be destroyed in peace: a dead node's timers never fire, its sends return false.
+class SimulatedNode {
+ public:
+  ~SimulatedNode();
+  const NodeId& id() const;
+  Clock& clock();  // timers wait while the node is frozen and vanish when it dies
+  Transport& transport();
+  bool alive() const;
+  bool frozen() const;
+  uint64_t messages_sent() const;
+  uint64_t bytes_sent() const;
+
+ private:
+  friend class SimulatedNetwork;
+  struct State;
+  explicit SimulatedNode(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+class SimulatedNetwork {
+ public:
+  SimulatedNetwork(VirtualClock& clock, uint64_t seed);
+  ~SimulatedNetwork();
+
+  // Starts a device, or starts it again after its death: then this is a new SimulatedNode. Links to all living
+  // nodes come up by themselves after the connect delay, when nothing is in the way.
+  SimulatedNode& add_node(const NodeId& id);
+  SimulatedNode* find_node(const NodeId& id);  // living ones
+
+  void kill(const NodeId& id);       // the process ends without a goodbye; peers see their links close
+  void power_off(const NodeId& id);  // nothing is heard of it again; peers' links stay until they give up
+  void freeze(const NodeId& id);     // as by SIGSTOP: timers and messages wait
+  void thaw(const NodeId& id);
+  // A cut holds what is under way, as TCP would; healed in time, everything arrives. May precede add_node.
+  void cut(const NodeId& a, const NodeId& b);
+  void heal(const NodeId& a, const NodeId& b);
+  void partition(const std::vector<NodeId>& side, const std::vector<NodeId>& other);
+  void heal_all();
+
+  void set_default_quality(const LinkQuality& quality) { default_quality_ = quality; }
+  void set_quality(const NodeId& a, const NodeId& b, const LinkQuality& quality);
+  void set_connect_delay(Duration least, Duration most);
+  // A link with more unsent bytes than this is closed.
+  void set_send_queue_bound(uint64_t bytes) { send_queue_bound_ = bytes; }
+
+ private:
+  friend class SimulatedNode;
+  using PairKey = std::pair<NodeId, NodeId>;  // smaller id first
+  struct Frame {
+    std::vector<std::byte> bytes;
+    uint64_t generation = 0;
+  };
+  struct Direction {         // towards end `i` of the pair
+    TimePoint busy_until{};  // when the sender's wire is free again
+    TimePoint last_arrival{};
+    uint64_t queued_bytes = 0;
+    std::deque<Frame> held;  // arrived while the link was cut
+  };
+  struct Pair {
+    LinkQuality quality;
+    bool cut = false, connecting = false;
+    uint64_t generation[2] = {0, 0};  // of the link as each end sees it; 0: down
+    Direction towards[2];
+  };
+
+  static PairKey key(const NodeId& a, const NodeId& b) { return a < b ? PairKey(a, b) : PairKey(b, a); }
+  Pair& pair(const PairKey& k);
+  SimulatedNode::State* state(const NodeId& id);
+  void end_node(const NodeId& id, bool peers_see_it);
+  void touch(const PairKey& k);  // something changed: connect soon if that is possible
+  void connect(const PairKey& k);
+  void link_down(const PairKey& k, int end, const std::string& why);
+  void close_far_end(const PairKey& k, int end, uint64_t generation, const std::string& why);
+  bool send(SimulatedNode::State& from, const NodeId& to, const wire::Message& message);
+  void disconnect(SimulatedNode::State& from, const NodeId& peer, const std::string& reason);
+  void transmit(const PairKey& k, int receiver, Frame frame);
+  void arrive(const PairKey& k, int receiver, Frame frame);
+
+  VirtualClock& clock_;
+  std::mt19937_64 random_;
+  LinkQuality default_quality_;
+  Duration connect_least_ = std::chrono::milliseconds(20), connect_most_ = std::chrono::milliseconds(120);
+  uint64_t send_queue_bound_ = uint64_t{256} << 20;
+  uint64_t next_generation_ = 1;
+  std::map<PairKey, Pair> pairs_;
+  std::map<NodeId, SimulatedNode*> living_;
+  std::vector<std::unique_ptr<SimulatedNode>> nodes_;  // the dead as well
+};
+
+}  // namespace exo::net
