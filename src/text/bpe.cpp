@@ -35,10 +35,15 @@ int32_t BpeMerger::symbol_of(std::string_view bytes) const {
 int32_t BpeMerger::make_symbol(std::string_view bytes) {
   const int32_t known = symbol_of(bytes);
   if (known >= 0) return known;
+  const auto key_of = [this](int32_t i) -> std::string_view { return extra_symbols_[i]; };
   const auto extra = static_cast<int32_t>(extra_symbols_.size());
   extra_symbols_.emplace_back(bytes);
-  extra_index_.insert(extra_symbols_.back(), extra,
-                      [this](int32_t i) -> std::string_view { return extra_symbols_[i]; });
+  if (extra_symbols_.size() > extra_capacity_) {
+    extra_capacity_ = 2 * extra_symbols_.size() + 64;
+    extra_index_ = StringIndex(extra_capacity_);
+    for (int32_t i = 0; i < extra; ++i) extra_index_.insert(extra_symbols_[i], i, key_of);
+  }
+  extra_index_.insert(extra_symbols_.back(), extra, key_of);
   return vocabulary_->size() + extra;
 }
 
@@ -49,7 +54,6 @@ Result<BpeMerger> BpeMerger::from_merges(const Vocabulary& vocabulary,
     return fail(ErrorCode::kCorrupt, "{} merges are more than any model has", merges.size());
   BpeMerger merger(vocabulary, options);
   merger.pairs_ = PairTable(merges.size());
-  merger.extra_index_ = StringIndex(3 * merges.size() + 256);
   std::string both;
   for (size_t rank = 0; rank < merges.size(); ++rank) {
     const auto& [left, right] = merges[rank];

@@ -70,6 +70,7 @@ class BpeMerger {
   // none.
   std::vector<std::string> extra_symbols_;
   StringIndex extra_index_;
+  size_t extra_capacity_ = 0;
 };
 
 }  // namespace exo::text

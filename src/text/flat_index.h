@@ -9,8 +9,8 @@
 
 namespace exo::text {
 
-// Multiply-xorshift over eight bytes at a time. Not for adversaries: a table sized at twice its entries stays
-// usable because a vocabulary's collisions are bounded by the vocabulary itself.
+// Multiply-xorshift over eight bytes at a time. Not keyed: who can choose a vocabulary's tokens
+// can slow only the lookups in that vocabulary.
 inline uint64_t hash_bytes(std::string_view bytes) {
   uint64_t h = 0x9E3779B97F4A7C15ull ^ (bytes.size() * 0xD6E8FEB86659FD93ull);
   const char* p = bytes.data();
@@ -30,9 +30,10 @@ inline uint64_t hash_bytes(std::string_view bytes) {
   return (h * 0xC4CEB9FE1A85EC53ull) >> 8;
 }
 
+// A power of two, at most two thirds full.
 inline size_t table_size_for(size_t entries) {
   size_t size = 16;
-  while (size < entries * 2) size *= 2;
+  while (size * 2 < entries * 3) size *= 2;
   return size;
 }
 

@@ -9,7 +9,9 @@ namespace {
 class SentencePieceTokenizer final : public VocabularyTokenizer {
  public:
   SentencePieceTokenizer(Vocabulary vocabulary, std::string_view model_name)
-      : VocabularyTokenizer(std::move(vocabulary)), space_prefix_(vocabulary_.add_space_prefix.value_or(true)) {
+      : VocabularyTokenizer(std::move(vocabulary)),
+        space_prefix_(vocabulary_.add_space_prefix.value_or(true)),
+        encoder_(vocabulary_) {
     const SpecialTokens& ids = vocabulary_.special;
     if (vocabulary_.add_bos.value_or(true) && ids.bos) before_.push_back(*ids.bos);
     if (vocabulary_.add_eos.value_or(false) && ids.eos) after_.push_back(*ids.eos);
@@ -29,10 +31,11 @@ class SentencePieceTokenizer final : public VocabularyTokenizer {
       else
         escaped += c;
     }
-    encode_sentencepiece(vocabulary_, escaped, out);
+    encoder_.encode(escaped, out);
   }
 
   bool space_prefix_;
+  SentencePieceEncoder encoder_;
 };
 
 }  // namespace

@@ -23,9 +23,24 @@ bool worse(const Candidate& a, const Candidate& b) {
   return a.score != b.score ? a.score < b.score : a.left > b.left;
 }
 
+constexpr std::string_view kSpace = "▁";
+
+// Bytes of the first word of `text`: up to the first ▁ that follows another character.
+size_t word_length(std::string_view text) {
+  size_t at = 0;
+  while (text.substr(at).starts_with(kSpace)) at += kSpace.size();
+  const size_t end = text.find(kSpace, at);
+  return end == std::string_view::npos ? text.size() : end;
+}
+
 class Merger {
  public:
-  Merger(const Vocabulary& vocabulary, std::string_view text) : vocabulary_(vocabulary), text_(text) {
+  explicit Merger(const Vocabulary& vocabulary) : vocabulary_(vocabulary) {}
+
+  void encode(std::string_view text, std::vector<TokenId>& out) {
+    text_ = text;
+    symbols_.clear();
+    heap_.clear();
     for (size_t offset = 0; offset < text.size();) {
       const auto bytes = static_cast<uint32_t>(std::min(utf8_length(text[offset]), text.size() - offset));
       const auto index = static_cast<int32_t>(symbols_.size());
@@ -33,8 +48,11 @@ class Merger {
       offset += bytes;
     }
     symbols_.back().next = -1;
+    run();
+    emit(out);
   }
 
+ private:
   void run() {
     for (size_t i = 0; i + 1 < symbols_.size(); ++i) consider(static_cast<int32_t>(i), false);
     std::make_heap(heap_.begin(), heap_.end(), worse);
@@ -59,7 +77,6 @@ class Merger {
     }
   }
 
- private:
   void consider(int32_t left, bool push) {
     const Symbol& a = symbols_[left];
     if (a.next < 0) return;
@@ -103,13 +120,23 @@ constexpr size_t kMaxChunk = std::numeric_limits<int32_t>::max() / 2;
 
 }  // namespace
 
-void encode_sentencepiece(const Vocabulary& vocabulary, std::string_view text, std::vector<TokenId>& out) {
+SentencePieceEncoder::SentencePieceEncoder(const Vocabulary& vocabulary) : vocabulary_(&vocabulary) {
+  words_are_independent_ = true;
+  for (int32_t id = 0; id < vocabulary.size() && words_are_independent_; ++id) {
+    if (vocabulary.is_hidden(id) || vocabulary.type(id) == TokenType::kByte) continue;
+    words_are_independent_ = word_length(vocabulary.text(id)) == vocabulary.text(id).size();
+  }
+}
+
+void SentencePieceEncoder::encode(std::string_view text, std::vector<TokenId>& out) const {
+  Merger merger(*vocabulary_);
   while (!text.empty()) {
-    size_t bytes = std::min(text.size(), kMaxChunk);
-    while (bytes < text.size() && bytes > 1 && (static_cast<uint8_t>(text[bytes]) & 0xC0) == 0x80) --bytes;
-    Merger merger(vocabulary, text.substr(0, bytes));
-    merger.run();
-    merger.emit(out);
+    size_t bytes = words_are_independent_ ? word_length(text) : text.size();
+    if (bytes > kMaxChunk) {
+      bytes = kMaxChunk;
+      while (bytes > 1 && (static_cast<uint8_t>(text[bytes]) & 0xC0) == 0x80) --bytes;
+    }
+    merger.encode(text.substr(0, bytes), out);
     text.remove_prefix(bytes);
   }
 }

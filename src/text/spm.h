@@ -9,7 +9,19 @@
 
 namespace exo::text {
 
-// Appends the tokens of `text`, in which spaces are already written as ▁. O(n log n) for a bounded token length.
-void encode_sentencepiece(const Vocabulary& vocabulary, std::string_view text, std::vector<TokenId>& out);
+class SentencePieceEncoder {
+ public:
+  // `vocabulary` must outlive the encoder.
+  explicit SentencePieceEncoder(const Vocabulary& vocabulary);
+  // Appends the tokens of `text`, in which spaces are already written as ▁. O(n log n) for tokens of bounded
+  // length.
+  void encode(std::string_view text, std::vector<TokenId>& out) const;
+
+ private:
+  const Vocabulary* vocabulary_;
+  // No token has a ▁ behind another character, so nothing merges across the beginning of a word and words can be
+  // encoded one by one, with the same result.
+  bool words_are_independent_ = true;
+};
 
 }  // namespace exo::text
