@@ -21,6 +21,9 @@ struct StageConfig {
   int32_t block_positions = 32;    // positions per KV block
   int32_t n_blocks = 0;            // KV blocks, shared by all sequences
   ElementType kv_type = ElementType::kF16;
+  // The longest sequence that will be run: chooses between the short and long rope factors of models that have both
+  // (the same on every stage of a ring). 0: what the cache holds, at most the trained context.
+  int32_t max_sequence_positions = 0;
 };
 
 // Consecutive rows of one sequence in a step. `block_table` covers every position up to first + n_tokens.

@@ -1,0 +1,77 @@
+#pragma once
+// What sets one transformer architecture apart from another, as data. An architecture is one row of a table; the
+// forward pass (blocks.h) is written once over these choices. Numbers of a particular model (widths, depths, scales)
+// are not here but in hyperparameters.h.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "ops/ops.h"
+
+namespace exo::model {
+
+enum class NormKind { kRms, kLayer };
+
+// Normalisation of queries and keys before they are rotated.
+enum class QkNorm {
+  kNone,
+  kEachHead,  // over one head's dimensions; one weight for all heads or one per head, as the tensor's shape says
+  kWholeRow,  // over all heads of a token together
+};
+
+enum class Residual {
+  kSequential,  // x += attention(norm(x)); x += feed_forward(norm(x))
+  kParallel,    // x += attention(norm(x)) + feed_forward(norm(x)), both from the same x
+};
+
+// Which blocks rotate queries and keys.
+enum class RopeLayers {
+  kAll,
+  kWindowed,        // those with a sliding window
+  kAllButEveryNth,  // not block i when (i + 1) is a multiple of rope_skip_period
+  kNone,            // positions are embedded instead (position_embd.weight)
+};
+
+enum class LogitScale { kNone, kMultiply, kDivide };
+
+struct Architecture {
+  std::string_view name;  // general.architecture in a GGUF file
+
+  NormKind norm = NormKind::kRms;
+  // Tensor names of the norms before and after the two halves of a block; empty: no such norm. A post norm applies to
+  // the half's result before it is added to the residual stream.
+  std::string_view attention_norm = "attn_norm";
+  std::string_view attention_post_norm = "";
+  std::string_view feed_forward_norm = "ffn_norm";
+  std::string_view feed_forward_post_norm = "";
+  Residual residual = Residual::kSequential;
+
+  QkNorm qk_norm = QkNorm::kNone;
+  NormKind qk_norm_kind = NormKind::kRms;
+  bool qk_norm_is_optional = false;  // some sizes of the family have it: their files hold the tensors
+
+  ops::RopeStyle rope = ops::RopeStyle::kInterleaved;
+  RopeLayers rope_layers = RopeLayers::kAll;
+  int32_t rope_skip_period = 0;
+  double local_rope_theta = 0.0;  // windowed blocks rotate with this base, unscaled; 0: like all others
+
+  int32_t window_period = 0;   // 0: a sliding window is every block's; n: not block i when i % n == n - 1
+  int64_t default_window = 0;  // where the file does not say
+
+  ops::Activation activation = ops::Activation::kSilu;
+  bool gated = true;  // feed-forward is down(activation(gate(x)) * up(x)), otherwise down(activation(up(x)))
+
+  bool scales_embedding = false;  // by sqrt(d_model)
+  LogitScale logit_scale = LogitScale::kNone;
+  // The variant with this many blocks scales q·k by 1/sqrt(d_model / n_heads), the others by 1/sqrt(head_dim).
+  int32_t blocks_with_width_scale = 0;
+};
+
+// By the name in the file. kUnsupported says what it is and which are known.
+Result<const Architecture*> find_architecture(std::string_view name);
+// "chatglm, cohere2, …", sorted.
+std::string known_architectures();
+
+}  // namespace exo::model

@@ -1,0 +1,141 @@
+#include "model/blocks.h"
+
+#include <array>
+
+namespace exo::model {
+namespace {
+
+using ops::Tensor;
+
+Tensor hidden_of(const BlockContext& context) {
+  return dense(context.workspace.hidden, context.n_rows(), context.model.d_model);
+}
+
+// The input of a half: normed into `space`, or the residual stream itself where there is no norm before.
+Tensor normed_input(const BlockContext& context, const Norm& norm, const Tensor& space) {
+  const Tensor hidden = hidden_of(context);
+  if (!norm.present) return hidden;
+  const Tensor out = dense(space, hidden.rows, hidden.cols);
+  apply_norm(context.ops, norm, context.model.norm_epsilon, hidden, out);
+  return out;
+}
+
+// hidden += scale * post_norm(projection(x))
+void add_to_hidden(const BlockContext& context, const Projection& projection, const Norm& post_norm, Tensor x) {
+  const Tensor hidden = hidden_of(context);
+  const float scale = context.model.residual_scale;
+  if (!post_norm.present && scale == 1.0f) {
+    const ops::Linear linear{&projection.weight, hidden, projection.bias, true};
+    context.ops.matmul(x, {&linear, 1});
+    return;
+  }
+  const Tensor result = dense(context.workspace.result, hidden.rows, hidden.cols);
+  const ops::Linear linear{&projection.weight, result, projection.bias};
+  context.ops.matmul(x, {&linear, 1});
+  if (post_norm.present) apply_norm(context.ops, post_norm, context.model.norm_epsilon, result, result);
+  if (scale != 1.0f) context.ops.scale(result, scale);
+  context.ops.add(hidden, result);
+}
+
+// x: [rows, heads * key_dim], without gaps.
+void norm_heads(const BlockContext& context, const Norm& norm, Tensor x) {
+  if (!norm.present) return;
+  const int64_t head_dim = context.model.key_dim;
+  const float epsilon = context.model.norm_epsilon;
+  if (context.model.architecture->qk_norm == QkNorm::kWholeRow) {
+    apply_norm(context.ops, norm, epsilon, x, x);
+  } else if (norm.weight.size == head_dim) {
+    apply_norm(context.ops, norm, epsilon, x.heads(head_dim), x.heads(head_dim));
+  } else {
+    for (int64_t first = 0; first < x.cols; first += head_dim) {
+      Norm own = norm;
+      own.weight = {norm.weight.data + first, head_dim};
+      apply_norm(context.ops, own, epsilon, x.columns(first, head_dim), x.columns(first, head_dim));
+    }
+  }
+}
+
+// Leaves the result in workspace.attended.
+Tensor attend(const BlockContext& context, const LayerHyperparameters& layer, const AttentionWeights& weights,
+              const ops::KvCacheView& cache, Tensor input) {
+  const auto& model = context.model;
+  const auto& space = context.workspace;
+  const int64_t rows = context.n_rows();
+  const Tensor query = dense(space.query, rows, int64_t{layer.n_heads} * model.key_dim);
+  const Tensor key = dense(space.key, rows, int64_t{layer.n_kv_heads} * model.key_dim);
+  const Tensor value = dense(space.value, rows, int64_t{layer.n_kv_heads} * model.value_dim);
+  const Tensor attended = dense(space.attended, rows, int64_t{layer.n_heads} * model.value_dim);
+  const std::array<ops::Linear, 3> projections = {{{&weights.query.weight, query, weights.query.bias},
+                                                   {&weights.key.weight, key, weights.key.bias},
+                                                   {&weights.value.weight, value, weights.value.bias}}};
+  context.ops.matmul(input, projections);
+  norm_heads(context, weights.query_norm, query);
+  norm_heads(context, weights.key_norm, key);
+  if (layer.rope != LayerRope::kNone) {
+    const auto& rope = layer.rope == LayerRope::kLocal ? model.local_rope : context.rope;
+    context.ops.rope(query, model.key_dim, context.positions, rope);
+    context.ops.rope(key, model.key_dim, context.positions, rope);
+  }
+  context.ops.store_kv(key, value, cache, context.sequences);
+  context.ops.attention(query, cache, context.sequences,
+                        {.n_heads = layer.n_heads,
+                         .scale = model.attention_scale,
+                         .logit_soft_cap = model.attention_soft_cap,
+                         .window = layer.window},
+                        attended);
+  return attended;
+}
+
+// Leaves activation(gate(x)) * up(x), or activation(up(x)), in the workspace.
+Tensor expand(const BlockContext& context, const LayerHyperparameters& layer, const FeedForwardWeights& weights,
+              Tensor input) {
+  const auto& architecture = *context.model.architecture;
+  const Tensor up = dense(context.workspace.up, context.n_rows(), layer.d_ff);
+  if (!architecture.gated) {
+    const ops::Linear linear{&weights.up.weight, up, weights.up.bias};
+    context.ops.matmul(input, {&linear, 1});
+    context.ops.activate(architecture.activation, up);
+    return up;
+  }
+  const Tensor gate = dense(context.workspace.gate, context.n_rows(), layer.d_ff);
+  const std::array<ops::Linear, 2> projections = {
+      {{&weights.gate.weight, gate, weights.gate.bias}, {&weights.up.weight, up, weights.up.bias}}};
+  context.ops.matmul(input, projections);
+  context.ops.gated_activation(architecture.activation, gate, up, gate);
+  return gate;
+}
+
+}  // namespace
+
+void apply_norm(ops::Ops& ops, const Norm& norm, float epsilon, Tensor x, Tensor out) {
+  if (norm.kind == NormKind::kRms) {
+    ops.rms_norm(x, norm.weight, epsilon, out);
+  } else {
+    ops.layer_norm(x, norm.weight, norm.bias, epsilon, out);
+  }
+}
+
+void run_block(const BlockContext& context, const LayerHyperparameters& layer, const LayerWeights& weights,
+               const ops::KvCacheView& cache) {
+  const auto& attention = weights.attention;
+  const auto& feed_forward = weights.feed_forward;
+  const auto& space = context.workspace;
+  const Tensor input = normed_input(context, attention.norm, space.normed);
+  if (context.model.residual == Residual::kParallel) {
+    // Before the first addition: both halves read the same residual stream.
+    const Tensor ff_input =
+        feed_forward.norm.present ? normed_input(context, feed_forward.norm, space.normed_ff) : input;
+    const Tensor attended = attend(context, layer, attention, cache, input);
+    const Tensor expanded = expand(context, layer, feed_forward, ff_input);
+    add_to_hidden(context, attention.output, attention.post_norm, attended);
+    add_to_hidden(context, feed_forward.down, feed_forward.post_norm, expanded);
+    return;
+  }
+  const Tensor attended = attend(context, layer, attention, cache, input);
+  add_to_hidden(context, attention.output, attention.post_norm, attended);
+  const Tensor ff_input = normed_input(context, feed_forward.norm, space.normed);
+  const Tensor expanded = expand(context, layer, feed_forward, ff_input);
+  add_to_hidden(context, feed_forward.down, feed_forward.post_norm, expanded);
+}
+
+}  // namespace exo::model

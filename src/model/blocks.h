@@ -1,0 +1,33 @@
+#pragma once
+// The transformer block, composed from operations under an architecture's description. Vaswani et al. 2017, with
+// grouped queries (Ainslie et al. 2023) and gated feed-forward (Shazeer 2020).
+
+#include <span>
+
+#include "model/hyperparameters.h"
+#include "model/weights.h"
+#include "model/workspace.h"
+#include "ops/ops.h"
+
+namespace exo::model {
+
+// What every block of a step shares.
+struct BlockContext {
+  ops::Ops& ops;
+  const Hyperparameters& model;
+  const ops::RopeParams& rope;  // with frequency factors
+  const Workspace& workspace;
+  std::span<const Position> positions;  // of each row
+  std::span<const ops::SequenceRows> sequences;
+
+  int64_t n_rows() const { return static_cast<int64_t>(positions.size()); }
+};
+
+// out = norm(x), per row; x: [rows, d_model] or any width the norm's weight has; out may be x.
+void apply_norm(ops::Ops& ops, const Norm& norm, float epsilon, ops::Tensor x, ops::Tensor out);
+
+// Runs one block on workspace.hidden: [n_rows, d_model], in place, and adds the rows' keys and values to the cache.
+void run_block(const BlockContext& context, const LayerHyperparameters& layer, const LayerWeights& weights,
+               const ops::KvCacheView& cache);
+
+}  // namespace exo::model

@@ -1,0 +1,243 @@
+#include "model/hyperparameters.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace exo::model {
+namespace {
+
+using formats::GgufFile;
+using formats::GgufMetadata;
+
+constexpr int64_t kMaxLayers = 4096;
+constexpr int64_t kMaxWidth = 1 << 24;
+constexpr int64_t kMaxHeads = 1 << 16;
+
+// Reads `architecture.key` with ranges.
+class Reader {
+ public:
+  Reader(const GgufMetadata& metadata, std::string_view architecture) : metadata_(metadata), prefix_(architecture) {}
+
+  std::string full(std::string_view key) const { return fmt::format("{}.{}", prefix_, key); }
+  bool has(std::string_view key) const { return metadata_.find(full(key)) != nullptr; }
+
+  Result<int32_t> integer(std::string_view key, int64_t least, int64_t most) const {
+    EXO_TRY(const int64_t value, metadata_.integer(full(key)));
+    return in_range(key, value, least, most);
+  }
+  Result<int32_t> integer_or(std::string_view key, int64_t absent, int64_t least, int64_t most) const {
+    return has(key) ? integer(key, least, most) : Result<int32_t>(static_cast<int32_t>(absent));
+  }
+  Result<float> number(std::string_view key) const {
+    EXO_TRY(const double value, metadata_.number(full(key)));
+    if (!std::isfinite(value) || std::abs(value) > std::numeric_limits<float>::max()) {
+      return fail(ErrorCode::kCorrupt, "metadata key '{}' is {}", full(key), value);
+    }
+    return static_cast<float>(value);
+  }
+  Result<float> number_or(std::string_view key, double absent) const {
+    return has(key) ? number(key) : Result<float>(static_cast<float>(absent));
+  }
+  Result<float> positive_or(std::string_view key, double absent) const {
+    EXO_TRY(const float value, number_or(key, absent));
+    if (!(value > 0.0f)) return fail(ErrorCode::kCorrupt, "metadata key '{}' is {}, not above 0", full(key), value);
+    return value;
+  }
+  Result<std::string> text_or(std::string_view key, std::string_view absent) const {
+    return has(key) ? metadata_.string(full(key)) : Result<std::string>(std::string(absent));
+  }
+  Result<bool> boolean_or(std::string_view key, bool absent) const {
+    return has(key) ? metadata_.boolean(full(key)) : Result<bool>(absent);
+  }
+  // One value for all blocks, or a list with one for each.
+  Result<std::vector<int32_t>> per_layer(std::string_view key, int32_t n_layers, int64_t least, int64_t most) const {
+    const auto n = static_cast<size_t>(n_layers);
+    if (metadata_.integer(full(key)).has_value()) {
+      EXO_TRY(const int32_t value, integer(key, least, most));
+      return std::vector<int32_t>(n, value);
+    }
+    EXO_TRY(const auto list, metadata_.integers(full(key)));
+    if (list.size() < n) {
+      return fail(ErrorCode::kCorrupt, "metadata key '{}' lists {} blocks of {}", full(key), list.size(), n);
+    }
+    std::vector<int32_t> out(n);
+    for (size_t i = 0; i < n; ++i) {
+      EXO_TRY(out[i], in_range(key, list[i], least, most));
+    }
+    return out;
+  }
+
+ private:
+  Result<int32_t> in_range(std::string_view key, int64_t value, int64_t least, int64_t most) const {
+    if (value < least || value > most) {
+      return fail(ErrorCode::kCorrupt, "metadata key '{}' is {}, outside {}…{}", full(key), value, least, most);
+    }
+    return static_cast<int32_t>(value);
+  }
+
+  const GgufMetadata& metadata_;
+  std::string prefix_;
+};
+
+Status read_widths(const Reader& reader, const GgufFile& file, int32_t n_layers, Hyperparameters& out) {
+  EXO_TRY(out.d_model, reader.integer("embedding_length", 1, kMaxWidth));
+  EXO_TRY(out.context_length, reader.integer_or("context_length", 0, 0, std::numeric_limits<int32_t>::max()));
+  EXO_TRY(const auto heads, reader.per_layer("attention.head_count", n_layers, 1, kMaxHeads));
+  auto kv_heads = heads;
+  if (reader.has("attention.head_count_kv")) {
+    EXO_TRY(kv_heads, reader.per_layer("attention.head_count_kv", n_layers, 1, kMaxHeads));
+  }
+  EXO_TRY(const auto d_ff, reader.per_layer("feed_forward_length", n_layers, 1, kMaxWidth));
+  for (size_t i = 0; i < out.layers.size(); ++i) {
+    if (heads[i] % kv_heads[i] != 0) {
+      return fail(ErrorCode::kCorrupt, "block {} has {} heads over {} key-value heads", i, heads[i], kv_heads[i]);
+    }
+    out.layers[i].n_heads = heads[i];
+    out.layers[i].n_kv_heads = kv_heads[i];
+    out.layers[i].d_ff = d_ff[i];
+  }
+  if (!reader.has("attention.key_length") && out.d_model % heads[0] != 0) {
+    return fail(ErrorCode::kCorrupt, "a width of {} does not divide into {} heads", out.d_model, heads[0]);
+  }
+  EXO_TRY(out.key_dim, reader.integer_or("attention.key_length", out.d_model / heads[0], 1, kMaxWidth));
+  EXO_TRY(out.value_dim, reader.integer_or("attention.value_length", out.key_dim, 1, kMaxWidth));
+
+  const auto* embedding = file.find_tensor("token_embd.weight");
+  if (embedding == nullptr) return fail(ErrorCode::kNotFound, "the file has no tensor 'token_embd.weight'");
+  if (embedding->rows() > std::numeric_limits<int32_t>::max() / 2) {
+    return fail(ErrorCode::kCorrupt, "tensor 'token_embd.weight' has {} rows", embedding->rows());
+  }
+  out.n_vocab = static_cast<int32_t>(embedding->rows());
+  return {};
+}
+
+Status read_scales(const Reader& reader, Hyperparameters& out) {
+  const auto& architecture = *out.architecture;
+  EXO_TRY(out.norm_epsilon, reader.number(architecture.norm == NormKind::kRms ? "attention.layer_norm_rms_epsilon"
+                                                                              : "attention.layer_norm_epsilon"));
+  const bool by_width = architecture.blocks_with_width_scale == out.n_layers();
+  const double scaled_dim = by_width ? out.d_model / out.layers[0].n_heads : out.key_dim;
+  EXO_TRY(out.attention_scale, reader.number_or("attention.scale", 1.0 / std::sqrt(scaled_dim)));
+  if (out.attention_scale == 0.0f) out.attention_scale = static_cast<float>(1.0 / std::sqrt(scaled_dim));
+  EXO_TRY(out.attention_soft_cap, reader.number_or("attn_logit_softcapping", 0.0));
+  EXO_TRY(out.final_soft_cap, reader.number_or("final_logit_softcapping", 0.0));
+  EXO_TRY(out.embedding_scale,
+          reader.number_or("embedding_scale", architecture.scales_embedding ? std::sqrt(out.d_model) : 1.0));
+  EXO_TRY(out.residual_scale, reader.number_or("residual_scale", 1.0));
+  if (architecture.logit_scale != LogitScale::kNone) {
+    EXO_TRY(const float scale, reader.positive_or("logit_scale", 1.0));
+    out.logit_scale = architecture.logit_scale == LogitScale::kDivide ? 1.0f / scale : scale;
+  }
+  EXO_TRY(const bool parallel,
+          reader.boolean_or("use_parallel_residual", architecture.residual == Residual::kParallel));
+  out.residual = parallel ? Residual::kParallel : Residual::kSequential;
+  return {};
+}
+
+// YaRN, Peng et al. 2023, section 3.4: attention grows with the logarithm of the stretch.
+double yarn_magnitude(double factor) { return factor <= 1.0 ? 1.0 : 1.0 + 0.1 * std::log(factor); }
+
+Status read_rope_scaling(const Reader& reader, Hyperparameters& out) {
+  auto& rope = out.rope;
+  // Files older than the key rope.scaling.type say "linear" by having a factor.
+  const bool old_linear = reader.has("rope.scale_linear");
+  EXO_TRY(const float factor,
+          reader.positive_or(old_linear ? "rope.scale_linear" : "rope.scaling.factor", 1.0));
+  EXO_TRY(const auto type, reader.text_or("rope.scaling.type", factor == 1.0f ? "none" : "linear"));
+  EXO_TRY(rope.magnitude_scale, reader.positive_or("rope.scaling.attn_factor", 1.0));
+  EXO_TRY(out.rope_original_context, reader.integer_or("rope.scaling.original_context_length", out.context_length, 0,
+                                                       std::numeric_limits<int32_t>::max()));
+  if (type == "linear") {
+    rope.position_scale = 1.0f / factor;
+  } else if (type == "yarn") {
+    rope.position_scale = 1.0f / factor;
+    rope.yarn_original_context = out.rope_original_context;
+    EXO_TRY(rope.yarn_ext_factor, reader.number_or("rope.scaling.yarn_ext_factor", 1.0));
+    EXO_TRY(rope.yarn_beta_fast, reader.positive_or("rope.scaling.yarn_beta_fast", 32.0));
+    EXO_TRY(rope.yarn_beta_slow, reader.positive_or("rope.scaling.yarn_beta_slow", 1.0));
+    rope.magnitude_scale *= static_cast<float>(yarn_magnitude(factor));
+  } else if (type != "none" && type != "longrope") {
+    return fail(ErrorCode::kUnsupported, "rope scaling of type '{}'; none, linear, yarn and longrope are known",
+                type.substr(0, 32));
+  }
+  return {};
+}
+
+Status read_rope(const Reader& reader, Hyperparameters& out) {
+  const auto& architecture = *out.architecture;
+  if (architecture.rope_layers == RopeLayers::kNone) return {};
+  auto& rope = out.rope;
+  rope.style = architecture.rope;
+  EXO_TRY(rope.dims, reader.integer_or("rope.dimension_count", out.key_dim, 2, kMaxWidth));
+  if (rope.dims % 2 != 0 || rope.dims > out.key_dim) {
+    return fail(ErrorCode::kCorrupt, "{} rotated dimensions in heads of {}", rope.dims, out.key_dim);
+  }
+  EXO_TRY(rope.theta, reader.positive_or("rope.freq_base", 10000.0));
+  EXO_CHECK_OK(read_rope_scaling(reader, out));
+  out.local_rope = {.style = rope.style, .dims = rope.dims, .theta = static_cast<float>(architecture.local_rope_theta)};
+  if (architecture.local_rope_theta > 0.0) {
+    EXO_TRY(out.local_rope.theta, reader.positive_or("rope.freq_base_swa", architecture.local_rope_theta));
+  }
+  return {};
+}
+
+// Which blocks have the window: the file's own list or period where it has one, the architecture's otherwise.
+Result<std::vector<bool>> windowed_layers(const Reader& reader, const Hyperparameters& out) {
+  constexpr std::string_view kPattern = "attention.sliding_window_pattern";
+  const auto n = static_cast<size_t>(out.n_layers());
+  auto period = static_cast<size_t>(out.architecture->window_period);
+  if (reader.has(kPattern)) {
+    if (const auto list = reader.per_layer(kPattern, out.n_layers(), 0, 1); list && n > 1) {
+      return std::vector<bool>(list->begin(), list->end());
+    }
+    EXO_TRY(const int32_t stated, reader.integer(kPattern, 0, kMaxLayers));
+    period = static_cast<size_t>(stated);
+  }
+  std::vector<bool> windowed(n);
+  for (size_t i = 0; i < n; ++i) windowed[i] = period == 0 || i % period != period - 1;
+  return windowed;
+}
+
+Status read_layer_kinds(const Reader& reader, Hyperparameters& out) {
+  const auto& architecture = *out.architecture;
+  EXO_TRY(const int32_t window, reader.integer_or("attention.sliding_window", architecture.default_window, 0,
+                                                  std::numeric_limits<int32_t>::max()));
+  EXO_TRY(const auto windowed, windowed_layers(reader, out));
+  for (size_t i = 0; i < out.layers.size(); ++i) {
+    auto& layer = out.layers[i];
+    layer.window = windowed[i] ? window : 0;
+    const bool skipped = architecture.rope_skip_period > 0 && (i + 1) % architecture.rope_skip_period == 0;
+    const bool local = architecture.local_rope_theta > 0.0 && windowed[i];
+    const bool rotates = architecture.rope_layers == RopeLayers::kAll ||
+                         (architecture.rope_layers == RopeLayers::kWindowed && windowed[i]) ||
+                         (architecture.rope_layers == RopeLayers::kAllButEveryNth && !skipped);
+    layer.rope = !rotates ? LayerRope::kNone : local ? LayerRope::kLocal : LayerRope::kGlobal;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Hyperparameters> read_hyperparameters(const GgufFile& file) {
+  const auto& metadata = file.metadata();
+  EXO_TRY(const auto architecture_name, metadata.string("general.architecture"));
+  Hyperparameters out;
+  EXO_TRY(out.architecture, find_architecture(architecture_name));
+  out.name = metadata.string("general.name").value_or(architecture_name);
+  const Reader reader(metadata, architecture_name);
+  EXO_TRY(const int32_t n_experts, reader.integer_or("expert_count", 0, 0, std::numeric_limits<int32_t>::max()));
+  if (n_experts > 0) {
+    return fail(ErrorCode::kUnsupported, "'{}' with a mixture of {} experts; this build runs dense models",
+                architecture_name, n_experts);
+  }
+  EXO_TRY(const int32_t n_layers, reader.integer("block_count", 1, kMaxLayers));
+  out.layers.resize(static_cast<size_t>(n_layers));
+  EXO_CHECK_OK(read_widths(reader, file, n_layers, out));
+  EXO_CHECK_OK(read_scales(reader, out));
+  EXO_CHECK_OK(read_rope(reader, out));
+  EXO_CHECK_OK(read_layer_kinds(reader, out));
+  return out;
+}
+
+}  // namespace exo::model

@@ -1,0 +1,52 @@
+#pragma once
+// The numbers of one model, read from its file's metadata and checked against each other.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "formats/gguf.h"
+#include "model/architecture.h"
+#include "ops/ops.h"
+
+namespace exo::model {
+
+enum class LayerRope { kNone, kGlobal, kLocal };
+
+// What may differ from block to block.
+struct LayerHyperparameters {
+  int32_t n_heads = 0;
+  int32_t n_kv_heads = 0;
+  int32_t d_ff = 0;
+  int32_t window = 0;  // positions that attention reaches back, itself included; 0: all
+  LayerRope rope = LayerRope::kGlobal;
+};
+
+struct Hyperparameters {
+  const Architecture* architecture = nullptr;
+  std::string name;
+  int32_t d_model = 0;
+  int32_t n_vocab = 0;
+  int32_t context_length = 0;
+  int32_t key_dim = 0, value_dim = 0;  // of one head
+  Residual residual = Residual::kSequential;
+  float norm_epsilon = 0.0f;
+  float attention_scale = 0.0f;
+  float attention_soft_cap = 0.0f;  // 0: none, as all below
+  float final_soft_cap = 0.0f;
+  float embedding_scale = 1.0f;
+  float residual_scale = 1.0f;
+  float logit_scale = 1.0f;  // multiplies the logits
+  ops::RopeParams rope;      // without frequency factors: weights.h adds them
+  ops::RopeParams local_rope;
+  int32_t rope_original_context = 0;  // longer sequences use the long factors, where a model has two sets
+  std::vector<LayerHyperparameters> layers;
+
+  int32_t n_layers() const { return static_cast<int32_t>(layers.size()); }
+};
+
+// kUnsupported for an unknown architecture or feature; kCorrupt or kNotFound names the key that is wrong or missing.
+Result<Hyperparameters> read_hyperparameters(const formats::GgufFile& file);
+
+}  // namespace exo::model

@@ -1,0 +1,51 @@
+#include <algorithm>
+#include <map>
+
+#include "model/hyperparameters.h"
+#include "model/kv_cache.h"
+#include "model/load.h"
+#include "model/stage_tensors.h"
+
+namespace exo::model {
+namespace {
+
+void count_tensor(const formats::TensorView& tensor, bool tied, ModelInfo& info) {
+  const uint64_t bytes = tensor.data.size();
+  if (const auto block = block_of(tensor.name)) {
+    if (*block < info.n_layers) info.layer_bytes[static_cast<size_t>(*block)] += bytes;
+  } else if (is_embedding_tensor(tensor.name)) {
+    info.embedding_bytes += bytes;
+    if (tied && tensor.name == "token_embd.weight") info.head_bytes += bytes;
+  } else if (is_head_tensor(tensor.name)) {
+    info.head_bytes += bytes;
+  }
+}
+
+}  // namespace
+
+Result<ModelInfo> read_model_info(const formats::GgufFile& file) {
+  EXO_TRY(const auto model, read_hyperparameters(file));
+  ModelInfo info;
+  info.architecture = model.architecture->name;
+  info.name = model.name;
+  info.n_layers = model.n_layers();
+  info.d_model = model.d_model;
+  info.n_vocab = model.n_vocab;
+  info.context_length = model.context_length;
+  info.layer_bytes.resize(model.layers.size());
+  std::map<ElementType, uint64_t> bytes_by_type;
+  const bool tied = has_tied_head(file);
+  for (const auto& tensor : file.tensors()) {
+    info.n_parameters += tensor.elements();
+    bytes_by_type[tensor.type] += tensor.data.size();
+    count_tensor(tensor, tied, info);
+  }
+  const auto most = std::ranges::max_element(bytes_by_type, {}, [](const auto& entry) { return entry.second; });
+  if (most != bytes_by_type.end()) info.weight_type = exo::info(most->first).name;
+  for (const auto& layer : model.layers) {
+    info.kv_bytes_per_position.push_back(kv_bytes_per_position(model, layer, ElementType::kF16).value_or(0));
+  }
+  return info;
+}
+
+}  // namespace exo::model

@@ -1,0 +1,173 @@
+#include "model/stage.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "model/blocks.h"
+#include "model/hyperparameters.h"
+#include "model/kv_cache.h"
+#include "model/load.h"
+#include "model/step.h"
+#include "model/weights.h"
+#include "model/workspace.h"
+
+namespace exo::model {
+namespace {
+
+constexpr int32_t kMaxBatchRows = 1 << 16;
+
+class TransformerStage final : public Stage {
+ public:
+  struct Parts {
+    std::shared_ptr<const formats::GgufFile> file;
+    ModelInfo info;
+    Hyperparameters model;
+    StageConfig config;
+    StageWeights weights;
+    KvCache cache;
+    Workspace workspace;
+  };
+
+  TransformerStage(Parts parts, ops::Ops& ops) : parts_(std::move(parts)), ops_(ops), rope_(parts_.model.rope) {
+    rope_.frequency_factors = parts_.weights.rope_factors;
+    limits_ = {.takes_tokens = is_first(),
+               .d_model = parts_.model.d_model,
+               .n_vocab = parts_.model.n_vocab,
+               .max_rows = parts_.config.max_batch_rows,
+               .n_blocks = parts_.config.n_blocks,
+               .block_positions = parts_.config.block_positions,
+               .max_positions = parts_.weights.position_embedding.rows};
+  }
+
+  Result<std::span<const float>> forward(const StepInput& input) override {
+    EXO_CHECK_OK(step_.prepare(input, limits_));
+    run(input);
+    return is_last() ? logits_of(step_.logit_rows()) : hidden_out();
+  }
+
+  Result<std::span<const float>> forward_all_logits(const StepInput& input) override {
+    if (!is_last()) return fail(ErrorCode::kInvalidArgument, "only the last stage has logits");
+    EXO_CHECK_OK(step_.prepare(input, limits_));
+    run(input);
+    std::vector<int32_t> rows(static_cast<size_t>(step_.n_rows()));
+    for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int32_t>(i);
+    return logits_of(rows);
+  }
+
+  const ModelInfo& model() const override { return parts_.info; }
+  const StageConfig& config() const override { return parts_.config; }
+  uint64_t weight_bytes() const override { return parts_.weights.bytes; }
+  uint64_t kv_bytes() const override { return parts_.cache.bytes(); }
+
+ private:
+  bool is_first() const { return parts_.config.layers.begin.value == 0; }
+  bool is_last() const { return parts_.config.layers.end.value == parts_.model.n_layers(); }
+  ops::Tensor hidden() const { return dense(parts_.workspace.hidden, step_.n_rows(), parts_.model.d_model); }
+
+  // Leaves the result of the stage's last block in workspace.hidden.
+  void run(const StepInput& input) {
+    if (is_first()) {
+      embed(input.tokens);
+    } else {
+      ops_.write(hidden(), input.activations.data());
+    }
+    const BlockContext context{ops_, parts_.model, rope_, parts_.workspace, step_.positions(), step_.sequences()};
+    const auto first = static_cast<size_t>(parts_.config.layers.begin.value);
+    for (size_t i = 0; i < parts_.weights.layers.size(); ++i) {
+      run_block(context, parts_.model.layers[first + i], parts_.weights.layers[i], parts_.cache.layer(i));
+    }
+  }
+
+  void embed(std::span<const TokenId> tokens) {
+    ops_.embed(parts_.weights.token_embedding, tokens, hidden());
+    if (parts_.model.embedding_scale != 1.0f) ops_.scale(hidden(), parts_.model.embedding_scale);
+    if (!parts_.weights.position_embedding) return;
+    position_rows_.clear();
+    for (const Position position : step_.positions()) position_rows_.emplace_back(position.value);
+    const auto added = dense(parts_.workspace.normed, step_.n_rows(), parts_.model.d_model);
+    ops_.embed(parts_.weights.position_embedding, position_rows_, added);
+    ops_.add(hidden(), added);
+  }
+
+  std::span<const float> hidden_out() {
+    out_.resize(static_cast<size_t>(step_.n_rows()) * static_cast<size_t>(parts_.model.d_model));
+    ops_.read(hidden(), out_.data());
+    return out_;
+  }
+
+  Result<std::span<const float>> logits_of(std::span<const int32_t> rows) {
+    const auto& model = parts_.model;
+    const auto n_rows = static_cast<int64_t>(rows.size());
+    if (n_rows == 0) return std::span<const float>();
+    EXO_TRY(const auto logits, logits_space(n_rows));
+    const auto chosen = dense(parts_.workspace.normed, n_rows, model.d_model);
+    ops_.gather_rows(hidden(), rows, chosen);
+    apply_norm(ops_, parts_.weights.output_norm, model.norm_epsilon, chosen, chosen);
+    const ops::Linear head{&parts_.weights.head.weight, logits, parts_.weights.head.bias};
+    ops_.matmul(chosen, {&head, 1});
+    if (model.logit_scale != 1.0f) ops_.scale(logits, model.logit_scale);
+    if (model.final_soft_cap != 0.0f) ops_.soft_cap(logits, model.final_soft_cap);
+    out_.resize(static_cast<size_t>(n_rows) * static_cast<size_t>(model.n_vocab));
+    ops_.read(logits, out_.data());
+    return out_;
+  }
+
+  // Grows with the number of sequences that want logits at once, which is far below the rows of a prefill.
+  Result<ops::Tensor> logits_space(int64_t n_rows) {
+    const int64_t cols = parts_.model.n_vocab;
+    const auto bytes = static_cast<size_t>(n_rows * cols) * sizeof(float);
+    if (logits_ == nullptr || logits_->bytes() < bytes) {
+      logits_.reset();
+      EXO_TRY(logits_, ops_.allocate(bytes));
+    }
+    return ops::Tensor{reinterpret_cast<float*>(logits_->data()), n_rows, cols, cols};
+  }
+
+  Parts parts_;
+  ops::Ops& ops_;
+  ops::RopeParams rope_;
+  StepLimits limits_;
+  Step step_;
+  std::vector<TokenId> position_rows_;
+  std::unique_ptr<ops::Buffer> logits_;
+  std::vector<float> out_;
+};
+
+Status check_config(const StageConfig& config, const Hyperparameters& model) {
+  const auto [begin, end] = config.layers;
+  if (begin.value < 0 || config.layers.empty() || end.value > model.n_layers()) {
+    return fail(ErrorCode::kInvalidArgument, "blocks {}…{} of a model with {}", begin, end, model.n_layers());
+  }
+  if (config.max_batch_rows < 1 || config.max_batch_rows > kMaxBatchRows) {
+    return fail(ErrorCode::kInvalidArgument, "steps of {} rows; 1…{} are possible", config.max_batch_rows,
+                kMaxBatchRows);
+  }
+  return {};
+}
+
+bool needs_long_rope(const StageConfig& config, const Hyperparameters& model) {
+  int64_t longest = config.max_sequence_positions;
+  if (longest == 0) {
+    longest = std::min<int64_t>(int64_t{config.n_blocks} * config.block_positions, model.context_length);
+  }
+  return longest > model.rope_original_context;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Stage>> load_stage(std::shared_ptr<const formats::GgufFile> file, const StageConfig& config,
+                                          ops::Ops& ops, const LoadProgress& progress) {
+  TransformerStage::Parts parts;
+  parts.config = config;
+  EXO_TRY(parts.info, read_model_info(*file));
+  EXO_TRY(parts.model, read_hyperparameters(*file));
+  EXO_CHECK_OK(check_config(config, parts.model));
+  EXO_TRY(parts.weights, load_weights(*file, parts.model, config.layers, needs_long_rope(config, parts.model), ops,
+                                      progress));
+  EXO_TRY(parts.cache, KvCache::allocate(parts.model, config, ops));
+  EXO_TRY(parts.workspace, Workspace::allocate(parts.model, config.layers, config.max_batch_rows, ops));
+  parts.file = std::move(file);
+  return std::make_unique<TransformerStage>(std::move(parts), ops);
+}
+
+}  // namespace exo::model

@@ -1,0 +1,184 @@
+#include "model/weights.h"
+
+#include "model/stage_tensors.h"
+#include "model/tensor_loader.h"
+
+namespace exo::model {
+namespace {
+
+// Names within one block: "blk.7." + "attn_q" + ".weight".
+class BlockNames {
+ public:
+  explicit BlockNames(int32_t block) : prefix_(fmt::format("blk.{}.", block)) {}
+  std::string weight(std::string_view part) const { return fmt::format("{}{}.weight", prefix_, part); }
+  std::string bias(std::string_view part) const { return fmt::format("{}{}.bias", prefix_, part); }
+
+ private:
+  std::string prefix_;
+};
+
+Result<Norm> load_norm(TensorLoader& loader, NormKind kind, const std::string& weight, const std::string& bias,
+                       int64_t size) {
+  Norm norm{.present = true, .kind = kind};
+  EXO_TRY(norm.weight, loader.vector(weight, size));
+  if (kind == NormKind::kLayer) {
+    EXO_TRY(norm.bias, loader.optional_vector(bias, size));
+  }
+  return norm;
+}
+
+Result<Norm> load_block_norm(TensorLoader& loader, const BlockNames& names, const Hyperparameters& model,
+                             std::string_view part) {
+  if (part.empty()) return Norm{};
+  return load_norm(loader, model.architecture->norm, names.weight(part), names.bias(part), model.d_model);
+}
+
+Result<Projection> load_projection(TensorLoader& loader, const BlockNames& names, std::string_view part, int64_t rows,
+                                   int64_t cols) {
+  Projection projection;
+  EXO_TRY(projection.weight, loader.matrix(names.weight(part), rows, cols));
+  EXO_TRY(projection.bias, loader.optional_vector(names.bias(part), rows));
+  return projection;
+}
+
+// One of several projections that the file stores below each other in one tensor.
+struct FusedPart {
+  int64_t first = 0, count = 0, of = 0;
+};
+
+Result<Projection> load_fused(TensorLoader& loader, const BlockNames& names, std::string_view part, FusedPart rows,
+                              int64_t cols) {
+  Projection projection;
+  EXO_TRY(projection.weight, loader.matrix_rows(names.weight(part), rows.of, cols, rows.first, rows.count));
+  EXO_TRY(const auto bias, loader.optional_vector(names.bias(part), rows.of));
+  if (bias) projection.bias = {bias.data + rows.first, rows.count};
+  return projection;
+}
+
+// The weight is shared by all heads, or there is one per head.
+Result<Norm> load_head_norm(TensorLoader& loader, const formats::GgufFile& file, const Hyperparameters& model,
+                            const std::string& name, int32_t n_heads) {
+  const auto& architecture = *model.architecture;
+  const auto* tensor = file.find_tensor(name);
+  if (architecture.qk_norm == QkNorm::kNone || (tensor == nullptr && architecture.qk_norm_is_optional)) return Norm{};
+  const int64_t all = int64_t{n_heads} * model.key_dim;
+  const bool whole = architecture.qk_norm == QkNorm::kWholeRow || (tensor != nullptr && tensor->elements() == all);
+  return load_norm(loader, architecture.qk_norm_kind, name, "", whole ? all : model.key_dim);
+}
+
+Result<AttentionWeights> load_attention(TensorLoader& loader, const formats::GgufFile& file, const BlockNames& names,
+                                        const Hyperparameters& model, const LayerHyperparameters& layer) {
+  const auto& architecture = *model.architecture;
+  const int64_t q_rows = int64_t{layer.n_heads} * model.key_dim, k_rows = int64_t{layer.n_kv_heads} * model.key_dim;
+  const int64_t v_rows = int64_t{layer.n_kv_heads} * model.value_dim;
+  AttentionWeights out;
+  EXO_TRY(out.norm, load_block_norm(loader, names, model, architecture.attention_norm));
+  EXO_TRY(out.post_norm, load_block_norm(loader, names, model, architecture.attention_post_norm));
+  if (loader.has(names.weight("attn_qkv"))) {
+    const int64_t all = q_rows + k_rows + v_rows;
+    EXO_TRY(out.query, load_fused(loader, names, "attn_qkv", {0, q_rows, all}, model.d_model));
+    EXO_TRY(out.key, load_fused(loader, names, "attn_qkv", {q_rows, k_rows, all}, model.d_model));
+    EXO_TRY(out.value, load_fused(loader, names, "attn_qkv", {q_rows + k_rows, v_rows, all}, model.d_model));
+  } else {
+    EXO_TRY(out.query, load_projection(loader, names, "attn_q", q_rows, model.d_model));
+    EXO_TRY(out.key, load_projection(loader, names, "attn_k", k_rows, model.d_model));
+    EXO_TRY(out.value, load_projection(loader, names, "attn_v", v_rows, model.d_model));
+  }
+  EXO_TRY(out.output,
+          load_projection(loader, names, "attn_output", model.d_model, int64_t{layer.n_heads} * model.value_dim));
+  EXO_TRY(out.query_norm, load_head_norm(loader, file, model, names.weight("attn_q_norm"), layer.n_heads));
+  EXO_TRY(out.key_norm, load_head_norm(loader, file, model, names.weight("attn_k_norm"), layer.n_kv_heads));
+  return out;
+}
+
+Result<FeedForwardWeights> load_feed_forward(TensorLoader& loader, const BlockNames& names,
+                                             const Hyperparameters& model, const LayerHyperparameters& layer) {
+  const auto& architecture = *model.architecture;
+  FeedForwardWeights out;
+  EXO_TRY(out.norm, load_block_norm(loader, names, model, architecture.feed_forward_norm));
+  EXO_TRY(out.post_norm, load_block_norm(loader, names, model, architecture.feed_forward_post_norm));
+  if (!architecture.gated) {
+    EXO_TRY(out.up, load_projection(loader, names, "ffn_up", layer.d_ff, model.d_model));
+  } else if (loader.has(names.weight("ffn_gate"))) {
+    EXO_TRY(out.gate, load_projection(loader, names, "ffn_gate", layer.d_ff, model.d_model));
+    EXO_TRY(out.up, load_projection(loader, names, "ffn_up", layer.d_ff, model.d_model));
+  } else {
+    const int64_t all = int64_t{layer.d_ff} * 2;
+    EXO_TRY(out.gate, load_fused(loader, names, "ffn_up", {0, layer.d_ff, all}, model.d_model));
+    EXO_TRY(out.up, load_fused(loader, names, "ffn_up", {layer.d_ff, layer.d_ff, all}, model.d_model));
+  }
+  EXO_TRY(out.down, load_projection(loader, names, "ffn_down", model.d_model, layer.d_ff));
+  return out;
+}
+
+Status load_embedding(TensorLoader& loader, const formats::GgufFile& file, const Hyperparameters& model,
+                      StageWeights& out) {
+  EXO_TRY(out.token_embedding, loader.matrix("token_embd.weight", model.n_vocab, model.d_model));
+  if (model.architecture->rope_layers == RopeLayers::kNone) {
+    const auto* positions = file.find_tensor("position_embd.weight");
+    const int64_t n_positions = positions == nullptr ? 0 : positions->rows();
+    EXO_TRY(out.position_embedding, loader.matrix("position_embd.weight", n_positions, model.d_model));
+  }
+  return {};
+}
+
+Status load_head(TensorLoader& loader, const formats::GgufFile& file, const Hyperparameters& model,
+                 StageWeights& out) {
+  EXO_TRY(out.output_norm, load_norm(loader, model.architecture->norm, "output_norm.weight", "output_norm.bias",
+                                     model.d_model));
+  const char* name = has_tied_head(file) ? "token_embd.weight" : "output.weight";
+  EXO_TRY(out.head.weight, loader.matrix(name, model.n_vocab, model.d_model));
+  EXO_TRY(out.head.bias, loader.optional_vector("output.bias", model.n_vocab));
+  return {};
+}
+
+Status load_rope_factors(TensorLoader& loader, const Hyperparameters& model, bool long_context, StageWeights& out) {
+  const int64_t pairs = model.rope.dims / 2;
+  for (const bool is_long : {false, true}) {
+    const char* name = is_long ? "rope_factors_long.weight" : "rope_factors_short.weight";
+    EXO_TRY(const auto factors, loader.optional_vector(name, pairs));
+    if (factors && is_long == long_context) out.rope_factors = factors;
+  }
+  EXO_TRY(const auto fixed, loader.optional_vector("rope_freqs.weight", pairs));
+  if (fixed) out.rope_factors = fixed;
+  return {};
+}
+
+// A tensor outside the blocks that nobody knows would change the result.
+Status check_outer_tensors(const formats::GgufFile& file) {
+  for (const auto& tensor : file.tensors()) {
+    const auto& name = tensor.name;
+    if (!block_of(name) && !is_embedding_tensor(name) && !is_head_tensor(name) && !is_rope_tensor(name)) {
+      return fail(ErrorCode::kUnsupported, "the file has a tensor '{}' that no known architecture uses",
+                  name.substr(0, 80));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<StageWeights> load_weights(const formats::GgufFile& file, const Hyperparameters& model, LayerRange layers,
+                                  bool long_context, ops::Ops& ops, const LoadProgress& progress) {
+  EXO_CHECK_OK(check_outer_tensors(file));
+  const auto tensors = stage_tensors(file, layers, model.n_layers());
+  TensorLoader loader(file, tensors, ops, progress);
+  StageWeights out;
+  EXO_CHECK_OK(load_rope_factors(loader, model, long_context, out));
+  if (layers.begin.value == 0) EXO_CHECK_OK(load_embedding(loader, file, model, out));
+  out.layers.reserve(static_cast<size_t>(layers.size()));
+  for (LayerIndex i = layers.begin; i < layers.end; ++i) {
+    const auto& layer = model.layers[static_cast<size_t>(i.value)];
+    const BlockNames names(i.value);
+    auto& weights = out.layers.emplace_back();
+    EXO_TRY(weights.attention, load_attention(loader, file, names, model, layer));
+    EXO_TRY(weights.feed_forward, load_feed_forward(loader, names, model, layer));
+  }
+  if (layers.end.value == model.n_layers()) EXO_CHECK_OK(load_head(loader, file, model, out));
+  EXO_CHECK_OK(loader.check_all_used());
+  out.buffers = loader.take_buffers();
+  out.bytes = loader.total_bytes();
+  return out;
+}
+
+}  // namespace exo::model

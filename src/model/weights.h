@@ -1,0 +1,56 @@
+#pragma once
+// The weights of one stage, named by what they do.
+
+#include <memory>
+#include <vector>
+
+#include "formats/gguf.h"
+#include "model/hyperparameters.h"
+#include "model/stage.h"
+#include "ops/ops.h"
+
+namespace exo::model {
+
+struct Norm {
+  bool present = false;
+  NormKind kind = NormKind::kRms;
+  ops::Vector weight, bias;  // either may be empty
+};
+
+struct Projection {
+  ops::Weight weight;
+  ops::Vector bias;  // may be empty
+};
+
+struct AttentionWeights {
+  Norm norm, post_norm;
+  Projection query, key, value, output;
+  Norm query_norm, key_norm;
+};
+
+struct FeedForwardWeights {
+  Norm norm, post_norm;
+  Projection gate, up, down;  // gate is empty where the architecture has none
+};
+
+struct LayerWeights {
+  AttentionWeights attention;
+  FeedForwardWeights feed_forward;
+};
+
+struct StageWeights {
+  ops::Weight token_embedding, position_embedding;  // first stage; the second may be empty
+  std::vector<LayerWeights> layers;
+  Norm output_norm;  // last stage
+  Projection head;
+  ops::Vector rope_factors;  // may be empty
+  std::vector<std::unique_ptr<ops::Buffer>> buffers;
+  uint64_t bytes = 0;
+};
+
+// Touches only the stage's own tensors. `long_context` chooses the rope factors of models that have two sets.
+// The file outlives the result.
+Result<StageWeights> load_weights(const formats::GgufFile& file, const Hyperparameters& model, LayerRange layers,
+                                  bool long_context, ops::Ops& ops, const LoadProgress& progress);
+
+}  // namespace exo::model

@@ -1,0 +1,42 @@
+#include "model/workspace.h"
+
+#include <algorithm>
+
+namespace exo::model {
+
+Result<Workspace> Workspace::allocate(const Hyperparameters& model, LayerRange layers, int32_t max_rows,
+                                      ops::Ops& ops) {
+  int64_t query = 0, key = 0, value = 0, attended = 0, d_ff = 0;
+  for (LayerIndex i = layers.begin; i < layers.end; ++i) {
+    const auto& layer = model.layers[static_cast<size_t>(i.value)];
+    query = std::max(query, int64_t{layer.n_heads} * model.key_dim);
+    key = std::max(key, int64_t{layer.n_kv_heads} * model.key_dim);
+    value = std::max(value, int64_t{layer.n_kv_heads} * model.value_dim);
+    attended = std::max(attended, int64_t{layer.n_heads} * model.value_dim);
+    d_ff = std::max(d_ff, int64_t{layer.d_ff});
+  }
+  Workspace out;
+  const int64_t d = model.d_model;
+  struct Slot {
+    ops::Tensor* tensor;
+    int64_t cols;
+  };
+  const Slot slots[] = {{&out.hidden, d},      {&out.normed, d},   {&out.normed_ff, d}, {&out.result, d},
+                        {&out.query, query},   {&out.key, key},    {&out.value, value}, {&out.attended, attended},
+                        {&out.gate, d_ff},     {&out.up, d_ff}};
+  constexpr int64_t kAlignedFloats = 16;
+  const auto floats = [&](const Slot& slot) {
+    return (slot.cols * max_rows + kAlignedFloats - 1) / kAlignedFloats * kAlignedFloats;
+  };
+  int64_t total = 0;
+  for (const auto& slot : slots) total += floats(slot);
+  EXO_TRY(out.buffer, ops.allocate(static_cast<size_t>(total) * sizeof(float)));
+  auto* next = reinterpret_cast<float*>(out.buffer->data());
+  for (const auto& slot : slots) {
+    *slot.tensor = {next, max_rows, slot.cols, slot.cols};
+    next += floats(slot);
+  }
+  return out;
+}
+
+}  // namespace exo::model

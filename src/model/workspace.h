@@ -1,0 +1,30 @@
+#pragma once
+// The activations of a step: allocated once at load for the largest step, reused by every block.
+
+#include <memory>
+
+#include "model/hyperparameters.h"
+#include "ops/ops.h"
+
+namespace exo::model {
+
+struct Workspace {
+  // Each as wide as the widest block of the stage needs, with max_batch_rows rows.
+  ops::Tensor hidden;     // the residual stream, d_model
+  ops::Tensor normed;     // input of a half, d_model
+  ops::Tensor normed_ff;  // the feed-forward's own input in a parallel block, d_model
+  ops::Tensor result;     // of a half, before its post norm or scale, d_model
+  ops::Tensor query, key, value, attended;
+  ops::Tensor gate, up;  // d_ff
+
+  std::unique_ptr<ops::Buffer> buffer;
+
+  static Result<Workspace> allocate(const Hyperparameters& model, LayerRange layers, int32_t max_rows, ops::Ops& ops);
+};
+
+// The first `rows` rows of a workspace tensor, `cols` wide, without gaps.
+inline ops::Tensor dense(const ops::Tensor& tensor, int64_t rows, int64_t cols) {
+  return {tensor.data, rows, cols, cols};
+}
+
+}  // namespace exo::model
