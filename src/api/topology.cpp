@@ -1,0 +1,135 @@
+#include "api/topology.h"
+
+namespace exo::api {
+namespace json = boost::json;
+
+namespace {
+
+json::array layers_json(LayerRange layers) { return {layers.begin.value, layers.end.value}; }
+
+std::string_view state_name(wire::StageState state) {
+  switch (state) {
+    case wire::StageState::kLoading: return "loading";
+    case wire::StageState::kReady: return "ready";
+    case wire::StageState::kFailed: return "failed";
+  }
+  return "unknown";
+}
+
+json::object node_json(const wire::NodeFacts& node, bool is_self) {
+  json::array addresses(node.addresses.begin(), node.addresses.end());
+  json::array models;
+  for (const auto& offer : node.models) {
+    models.push_back(json::object{{"name", offer.facts.name}, {"complete", offer.complete}});
+  }
+  return {{"id", node.id.hex()},
+          {"name", node.name},
+          {"self", is_self},
+          {"version", node.software_version},
+          {"os", node.device.os},
+          {"arch", node.device.arch},
+          {"processor", node.device.processor},
+          {"threads", node.device.threads},
+          {"memory_total_bytes", node.device.memory_total_bytes},
+          {"memory_budget_bytes", node.device.memory_budget_bytes},
+          {"memory_bandwidth_bytes_per_s", node.device.memory_bandwidth_bytes_per_s},
+          {"int8_ops_per_s", node.device.int8_ops_per_s},
+          {"f32_flops_per_s", node.device.f32_flops_per_s},
+          {"addresses", std::move(addresses)},
+          {"peer_port", node.peer_port},
+          {"api_port", node.api_port},
+          {"tokens_per_s", node.tokens_per_s},
+          {"leaving", node.leaving},
+          {"models", std::move(models)}};
+}
+
+json::object instance_json(const cluster::InstanceView& view, const cluster::Cluster& cluster) {
+  json::array stages;
+  for (size_t i = 0; i < view.record.stages.size(); ++i) {
+    const auto& planned = view.record.stages[i];
+    const auto* member = cluster.find_member(planned.node);
+    json::object stage{{"node", planned.node.hex()},
+                       {"node_name", member != nullptr ? member->name : ""},
+                       {"layers", layers_json(planned.layers)}};
+    if (i < view.statuses.size()) {
+      const auto& status = view.statuses[i];
+      stage["state"] = state_name(status.state);
+      stage["done_bytes"] = status.done_bytes;
+      stage["total_bytes"] = status.total_bytes;
+      if (!status.error.empty()) stage["error"] = status.error;
+    }
+    stages.push_back(std::move(stage));
+  }
+  return {{"model", view.record.model_name},
+          {"fingerprint", view.record.fingerprint},
+          {"epoch", view.record.epoch.counter},
+          {"strategy", view.record.strategy},
+          {"ready", view.ready},
+          {"stopped", view.record.stopped},
+          {"problem", view.record.problem},
+          {"context_tokens", view.record.context_tokens},
+          {"stages", std::move(stages)}};
+}
+
+}  // namespace
+
+json::object topology_json(const Services& services) {
+  const auto& cluster = services.cluster;
+  json::array nodes, links, models, instances, refusals;
+  for (const auto& node : cluster.members()) {
+    nodes.push_back(node_json(node, node.id == cluster.self().id));
+    for (const auto& link : node.links) {
+      links.push_back(json::object{{"from", node.id.hex()},
+                                   {"to", link.peer.hex()},
+                                   {"interface", link.interface},
+                                   {"round_trip_us", link.round_trip_us},
+                                   {"bandwidth_bytes_per_s", link.bandwidth_bytes_per_s}});
+    }
+  }
+  for (const auto& model : cluster.models()) {
+    models.push_back(json::object{{"name", model.name},
+                                  {"fingerprint", model.fingerprint},
+                                  {"architecture", model.architecture},
+                                  {"weight_type", model.weight_type},
+                                  {"n_layers", model.n_layers},
+                                  {"context_length", model.context_length},
+                                  {"file_bytes", model.file_bytes}});
+  }
+  for (const auto& view : cluster.instances()) instances.push_back(instance_json(view, cluster));
+  for (const auto& refusal : services.transport.refusals()) {
+    refusals.push_back(json::object{{"address", refusal.address}, {"name", refusal.peer_name}, {"reason", refusal.reason}});
+  }
+  return {{"self", cluster.self().id.hex()},
+          {"version", services.version},
+          {"nodes", std::move(nodes)},
+          {"links", std::move(links)},
+          {"models", std::move(models)},
+          {"instances", std::move(instances)},
+          {"refusals", std::move(refusals)},
+          {"active_requests", services.front.active_requests()}};
+}
+
+json::object plan_json(const cluster::Plan& plan, const wire::ModelFacts& model) {
+  json::array stages;
+  for (const auto& stage : plan.stages) {
+    stages.push_back(json::object{{"node", stage.device.id.hex()},
+                                  {"node_name", stage.device.name},
+                                  {"layers", layers_json(stage.layers)},
+                                  {"weight_bytes", stage.weight_bytes},
+                                  {"kv_bytes", stage.kv_bytes},
+                                  {"activation_bytes", stage.activation_bytes},
+                                  {"budget_bytes", stage.budget_bytes},
+                                  {"decode_ms", stage.decode_ms},
+                                  {"hop_ms", stage.hop_ms}});
+  }
+  return {{"model", model.name},
+          {"strategy", cluster::to_string(plan.strategy)},
+          {"context_tokens", plan.context_tokens},
+          {"stages", std::move(stages)},
+          {"ms_per_token", plan.ms_per_token},
+          {"tokens_per_s_one", plan.tokens_per_s_one},
+          {"tokens_per_s_full", plan.tokens_per_s_full},
+          {"ttft_ms_512", plan.ttft_ms_512}};
+}
+
+}  // namespace exo::api

@@ -1,0 +1,51 @@
+#pragma once
+// What a node can be told: by exo.toml, then EXO_* variables, then the command line; the later wins.
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace CLI {
+class App;
+}
+
+namespace exo::app {
+
+struct NodeOptions {
+  std::string name;                     // default: the host's name
+  std::string host = "127.0.0.1";       // of the HTTP API
+  uint16_t port = 52415;
+  uint16_t peer_port = 52416;           // 0: any free one
+  uint16_t discovery_port = 52414;
+  std::vector<std::string> interfaces;  // empty: every usable one
+  std::vector<std::string> peers;       // host:port seeds
+  std::string secret;
+  std::filesystem::path data_dir;       // default: $XDG_DATA_HOME/exo or ~/.local/share/exo
+  std::vector<std::filesystem::path> model_dirs;
+  uint64_t memory_bytes = 0;            // 0: decide from what is free
+  int32_t threads = 0;                  // 0: one per core
+  std::string model;                    // loaded at start, and used when a request names none
+  std::string strategy = "ring-memory-weighted";
+  std::vector<std::string> manual;      // "NODE=LAYERS" per stage, for --strategy manual
+  int32_t context_tokens = 4096;
+  int32_t max_sequences = 16;
+  int32_t min_stages = 1;
+  std::string api_key;
+  std::string allowed_hosts;
+  std::string log_level = "warning";
+  std::filesystem::path log_file;
+};
+
+// Adds every node option to `command`, bound to `options`, with its environment variable and help text.
+void add_node_options(CLI::App& command, NodeOptions& options);
+
+// Fills what was left to defaults (name, data_dir) and checks combinations. Reads the home folder from `environment`.
+Status complete_options(NodeOptions& options);
+
+// "4GiB", "800 MB", "1.5G", "123456" → bytes.
+Result<uint64_t> parse_bytes(const std::string& text);
+
+}  // namespace exo::app
