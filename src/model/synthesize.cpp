@@ -1,0 +1,167 @@
+#include "model/synthesize.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numbers>
+#include <string_view>
+#include <vector>
+
+#include "formats/gguf_writer.h"
+#include "model/random_blocks.h"
+#include "model/synthetic_vocabulary.h"
+
+namespace exo::model {
+namespace {
+
+using formats::GgufWriter;
+
+constexpr int32_t kMaxLayers = 4096;
+
+struct Shape {
+  std::string_view name;
+  int32_t d_model, n_layers, n_heads, n_kv_heads, d_ff, n_vocab, context_length;
+  double rope_factor;  // of Llama 3.1's frequency scaling; 0: none
+  bool tied;
+  int32_t head_dim() const { return d_model / n_heads; }
+};
+
+// From the models' published config.json; "tiny" is for tests.
+constexpr Shape kShapes[] = {
+    {"tiny", 256, 4, 8, 4, 512, 512, 4096, 0.0, false},
+    {"llama-3.2-1b", 2048, 16, 32, 8, 8192, 128256, 131072, 32.0, true},
+    {"llama-3-8b", 4096, 32, 32, 8, 14336, 128256, 8192, 0.0, false},
+    {"llama-3.1-70b", 8192, 80, 64, 8, 28672, 128256, 131072, 8.0, false},
+    {"llama-3.1-405b", 16384, 126, 128, 8, 53248, 128256, 131072, 8.0, false},
+};
+constexpr double kRopeTheta = 500000.0;
+constexpr std::string_view kRopeFactors = "rope_freqs.weight";
+
+Result<Shape> shape_of(const SynthOptions& options) {
+  const auto* it = std::ranges::find(kShapes, std::string_view(options.shape), &Shape::name);
+  if (it == std::end(kShapes)) {
+    return fail(ErrorCode::kInvalidArgument, "no shape '{}'; there are {}", options.shape, synth_shapes());
+  }
+  Shape shape = *it;
+  if (options.n_layers < 0 || options.n_layers > kMaxLayers) {
+    return fail(ErrorCode::kInvalidArgument, "{} layers; 1…{} are possible", options.n_layers, kMaxLayers);
+  }
+  if (options.n_layers > 0) shape.n_layers = options.n_layers;
+  if (!can_randomize(options.type)) {
+    return fail(ErrorCode::kInvalidArgument, "no random weights in {}; choose F32, F16, BF16, Q4_0, Q8_0, Q4_K or Q6_K",
+                info(options.type).name);
+  }
+  return shape;
+}
+
+void put_metadata(GgufWriter& writer, const Shape& shape) {
+  const auto put = [&](std::string_view key, int32_t value) {
+    writer.set(fmt::format("llama.{}", key), static_cast<uint32_t>(value));
+  };
+  writer.set("general.architecture", "llama");
+  writer.set("general.name", fmt::format("{} shape, random weights", shape.name));
+  put("block_count", shape.n_layers);
+  put("context_length", shape.context_length);
+  put("embedding_length", shape.d_model);
+  put("feed_forward_length", shape.d_ff);
+  put("attention.head_count", shape.n_heads);
+  put("attention.head_count_kv", shape.n_kv_heads);
+  put("vocab_size", shape.n_vocab);
+  put("rope.dimension_count", shape.head_dim());
+  writer.set("llama.rope.freq_base", static_cast<float>(kRopeTheta));
+  writer.set("llama.attention.layer_norm_rms_epsilon", 1e-5f);
+}
+
+void add_tensors(GgufWriter& writer, const Shape& shape, ElementType type) {
+  const bool four_bits = type == ElementType::kQ4_0 || type == ElementType::kQ4_K;
+  const ElementType head_type = four_bits ? ElementType::kQ6_K : type;
+  const int64_t d = shape.d_model, kv = int64_t{shape.n_kv_heads} * shape.head_dim();
+  if (shape.rope_factor > 0.0) writer.add_tensor(std::string(kRopeFactors), ElementType::kF32, {shape.head_dim() / 2});
+  writer.add_tensor("token_embd.weight", shape.tied ? head_type : type, {d, shape.n_vocab});
+  for (int32_t i = 0; i < shape.n_layers; ++i) {
+    const auto add = [&](const char* part, ElementType part_type, std::vector<int64_t> extents) {
+      writer.add_tensor(fmt::format("blk.{}.{}.weight", i, part), part_type, std::move(extents));
+    };
+    add("attn_norm", ElementType::kF32, {d});
+    add("attn_q", type, {d, d});
+    add("attn_k", type, {d, kv});
+    add("attn_v", type, {d, kv});
+    add("attn_output", type, {d, d});
+    add("ffn_norm", ElementType::kF32, {d});
+    add("ffn_gate", type, {d, shape.d_ff});
+    add("ffn_up", type, {d, shape.d_ff});
+    add("ffn_down", type, {shape.d_ff, d});
+  }
+  writer.add_tensor("output_norm.weight", ElementType::kF32, {d});
+  if (!shape.tied) writer.add_tensor("output.weight", head_type, {d, shape.n_vocab});
+}
+
+Result<GgufWriter> plan(const SynthOptions& options) {
+  EXO_TRY(const auto shape, shape_of(options));
+  GgufWriter writer;
+  put_metadata(writer, shape);
+  put_synthetic_vocabulary(writer, shape.n_vocab);
+  add_tensors(writer, shape, options.type);
+  return writer;
+}
+
+// What divides the frequency of pair i in Llama 3.1: nothing for short waves, `factor` for long ones, between in between.
+float rope_factor(const Shape& shape, int32_t pair) {
+  constexpr double kOriginalContext = 8192.0, kLowFrequency = 1.0, kHighFrequency = 4.0;
+  const double wave = 2.0 * std::numbers::pi * std::pow(kRopeTheta, 2.0 * pair / shape.head_dim());
+  if (wave < kOriginalContext / kHighFrequency) return 1.0f;
+  if (wave > kOriginalContext / kLowFrequency) return static_cast<float>(shape.rope_factor);
+  const double smooth = (kOriginalContext / wave - kLowFrequency) / (kHighFrequency - kLowFrequency);
+  return static_cast<float>(1.0 / ((1.0 - smooth) / shape.rope_factor + smooth));
+}
+
+void fill_vector(const Shape& shape, const GgufWriter::Tensor& tensor, uint64_t offset, std::span<std::byte> piece) {
+  for (size_t i = 0; i < piece.size() / sizeof(float); ++i) {
+    const auto index = static_cast<int32_t>(offset / sizeof(float) + i);
+    const float value = tensor.name == kRopeFactors ? rope_factor(shape, index) : 1.0f;
+    std::memcpy(piece.data() + i * sizeof value, &value, sizeof value);
+  }
+}
+
+// FNV-1a, so that each tensor's numbers depend on its name and not on the order of tensors.
+uint64_t hash(std::string_view text) {
+  uint64_t h = 14695981039346656037ull;
+  for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211ull;
+  return h;
+}
+
+}  // namespace
+
+std::string synth_shapes() {
+  std::string names;
+  for (const auto& shape : kShapes) {
+    if (!names.empty()) names += ", ";
+    names += shape.name;
+  }
+  return names;
+}
+
+Result<uint64_t> synthesized_bytes(const SynthOptions& options) {
+  EXO_TRY(const auto writer, plan(options));
+  return writer.file_bytes();
+}
+
+Status synthesize(const SynthOptions& options, const std::filesystem::path& path, const SynthProgress& progress) {
+  EXO_TRY(const auto shape, shape_of(options));
+  EXO_TRY(const auto writer, plan(options));
+  const uint64_t total = writer.file_bytes();
+  uint64_t done = 0;
+  return writer.write(path, [&](const GgufWriter::Tensor& tensor, uint64_t offset, std::span<std::byte> piece) -> Status {
+    if (tensor.shape.size() == 1) {
+      fill_vector(shape, tensor, offset, piece);
+    } else {
+      const double deviation = 1.0 / std::sqrt(static_cast<double>(tensor.shape[0]));
+      fill_random(tensor.type, deviation, options.seed ^ hash(tensor.name) ^ (offset * 0x9E3779B97F4A7C15ull), piece);
+    }
+    done += piece.size();
+    if (progress && !progress(done, total)) return fail(ErrorCode::kCancelled, "writing was cancelled");
+    return {};
+  });
+}
+
+}  // namespace exo::model
