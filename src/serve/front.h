@@ -50,7 +50,18 @@ class RequestObserver {
 
 struct FrontOptions {
   net::Duration resume_deadline = std::chrono::seconds(60);  // how long a request waits for a ring without progress
+  net::Duration problem_grace = std::chrono::seconds(5);     // an unplaceable model may be so only while nodes come back
+  net::Duration silence = std::chrono::seconds(10);          // without news of a request its scheduler is asked again
+  uint64_t id_seed = 0;                                      // of request ids, for simulations; 0: from the system
 };
+
+// How nothing gets lost between front and ring. A request is either waiting for a ring or submitted to the first stage
+// of one epoch, and then tied to that epoch and to the link to that node: when either goes, the front submits again
+// what it has (prompt + tokens so far, the rest of max_new_tokens) to the newest ready epoch; the scheduler drops
+// requests of a front whose link went down, so both ends agree. Updates count only from the node and epoch submitted
+// to, and only tokens that continue the sequence: each is delivered once. A gap, or silence while everything looks
+// well, makes the front submit again, which a scheduler that still has the request answers with its status. An update
+// for a request that the front no longer has is answered with CancelRequest.
 
 class Front : public net::TransportListener, public cluster::ClusterObserver {
  public:
@@ -67,6 +78,7 @@ class Front : public net::TransportListener, public cluster::ClusterObserver {
   void on_link_down(const NodeId& peer, const Error& why) override;
   void on_message(const NodeId& from, wire::Message message) override;
   void on_instance_changed(const cluster::InstanceView& view) override;
+  void on_members_changed() override;
 
  private:
   struct Impl;

@@ -1,0 +1,130 @@
+#include "ring/engine_thread.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+#include "base/bounded_queue.h"
+#include "ring/slot_tables.h"
+
+namespace exo::ring {
+namespace {
+
+using Done = std::function<void(Result<StageOutput>)>;
+
+struct Work {
+  wire::Step step;
+  Done done;
+};
+
+StageLimits limits_of(const model::Stage& stage, int32_t max_slots) {
+  const auto& config = stage.config();
+  const auto& info = stage.model();
+  return {.max_slots = max_slots,
+          .n_blocks = config.n_blocks,
+          .block_positions = config.block_positions,
+          .max_batch_rows = config.max_batch_rows,
+          .d_model = info.d_model,
+          .n_vocab = info.n_vocab,
+          .first_stage = config.layers.begin.value == 0,
+          .last_stage = config.layers.end.value == info.n_layers};
+}
+
+}  // namespace
+
+struct EngineThread::Engine {
+  Engine(net::Clock& clock_in, std::unique_ptr<model::Stage> stage_in, const EngineOptions& options)
+      : clock(clock_in),
+        stage(std::move(stage_in)),
+        limits(limits_of(*stage, options.max_slots)),
+        slots(limits),
+        queue(options.queue_capacity) {
+    sequences.reserve(static_cast<size_t>(std::max(options.max_slots, 0)));
+    if (limits.last_stage) logits.resize(static_cast<size_t>(limits.n_vocab));
+  }
+
+  void run() {
+    while (auto work = queue.pop()) {
+      if (!alive->load()) return;
+      post(std::move(work->done), compute(work->step));
+    }
+  }
+
+  void post(Done done, Result<StageOutput> output) {
+    struct Posted {
+      Done done;
+      Result<StageOutput> output;
+    };
+    clock.post([alive = alive, posted = std::make_shared<Posted>(std::move(done), std::move(output))] {
+      if (alive->load()) posted->done(std::move(posted->output));
+    });
+  }
+
+  Result<StageOutput> compute(wire::Step& step) {
+    const auto begin = std::chrono::steady_clock::now();
+    EXO_CHECK_OK(slots.apply(step));
+    StageOutput output;
+    if (!step.sequences.empty()) {
+      sequences.clear();
+      for (const auto& sequence : step.sequences)
+        sequences.push_back(
+            {sequence.first, sequence.n_tokens, slots.block_table(sequence.slot), sequence.wants_logits});
+      const model::StepInput input{sequences, step.tokens, step.activations};
+      EXO_TRY(const std::span<const float> computed, stage->forward(input));
+      if (limits.last_stage) {
+        EXO_CHECK_OK(sample(step, computed, output.tokens));
+      } else {
+        output.activations.assign(computed.begin(), computed.end());
+      }
+    }
+    output.compute_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    return output;
+  }
+
+  Status sample(const wire::Step& step, std::span<const float> computed, std::vector<SampledToken>& tokens) {
+    const auto n_wanted = static_cast<size_t>(
+        std::ranges::count_if(step.sequences, [](const auto& sequence) { return sequence.wants_logits; }));
+    if (computed.size() != n_wanted * logits.size())
+      return fail(ErrorCode::kInternal, "{} logits for {} sequences", computed.size(), n_wanted);
+    tokens.reserve(n_wanted);
+    for (const auto& sequence : step.sequences) {
+      if (!sequence.wants_logits) continue;
+      std::ranges::copy(computed.first(logits.size()), logits.begin());
+      computed = computed.subspan(logits.size());
+      const Position chosen(sequence.first.value + sequence.n_tokens);
+      tokens.push_back(slots.sampler(sequence.slot).sample(logits, chosen));
+    }
+    return {};
+  }
+
+  net::Clock& clock;
+  std::unique_ptr<model::Stage> stage;
+  const StageLimits limits;
+  SlotTables slots;
+  BoundedQueue<Work> queue;
+  std::shared_ptr<std::atomic<bool>> alive = std::make_shared<std::atomic<bool>>(true);
+  std::vector<model::StepSequence> sequences;  // of the step being computed
+  std::vector<float> logits;                   // [n_vocab], the row being sampled
+  std::thread thread;
+};
+
+EngineThread::EngineThread(net::Clock& clock, std::unique_ptr<model::Stage> stage, EngineOptions options)
+    : engine_(std::make_unique<Engine>(clock, std::move(stage), options)) {
+  engine_->thread = std::thread([engine = engine_.get()] { engine->run(); });
+}
+
+EngineThread::~EngineThread() {
+  engine_->alive->store(false);
+  engine_->queue.close();
+  engine_->thread.join();
+}
+
+void EngineThread::execute(wire::Step step, std::function<void(Result<StageOutput>)> done) {
+  // Kept aside: a refused push has eaten its argument.
+  Done refused = done;
+  if (!engine_->queue.try_push({std::move(step), std::move(done)}))
+    engine_->post(std::move(refused), fail(ErrorCode::kUnavailable, "the stage's queue is full"));
+}
+
+}  // namespace exo::ring

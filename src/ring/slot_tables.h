@@ -1,0 +1,54 @@
+#pragma once
+// What a stage remembers of its slots between steps: block tables and, at the last stage, samplers. Applies the
+// changes that a step brings and refuses what does not fit. Engine thread only.
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "sample/sampler.h"
+#include "wire/messages.h"
+
+namespace exo::ring {
+
+struct StageLimits {
+  int32_t max_slots = 0;
+  int32_t n_blocks = 0;
+  int32_t block_positions = 1;
+  int32_t max_batch_rows = 0;
+  int32_t d_model = 0;
+  int32_t n_vocab = 0;
+  bool first_stage = false, last_stage = false;
+};
+
+class SlotTables {
+ public:
+  explicit SlotTables(const StageLimits& limits);
+
+  // Closes slots, then brings every sequence's block table up to date. Afterwards each table covers its sequence's
+  // positions and, at the last stage, each slot that wants logits has its sampler.
+  Status apply(wire::Step& step);
+
+  std::span<const BlockId> block_table(SlotId slot) const { return slots_[index(slot)].blocks; }
+  sample::Sampler& sampler(SlotId slot) { return *slots_[index(slot)].sampler; }
+
+ private:
+  struct Slot {
+    std::vector<BlockId> blocks;
+    std::optional<sample::Sampler> sampler;
+    uint64_t newest_step = 0;  // a slot appears once in a step
+  };
+
+  static size_t index(SlotId slot) { return static_cast<size_t>(slot.value); }
+  bool in_range(SlotId slot) const { return slot.value >= 0 && slot.value < limits_.max_slots; }
+  void close(SlotId slot);
+  Status check_payload(const wire::Step& step) const;
+  Status apply_sequence(wire::StepSequence& sequence);
+
+  const StageLimits limits_;
+  std::vector<Slot> slots_;  // [max_slots]
+  uint64_t step_ = 0;
+};
+
+}  // namespace exo::ring

@@ -1,0 +1,101 @@
+#pragma once
+// One stage of one epoch on this node: takes steps from the stage before, has them computed in order, and hands on
+// what came out: activations to the next stage's node, tokens to the first stage's. Network thread only.
+//
+// Lost steps. Steps of an epoch are numbered without gaps. A link that goes down and comes back loses what was
+// under way, so a stage that sees a gap forgets all its slots; steps that build on them then fail with
+// kUnavailable, as do steps that cannot be handed on. The first stage's scheduler answers any failed step by
+// replaying its sequences from blocks that it knows to be complete (serve/scheduler.h). No message beyond
+// StepFailed is needed for that.
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+
+#include "net/clock.h"
+#include "net/transport.h"
+#include "ring/stage_executor.h"
+#include "wire/messages.h"
+
+namespace exo::ring {
+
+// Where the first stage's node wants to hear what became of its steps.
+class StepSink {
+ public:
+  virtual ~StepSink() = default;
+  virtual void on_step_result(wire::StepResult result) = 0;
+  virtual void on_step_failed(wire::StepFailed failed) = 0;
+};
+
+struct StageCounters {
+  uint64_t steps = 0, rows = 0, failures = 0;
+  double compute_s = 0;
+};
+
+class StageRunner {
+ public:
+  // `stage_index` is in record.stages and its node is this one. A sink, of the first stage only, outlives the
+  // runner or is unset.
+  StageRunner(net::Clock& clock, net::Transport& transport, const wire::InstanceRecord& record,
+              int32_t stage_index);
+
+  // Steps that came before are computed now. Null takes the executor away; steps then wait again. Returns the one
+  // before; what it still computes is ignored.
+  std::unique_ptr<StageExecutor> set_executor(std::unique_ptr<StageExecutor> executor, int32_t max_slots);
+  bool has_executor() const { return executor_ != nullptr; }
+  void set_sink(StepSink* sink) { sink_ = sink; }
+
+  // From the local scheduler, on the first stage. Never calls the sink before it returns.
+  void run(wire::Step step);
+  // From a peer: refused unless `from` is the node of the stage before.
+  void on_step(const NodeId& from, wire::Step step);
+  // A neighbour's link went down: what was under way to or from it is lost.
+  void on_link_down(const NodeId& peer);
+
+  const Epoch& epoch() const { return epoch_; }
+  int32_t stage_index() const { return index_; }
+  bool is_first() const { return index_ == 0; }
+  bool is_last() const { return index_ + 1 == n_stages_; }
+  const NodeId& first_node() const { return first_; }
+  const NodeId& last_node() const { return last_; }
+  bool is_stage_node(const NodeId& node) const;
+  const StageCounters& counters() const { return counters_; }
+
+  static constexpr size_t kMaxWaitingSteps = 64;
+
+ private:
+  struct Trip {  // what outlives the step while it is computed
+    MicroBatchId micro_batch;
+    std::vector<wire::StepSequence> sequences;
+    std::vector<SlotId> closed_slots;
+    size_t n_wanted = 0;
+    uint64_t n_rows = 0;
+  };
+
+  void take(wire::Step step);
+  void compute(wire::Step step);
+  void on_computed(Trip& trip, Result<StageOutput> output);
+  void hand_on(Trip& trip, StageOutput output);
+  void report_failure(MicroBatchId micro_batch, ErrorCode code, std::string message);
+
+  net::Clock& clock_;
+  net::Transport& transport_;
+  const std::string fingerprint_;
+  const Epoch epoch_;
+  const int32_t index_, n_stages_;
+  std::vector<NodeId> nodes_;  // of all stages
+  NodeId first_, last_, previous_, next_;
+  StepSink* sink_ = nullptr;
+  std::unique_ptr<StageExecutor> executor_;
+  int32_t max_slots_ = 0;
+  MicroBatchId newest_{};      // of the steps taken; 0: none yet
+  MicroBatchId newest_out_{};  // of the steps handed on
+  bool forget_slots_ = false;  // a step was lost since the last one taken
+  std::deque<wire::Step> waiting_;
+  size_t computing_ = 0;
+  StageCounters counters_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace exo::ring

@@ -1,0 +1,163 @@
+#pragma once
+// A StageExecutor for tests: no weights, but a memory. Each KV entry holds a token and the hash of all tokens up to
+// it; activations carry both on to the next stage, and the next token is a hash of the whole history. A wrong block
+// table, a lost or repeated token, a block used twice: each breaks the chain and is counted as a violation.
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "net/clock.h"
+#include "ring/slot_tables.h"
+#include "ring/stage_executor.h"
+
+namespace exo::ring::testing {
+
+inline constexpr int32_t kHashVocabulary = 97;
+inline constexpr int32_t kHashWidth = 6;  // floats per row: token, position, four times 16 bits of the hash
+
+inline uint64_t extend_hash(uint64_t hash, TokenId token) {
+  hash ^= static_cast<uint64_t>(token.value) + 0x9E3779B97F4A7C15ull + (hash << 6) + (hash >> 2);
+  hash *= 0xFF51AFD7ED558CCDull;
+  return hash ^ (hash >> 32);
+}
+
+// What follows a history that hashes to `hash`, for a request with this seed, at `position`.
+inline TokenId next_hash_token(uint64_t hash, uint64_t seed, int32_t position) {
+  uint64_t x = (hash ^ seed * 0xC2B2AE3D27D4EB4Full) + static_cast<uint64_t>(position) * 0x165667B19E3779F9ull;
+  x ^= x >> 29;
+  x *= 0xBF58476D1CE4E5B9ull;
+  return TokenId(static_cast<int32_t>((x >> 33) % kHashVocabulary));
+}
+
+// The undisturbed answer: up to max_new tokens, short of a stop token.
+inline std::vector<TokenId> oracle_answer(const std::vector<TokenId>& prompt, int32_t max_new, uint64_t seed,
+                                          const std::vector<TokenId>& stop_tokens) {
+  uint64_t hash = 0;
+  for (const TokenId token : prompt) hash = extend_hash(hash, token);
+  std::vector<TokenId> answer;
+  for (int32_t i = 0; i < max_new; ++i) {
+    const TokenId token = next_hash_token(hash, seed, static_cast<int32_t>(prompt.size()) + i);
+    for (const TokenId stop : stop_tokens)
+      if (token == stop) return answer;
+    answer.push_back(token);
+    hash = extend_hash(hash, token);
+  }
+  return answer;
+}
+
+struct HashLog {
+  std::vector<std::string> violations;
+  uint64_t steps = 0, rows = 0, most_rows = 0;
+};
+
+class HashExecutor final : public StageExecutor {
+ public:
+  using Cost = std::function<net::Duration(const wire::Step&)>;  // virtual time of one step
+
+  HashExecutor(net::Clock& clock, StageLimits limits, HashLog& log, Cost cost)
+      : clock_(clock), limits_(with_width(limits)), tables_(limits_), log_(log), cost_(std::move(cost)) {
+    cells_.resize(static_cast<size_t>(limits_.n_blocks) * static_cast<size_t>(limits_.block_positions));
+  }
+
+  void execute(wire::Step step, std::function<void(Result<StageOutput>)> done) override {
+    busy_until_ = std::max(busy_until_, clock_.now()) + cost_(step);
+    auto shared = std::make_shared<wire::Step>(std::move(step));
+    clock_.run_after(busy_until_ - clock_.now(),
+                     [this, alive = std::weak_ptr<bool>(alive_), shared, done = std::move(done)] {
+                       if (!alive.expired()) done(compute(*shared));
+                     });
+  }
+
+  size_t open_slots() const {
+    size_t open = 0;
+    for (int32_t slot = 0; slot < limits_.max_slots; ++slot) open += !tables_.block_table(SlotId(slot)).empty();
+    return open;
+  }
+
+ private:
+  struct Cell {
+    int32_t token = -1;
+    uint64_t hash = 0;
+  };
+
+  static StageLimits with_width(StageLimits limits) {
+    limits.d_model = kHashWidth;
+    limits.n_vocab = kHashVocabulary;
+    return limits;
+  }
+
+  Cell& cell(SlotId slot, int32_t position) {
+    const BlockId block = tables_.block_table(slot)[static_cast<size_t>(position / limits_.block_positions)];
+    return cells_[size_t{block.value} * static_cast<size_t>(limits_.block_positions) +
+                  static_cast<size_t>(position % limits_.block_positions)];
+  }
+
+  std::unexpected<Error> violation(std::string what) {
+    log_.violations.push_back(what);
+    return fail(ErrorCode::kInternal, "{}", what);
+  }
+
+  Result<uint64_t> history_hash(const wire::StepSequence& sequence) {
+    uint64_t hash = 0;
+    for (int32_t position = 0; position < sequence.first.value; ++position) {
+      const Cell& known = cell(sequence.slot, position);
+      hash = extend_hash(hash, TokenId(known.token));
+      if (known.hash != hash)
+        return violation(fmt::format("slot {}: the KV cache is wrong at position {} before {}", sequence.slot,
+                                     position, sequence.first));
+    }
+    return hash;
+  }
+
+  Result<StageOutput> compute(wire::Step& step) {
+    for (const auto& sequence : step.sequences)
+      if (sequence.opening) seeds_[sequence.slot] = sequence.opening->sampler.seed;
+    EXO_CHECK_OK(tables_.apply(step));
+    ++log_.steps;
+    StageOutput output;
+    size_t row = 0;
+    for (const auto& sequence : step.sequences) {
+      EXO_TRY(uint64_t hash, history_hash(sequence));
+      for (int32_t i = 0; i < sequence.n_tokens; ++i, ++row) {
+        const int32_t position = sequence.first.value + i;
+        const float* in = step.activations.data() + (limits_.first_stage ? 0 : row * kHashWidth);
+        const TokenId token = limits_.first_stage ? step.tokens[row] : TokenId(static_cast<int32_t>(in[0]));
+        hash = extend_hash(hash, token);
+        if (!limits_.first_stage) {
+          uint64_t sent = 0;
+          for (int part = 0; part < 4; ++part) sent |= static_cast<uint64_t>(in[2 + part]) << (16 * part);
+          if (sent != hash || static_cast<int32_t>(in[1]) != position)
+            return violation(fmt::format("slot {}: the stages disagree at position {}", sequence.slot, position));
+        }
+        cell(sequence.slot, position) = {token.value, hash};
+        if (limits_.last_stage) continue;
+        output.activations.push_back(static_cast<float>(token.value));
+        output.activations.push_back(static_cast<float>(position));
+        for (int part = 0; part < 4; ++part)
+          output.activations.push_back(static_cast<float>((hash >> (16 * part)) & 0xFFFF));
+      }
+      if (limits_.last_stage && sequence.wants_logits) {
+        const int32_t end = sequence.first.value + sequence.n_tokens;
+        output.tokens.push_back({next_hash_token(hash, seeds_[sequence.slot], end), -0.5f, {}});
+      }
+    }
+    log_.rows += row;
+    log_.most_rows = std::max<uint64_t>(log_.most_rows, row);
+    return output;
+  }
+
+  net::Clock& clock_;
+  const StageLimits limits_;
+  SlotTables tables_;
+  HashLog& log_;
+  Cost cost_;
+  std::vector<Cell> cells_;
+  std::unordered_map<SlotId, uint64_t> seeds_;
+  net::TimePoint busy_until_{};
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace exo::ring::testing

@@ -1,0 +1,433 @@
+#include "serve/front.h"
+
+#include <algorithm>
+#include <limits>
+#include <random>
+#include <set>
+#include <unordered_map>
+
+#include "base/log.h"
+
+namespace exo::serve {
+namespace {
+
+using wire::FinishReason;
+using Phase = RequestStatus::Phase;
+
+constexpr auto kTick = std::chrono::milliseconds(250);
+constexpr auto kEnsureInterval = std::chrono::seconds(1);
+constexpr auto kRetryDelay = std::chrono::milliseconds(200);
+
+double seconds(net::Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+struct Request {
+  RequestId id;
+  GenerateRequest asked;
+  std::shared_ptr<RequestObserver> observer;
+  std::vector<TokenId> tokens;  // prompt and answer so far
+  bool finished = false;
+  RequestStatus status;
+  bool told_status = false;
+  RequestUsage usage;
+
+  // While submitted:
+  bool submitted = false;
+  bool was_submitted = false;  // ever
+  NodeId first_node;
+  Epoch epoch;
+  net::TimePoint heard_at{};  // or asked
+  std::optional<net::TimePoint> silent_since;
+
+  // While waiting for a ring:
+  net::TimePoint waiting_since{};  // without progress
+  std::optional<net::TimePoint> problem_since;
+  std::optional<net::TimePoint> unavailable_since;  // the scheduler said so, and nothing moved since
+  net::TimePoint next_try{}, next_ensure{};
+  Epoch seen_epoch;
+  uint64_t seen_bytes = 0;
+  std::string obstacle;  // what it waits for, for people
+
+  net::TimePoint started{};
+  std::optional<net::TimePoint> prefill_began, first_token;
+
+  size_t generated() const { return tokens.size() - asked.prompt.size(); }
+};
+using RequestPtr = std::shared_ptr<Request>;
+
+}  // namespace
+
+struct Front::Impl {
+  Impl(net::Clock& clock_in, net::Transport& transport_in, cluster::Cluster& cluster_in, FrontOptions options_in)
+      : clock(clock_in), transport(transport_in), cluster(cluster_in), options(options_in) {
+    std::random_device device;
+    ids.seed(options.id_seed != 0 ? options.id_seed : (uint64_t{device()} << 32) ^ device());
+    if (options.id_seed == 0) salt = (uint64_t{device()} << 32) ^ device();
+    for (const auto& link : transport.links()) linked.insert(link.peer);
+  }
+  ~Impl() { clock.cancel(timer); }
+
+  // Steps of one request's life. Each may end it; observers may call back into the front.
+  void advance(const RequestPtr& request);
+  bool find_ring(const RequestPtr& request);
+  void submit(const RequestPtr& request, const wire::InstanceRecord& record);
+  void detach(const RequestPtr& request, net::Duration retry_after);
+  void on_problem(const RequestPtr& request, Error error);
+  void ensure(const RequestPtr& request);
+  void on_update(const NodeId& from, wire::RequestUpdate& update);
+  void take_tokens(const RequestPtr& request, wire::RequestUpdate& update);
+  void take_progress(const RequestPtr& request, const wire::RequestUpdate& update);
+  void take_finish(const RequestPtr& request, wire::RequestUpdate& update);
+  void set_status(const RequestPtr& request, RequestStatus status);
+  void finish(const RequestPtr& request, FinishReason reason, std::optional<Error> error);
+  void progress(Request& request) {
+    request.waiting_since = clock.now();
+    request.problem_since.reset();
+    request.unavailable_since.reset();
+  }
+  int32_t context_of(const wire::InstanceRecord& record) const;
+  std::vector<RequestPtr> all() const;
+  void arm();
+  void tick();
+
+  net::Clock& clock;
+  net::Transport& transport;
+  cluster::Cluster& cluster;
+  const FrontOptions options;
+  std::mt19937_64 ids;
+  uint64_t salt = 0;
+  std::unordered_map<RequestId, RequestPtr> requests;
+  std::set<NodeId> linked;
+  size_t n_members = 0;
+  std::optional<net::TimePoint> lost_member_at;
+  net::TimerId timer = 0;
+};
+
+// ---- ring found, ring lost ------------------------------------------------------------------------------------
+
+void Front::Impl::advance(const RequestPtr& request) {
+  if (request->finished) return;
+  const auto now = clock.now();
+  if (now - request->started >= request->asked.deadline)
+    return finish(request, FinishReason::kError,
+                  Error{ErrorCode::kDeadlineExceeded,
+                        fmt::format("the request took longer than {:.0f} s", seconds(request->asked.deadline))});
+  if (request->submitted) {
+    if (now - request->heard_at < options.silence) return;
+    if (!request->silent_since) request->silent_since = request->heard_at;
+    if (now - *request->silent_since >= options.resume_deadline)
+      return finish(request, FinishReason::kError,
+                    Error{ErrorCode::kUnavailable, fmt::format("no news from {}, which holds the first stage",
+                                                               request->first_node.short_hex())});
+    log_info("front", "no news of request {}: asking again", request->id.hex());
+    request->submitted = false;
+  }
+  if (now < request->next_try) return;
+  if (find_ring(request) || request->finished) return;
+  if (now - request->waiting_since >= options.resume_deadline)
+    finish(request, FinishReason::kError,
+           Error{ErrorCode::kUnavailable, fmt::format("no ring for {:.0f} s: {}",
+                                                      seconds(now - request->waiting_since), request->obstacle)});
+}
+
+// True when the request is submitted.
+bool Front::Impl::find_ring(const RequestPtr& request) {
+  const auto view = cluster.find_instance(request->asked.fingerprint);
+  if (!view || view->record.stopped || view->record.stages.empty()) {
+    if (view && view->record.stopped && request->was_submitted) {
+      finish(request, FinishReason::kError, Error{ErrorCode::kUnavailable, "the model was unloaded"});
+      return false;
+    }
+    const bool unplaceable = view && !view->record.stopped && !view->record.problem.empty();
+    request->obstacle = unplaceable ? view->record.problem : "the model is not placed yet";
+    if (unplaceable) on_problem(request, {ErrorCode::kResourceExhausted, view->record.problem});
+    if (!request->finished) ensure(request);
+    return false;
+  }
+  RequestStatus status{.phase = request->was_submitted ? Phase::kResuming : Phase::kLoading};
+  status.prompt_tokens = static_cast<int32_t>(request->asked.prompt.size());
+  for (const auto& stage : view->statuses) {
+    status.loaded_bytes += stage.done_bytes;
+    status.total_bytes += stage.total_bytes;
+  }
+  if (view->record.epoch != request->seen_epoch || status.loaded_bytes > request->seen_bytes) progress(*request);
+  request->seen_epoch = view->record.epoch;
+  request->seen_bytes = status.loaded_bytes;
+  if (view->ready) {
+    submit(request, view->record);
+    return request->submitted;
+  }
+  request->obstacle = "its stages are still loading";
+  for (const auto& stage : view->statuses)
+    if (stage.state == wire::StageState::kFailed)
+      on_problem(request, {ErrorCode::kUnavailable, fmt::format("a stage failed to load: {}", stage.error)});
+  if (!request->finished) set_status(request, status);
+  return false;
+}
+
+int32_t Front::Impl::context_of(const wire::InstanceRecord& record) const {
+  int32_t context = record.context_tokens;
+  for (const auto& facts : cluster.models())
+    if (facts.fingerprint == record.fingerprint && facts.context_length > 0)
+      context = std::min(context, facts.context_length);
+  return context;
+}
+
+void Front::Impl::submit(const RequestPtr& request, const wire::InstanceRecord& record) {
+  const int32_t context = context_of(record);
+  const auto n_tokens = static_cast<int64_t>(request->tokens.size());
+  if (n_tokens >= context) {
+    if (request->generated() > 0) return finish(request, FinishReason::kLength, {});
+    return finish(
+        request, FinishReason::kError,
+        Error{ErrorCode::kInvalidArgument,
+              fmt::format("the prompt has {} tokens, the context holds {} with the answer", n_tokens, context)});
+  }
+  int64_t remaining = context - n_tokens;
+  if (request->asked.max_new_tokens > 0)
+    remaining =
+        std::min<int64_t>(remaining, request->asked.max_new_tokens - static_cast<int64_t>(request->generated()));
+  if (remaining <= 0) return finish(request, FinishReason::kLength, {});
+
+  wire::SubmitRequest message{.request = request->id, .fingerprint = record.fingerprint, .epoch = record.epoch};
+  message.tokens = request->tokens;
+  message.prompt_tokens = static_cast<int32_t>(request->asked.prompt.size());
+  message.max_new_tokens = static_cast<int32_t>(remaining);
+  message.stop_tokens = request->asked.stop_tokens;
+  message.sampler = request->asked.sampler;
+  const NodeId first = record.stages.front().node;
+  if ((first != transport.self() && !linked.contains(first)) || !transport.send(first, std::move(message))) {
+    request->obstacle = fmt::format("there is no link to {}, which holds the first stage", first.short_hex());
+    return;
+  }
+  const bool again = request->was_submitted && (request->epoch != record.epoch || request->first_node != first);
+  if (again) ++request->usage.resumed;
+  request->submitted = request->was_submitted = true;
+  request->first_node = first;
+  request->epoch = record.epoch;
+  request->heard_at = clock.now();
+  request->problem_since.reset();
+}
+
+void Front::Impl::detach(const RequestPtr& request, net::Duration retry_after) {
+  request->submitted = false;
+  request->silent_since.reset();
+  if (!request->unavailable_since) request->waiting_since = clock.now();
+  request->next_try = clock.now() + retry_after;
+  request->obstacle = "the ring is gone";
+  RequestStatus status{.phase = Phase::kResuming};
+  status.prompt_tokens = static_cast<int32_t>(request->asked.prompt.size());
+  set_status(request, status);
+}
+
+// Final at once for a new request; after a grace when the ring or a node was there a moment ago.
+void Front::Impl::on_problem(const RequestPtr& request, Error error) {
+  const auto now = clock.now();
+  if (!request->problem_since) request->problem_since = now;
+  const bool nodes_left = lost_member_at && now - *lost_member_at < options.problem_grace;
+  const bool may_pass = request->was_submitted || nodes_left || error.code == ErrorCode::kUnavailable;
+  request->obstacle = error.message;
+  if (!may_pass || now - *request->problem_since >= options.problem_grace)
+    finish(request, FinishReason::kError, std::move(error));
+}
+
+void Front::Impl::ensure(const RequestPtr& request) {
+  if (clock.now() < request->next_ensure) return;
+  request->next_ensure = clock.now() + kEnsureInterval;
+  RequestStatus status{.phase = request->was_submitted ? Phase::kResuming : Phase::kPlacing};
+  status.prompt_tokens = static_cast<int32_t>(request->asked.prompt.size());
+  set_status(request, status);
+  if (request->finished) return;
+  if (auto ensured = cluster.ensure_instance(request->asked.fingerprint); !ensured && !request->finished)
+    on_problem(request, std::move(ensured.error()));
+}
+
+// ---- news from the ring ---------------------------------------------------------------------------------------
+
+void Front::Impl::on_update(const NodeId& from, wire::RequestUpdate& update) {
+  const auto found = requests.find(update.request);
+  if (found == requests.end()) {
+    if (update.finish == FinishReason::kNone) transport.send(from, wire::CancelRequest{update.request});
+    return;
+  }
+  const RequestPtr request = found->second;
+  if (!request->submitted || from != request->first_node || update.epoch != request->epoch) return;
+  request->heard_at = clock.now();
+  request->silent_since.reset();
+  const bool carries_place = update.finish != FinishReason::kError;
+  if (carries_place && update.index > static_cast<int32_t>(request->tokens.size())) {
+    detach(request, net::Duration{});  // an update was lost
+    return advance(request);
+  }
+  take_progress(request, update);
+  if (!request->finished) take_tokens(request, update);
+  if (!request->finished && update.finish != FinishReason::kNone) take_finish(request, update);
+}
+
+void Front::Impl::take_progress(const RequestPtr& request, const wire::RequestUpdate& update) {
+  request->usage.cached_tokens = std::max(request->usage.cached_tokens, update.cached_tokens);
+  RequestStatus status;
+  status.prompt_tokens = static_cast<int32_t>(request->asked.prompt.size());
+  status.prefilled_tokens = update.prefilled_tokens;
+  status.queue_position = update.queue_position;
+  status.phase = update.queue_position > 0 ? Phase::kQueued : Phase::kPrefilling;
+  if (update.finish == FinishReason::kError) return;
+  if (update.queue_position == 0 && !request->prefill_began) request->prefill_began = clock.now();
+  const bool moved =
+      request->status.phase == Phase::kQueued && update.queue_position < request->status.queue_position;
+  if (moved || update.prefilled_tokens > update.cached_tokens || !update.tokens.empty()) progress(*request);
+  const bool decoding = !update.tokens.empty() || update.finish != FinishReason::kNone;
+  if (decoding) {
+    status.phase = Phase::kDecoding;
+    status.prefilled_tokens = status.prompt_tokens;
+  }
+  set_status(request, status);
+}
+
+void Front::Impl::take_tokens(const RequestPtr& request, wire::RequestUpdate& update) {
+  const auto known = static_cast<int64_t>(request->tokens.size());
+  const auto skipped = std::max<int64_t>(known - update.index, 0);
+  for (size_t i = static_cast<size_t>(skipped); i < update.tokens.size(); ++i) {
+    if (!request->first_token) request->first_token = clock.now();
+    if (request->asked.max_new_tokens > 0 &&
+        request->generated() >= static_cast<size_t>(request->asked.max_new_tokens))
+      return;
+    request->tokens.push_back(update.tokens[i].token);
+    request->observer->on_token(update.tokens[i]);
+    if (request->finished) return;
+  }
+}
+
+void Front::Impl::take_finish(const RequestPtr& request, wire::RequestUpdate& update) {
+  if (update.finish != FinishReason::kError) return finish(request, update.finish, {});
+  Error error{update.error_code, std::move(update.error)};
+  if (error.code == ErrorCode::kUnavailable || error.code == ErrorCode::kCancelled) {
+    if (!request->unavailable_since) request->unavailable_since = clock.now();
+    if (clock.now() - *request->unavailable_since < options.resume_deadline) {
+      detach(request, kRetryDelay);
+      request->obstacle = error.message;
+      return;
+    }
+  }
+  finish(request, FinishReason::kError, std::move(error));
+}
+
+// ---- telling --------------------------------------------------------------------------------------------------
+
+void Front::Impl::set_status(const RequestPtr& request, RequestStatus status) {
+  const RequestStatus& last = request->status;
+  if (request->told_status && last.phase == status.phase && last.queue_position == status.queue_position &&
+      last.prefilled_tokens == status.prefilled_tokens && last.loaded_bytes == status.loaded_bytes &&
+      last.total_bytes == status.total_bytes)
+    return;
+  request->status = status;
+  request->told_status = true;
+  request->observer->on_status(status);
+}
+
+void Front::Impl::finish(const RequestPtr& request, FinishReason reason, std::optional<Error> error) {
+  if (request->finished) return;
+  request->finished = true;
+  requests.erase(request->id);
+  const auto now = clock.now();
+  const auto began = request->prefill_began.value_or(now);
+  const auto first = request->first_token.value_or(now);
+  request->usage.prompt_tokens = static_cast<int32_t>(request->asked.prompt.size());
+  request->usage.completion_tokens = static_cast<int32_t>(request->generated());
+  request->usage.cached_tokens = std::min(request->usage.cached_tokens, request->usage.prompt_tokens);
+  request->usage.queue_s = seconds(began - request->started);
+  request->usage.prefill_s = std::max(0.0, seconds(first - began));
+  request->usage.decode_s = seconds(now - first);
+  const auto observer = std::move(request->observer);
+  observer->on_finish(reason, error, request->usage);
+}
+
+// ---- time -----------------------------------------------------------------------------------------------------
+
+std::vector<RequestPtr> Front::Impl::all() const {
+  std::vector<RequestPtr> found;
+  for (const auto& [id, request] : requests) found.push_back(request);
+  std::ranges::sort(found, {}, [](const RequestPtr& request) { return std::pair(request->started, request->id); });
+  return found;
+}
+
+void Front::Impl::arm() {
+  if (timer == 0 && !requests.empty()) timer = clock.run_after(kTick, [this] { tick(); });
+}
+
+void Front::Impl::tick() {
+  timer = 0;
+  for (const auto& request : all()) advance(request);
+  arm();
+}
+
+// ---- Front ----------------------------------------------------------------------------------------------------
+
+Front::Front(net::Clock& clock, net::Transport& transport, cluster::Cluster& cluster, FrontOptions options)
+    : impl_(std::make_unique<Impl>(clock, transport, cluster, options)) {}
+Front::~Front() = default;
+
+RequestId Front::start(GenerateRequest request, std::shared_ptr<RequestObserver> observer) {
+  auto started = std::make_shared<Request>();
+  started->id = {impl_->ids() ^ impl_->salt, impl_->ids()};
+  started->asked = std::move(request);
+  started->tokens = started->asked.prompt;
+  started->observer = std::move(observer);
+  started->started = started->waiting_since = impl_->clock.now();
+  started->obstacle = "the model is not placed yet";
+  impl_->requests.emplace(started->id, started);
+  impl_->clock.run_after(net::Duration{}, [impl = impl_.get(), weak = std::weak_ptr(started)] {
+    // The front owns its requests: while one lives, so does the front.
+    const auto next = weak.lock();
+    if (!next || next->finished) return;
+    if (next->asked.prompt.empty())
+      return impl->finish(next, FinishReason::kError, Error{ErrorCode::kInvalidArgument, "the prompt is empty"});
+    impl->advance(next);
+  });
+  impl_->arm();
+  return started->id;
+}
+
+void Front::cancel(const RequestId& id) {
+  const auto found = impl_->requests.find(id);
+  if (found == impl_->requests.end()) return;
+  const RequestPtr request = found->second;
+  if (request->submitted) impl_->transport.send(request->first_node, wire::CancelRequest{id});
+  impl_->finish(request, FinishReason::kCancelled, {});
+}
+
+size_t Front::active_requests() const { return impl_->requests.size(); }
+
+void Front::on_link_up(const net::LinkInfo& link) {
+  impl_->linked.insert(link.peer);
+  for (const auto& request : impl_->all()) impl_->advance(request);
+}
+
+void Front::on_link_down(const NodeId& peer, const Error&) {
+  impl_->linked.erase(peer);
+  for (const auto& request : impl_->all())
+    if (!request->finished && request->submitted && request->first_node == peer)
+      impl_->detach(request, net::Duration{});
+}
+
+void Front::on_message(const NodeId& from, wire::Message message) {
+  if (auto* update = std::get_if<wire::RequestUpdate>(&message)) impl_->on_update(from, *update);
+}
+
+void Front::on_instance_changed(const cluster::InstanceView& view) {
+  for (const auto& request : impl_->all()) {
+    if (request->finished || request->asked.fingerprint != view.record.fingerprint) continue;
+    if (request->submitted && (view.record.epoch != request->epoch || view.record.stopped)) {
+      impl_->transport.send(request->first_node, wire::CancelRequest{request->id});
+      impl_->detach(request, net::Duration{});
+    }
+    impl_->advance(request);
+  }
+}
+
+void Front::on_members_changed() {
+  const size_t n_members = impl_->cluster.members().size();
+  if (n_members < impl_->n_members) impl_->lost_member_at = impl_->clock.now();
+  impl_->n_members = n_members;
+}
+
+}  // namespace exo::serve

@@ -1,0 +1,223 @@
+#include "serve/node_service.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/log.h"
+
+namespace exo::serve {
+namespace {
+
+constexpr std::string_view kComponent = "ring";
+constexpr auto kRateInterval = std::chrono::milliseconds(500);
+constexpr size_t kRateSamples = 7;  // a window of three seconds
+
+}  // namespace
+
+struct RingService::Instance final : SchedulerPort {
+  explicit Instance(net::Transport& transport_in) : transport(transport_in) {}
+
+  void send_step(wire::Step step) override { runner->run(std::move(step)); }
+  void send_update(const NodeId& front, wire::RequestUpdate update) override {
+    transport.send(front, std::move(update));  // without a link its requests are dropped anyway
+  }
+
+  net::Transport& transport;
+  Epoch epoch;
+  std::unique_ptr<ring::StageRunner> runner;
+  std::unique_ptr<Scheduler> scheduler;
+  SchedulerConfig config;  // what the executor was installed with
+  MicroBatchId next_micro_batch{1};
+};
+
+RingService::RingService(net::Clock& clock, net::Transport& transport, cluster::Cluster& cluster,
+                         RingServiceOptions options)
+    : clock_(clock), transport_(transport), cluster_(cluster), options_(std::move(options)) {
+  for (const auto& link : transport_.links()) linked_.insert(link.peer);
+  sample_rate();
+}
+
+RingService::~RingService() {
+  clock_.cancel(rate_timer_);
+  for (auto& [fingerprint, instance] : instances_) end_stage(*instance);
+}
+
+void RingService::dispose(std::unique_ptr<ring::StageExecutor> executor) {
+  if (executor && options_.dispose) options_.dispose(std::move(executor));
+}
+
+// ---- epochs ---------------------------------------------------------------------------------------------------
+
+void RingService::on_instance_changed(const cluster::InstanceView& view) {
+  auto found = instances_.find(view.record.fingerprint);
+  const bool takes_part = view.own_stage.has_value() && !view.record.stopped && !view.record.stages.empty();
+  if (found != instances_.end() && (!takes_part || found->second->epoch != view.record.epoch)) {
+    end_stage(*found->second);
+    instances_.erase(found);
+    found = instances_.end();
+  }
+  if (!takes_part) return;
+  if (found == instances_.end()) {
+    found = instances_.emplace(view.record.fingerprint, std::make_unique<Instance>(transport_)).first;
+    start_stage(*found->second, view);
+  }
+  follow(*found->second, view);
+}
+
+void RingService::start_stage(Instance& instance, const cluster::InstanceView& view) {
+  instance.epoch = view.record.epoch;
+  instance.runner = std::make_unique<ring::StageRunner>(clock_, transport_, view.record, *view.own_stage);
+}
+
+void RingService::end_stage(Instance& instance) {
+  if (instance.runner) {
+    rows_of_ended_ += instance.runner->counters().rows;
+    instance.runner->set_sink(nullptr);
+    dispose(instance.runner->set_executor(nullptr, 0));
+  }
+  instance.scheduler.reset();
+  instance.runner.reset();
+}
+
+void RingService::follow(Instance& instance, const cluster::InstanceView& view) {
+  if (instance.scheduler) instance.scheduler->set_ready(view.ready);
+}
+
+void RingService::start_scheduler(Instance& instance, const wire::InstanceRecord& record) {
+  SchedulerConfig config = instance.config;
+  config.fingerprint = record.fingerprint;
+  config.epoch = record.epoch;
+  for (const auto& stage : record.stages) config.stage_nodes.push_back(stage.node);
+  config.context_tokens = record.context_tokens;
+  for (const auto& facts : cluster_.models()) {
+    if (facts.fingerprint != record.fingerprint) continue;
+    config.n_vocab = facts.n_vocab;
+    if (facts.context_length > 0) config.context_tokens = std::min(config.context_tokens, facts.context_length);
+  }
+  config.first_micro_batch = instance.next_micro_batch;
+  config.queue_limit = options_.queue_limit;
+  config.step_deadline = options_.step_deadline;
+  config.trouble_deadline = options_.trouble_deadline;
+  instance.scheduler = std::make_unique<Scheduler>(clock_, instance, std::move(config));
+  instance.runner->set_sink(instance.scheduler.get());
+  for (const auto& stage : record.stages)
+    if (stage.node != transport_.self() && !linked_.contains(stage.node))
+      instance.scheduler->on_link(stage.node, false);
+}
+
+bool RingService::install_executor(const std::string& fingerprint, const Epoch& epoch,
+                                   std::unique_ptr<ring::StageExecutor> executor, int32_t n_blocks,
+                                   int32_t block_positions, int32_t max_slots, int32_t max_batch_rows) {
+  const auto view = cluster_.find_instance(fingerprint);
+  if (view) on_instance_changed(*view);
+  Instance* instance = find(fingerprint, epoch);
+  if (!view || instance == nullptr || n_blocks < 1 || block_positions < 1 || max_slots < 1 || max_batch_rows < 1) {
+    log_info(kComponent, "a stage was loaded for an epoch that is over");
+    dispose(std::move(executor));
+    return false;
+  }
+  remove_executor(fingerprint);
+  instance->config = {.n_blocks = n_blocks,
+                      .block_positions = block_positions,
+                      .max_slots = max_slots,
+                      .max_batch_rows = max_batch_rows};
+  instance->runner->set_executor(std::move(executor), max_slots);
+  if (instance->runner->is_first()) start_scheduler(*instance, view->record);
+  follow(*instance, *view);
+  return true;
+}
+
+void RingService::remove_executor(const std::string& fingerprint) {
+  const auto found = instances_.find(fingerprint);
+  if (found == instances_.end()) return;
+  Instance& instance = *found->second;
+  instance.runner->set_sink(nullptr);
+  if (instance.scheduler) instance.next_micro_batch = instance.scheduler->next_micro_batch();
+  instance.scheduler.reset();
+  dispose(instance.runner->set_executor(nullptr, 0));
+}
+
+RingService::Instance* RingService::find(const std::string& fingerprint, const Epoch& epoch) {
+  const auto found = instances_.find(fingerprint);
+  return found == instances_.end() || found->second->epoch != epoch ? nullptr : found->second.get();
+}
+
+// ---- messages -------------------------------------------------------------------------------------------------
+
+void RingService::on_message(const NodeId& from, wire::Message message) {
+  if (auto* step = std::get_if<wire::Step>(&message)) {
+    if (Instance* instance = find(step->fingerprint, step->epoch))
+      instance->runner->on_step(from, std::move(*step));
+  } else if (auto* result = std::get_if<wire::StepResult>(&message)) {
+    Instance* instance = find(result->fingerprint, result->epoch);
+    if (instance && instance->scheduler && from == instance->runner->last_node())
+      instance->scheduler->on_step_result(std::move(*result));
+  } else if (auto* failed = std::get_if<wire::StepFailed>(&message)) {
+    Instance* instance = find(failed->fingerprint, failed->epoch);
+    if (instance && instance->scheduler && instance->runner->is_stage_node(from))
+      instance->scheduler->on_step_failed(std::move(*failed));
+  } else if (auto* request = std::get_if<wire::SubmitRequest>(&message)) {
+    submit(from, std::move(*request));
+  } else if (const auto* cancelled = std::get_if<wire::CancelRequest>(&message)) {
+    for (auto& [fingerprint, instance] : instances_)
+      if (instance->scheduler) instance->scheduler->cancel(from, cancelled->request);
+  }
+}
+
+void RingService::submit(const NodeId& from, wire::SubmitRequest request) {
+  Instance* instance = find(request.fingerprint, request.epoch);
+  if (instance && instance->scheduler) return instance->scheduler->submit(from, std::move(request));
+  wire::RequestUpdate update{.request = request.request, .epoch = request.epoch};
+  update.finish = wire::FinishReason::kError;
+  update.error_code = ErrorCode::kUnavailable;
+  update.error = "the first stage of this epoch is not here";
+  transport_.send(from, std::move(update));
+}
+
+void RingService::on_link_up(const net::LinkInfo& link) {
+  linked_.insert(link.peer);
+  for (auto& [fingerprint, instance] : instances_)
+    if (instance->scheduler) instance->scheduler->on_link(link.peer, true);
+}
+
+void RingService::on_link_down(const NodeId& peer, const Error&) {
+  linked_.erase(peer);
+  for (auto& [fingerprint, instance] : instances_) {
+    instance->runner->on_link_down(peer);
+    if (instance->scheduler) instance->scheduler->on_link(peer, false);
+  }
+}
+
+// ---- what people see ------------------------------------------------------------------------------------------
+
+void RingService::sample_rate() {
+  uint64_t rows = rows_of_ended_;
+  for (const auto& [fingerprint, instance] : instances_) rows += instance->runner->counters().rows;
+  rate_samples_.emplace_back(clock_.now(), rows);
+  if (rate_samples_.size() > kRateSamples) rate_samples_.pop_front();
+  rate_timer_ = clock_.run_after(kRateInterval, [this] { sample_rate(); });
+}
+
+double RingService::tokens_per_s() const {
+  const auto& [begin, rows_before] = rate_samples_.front();
+  const auto& [end, rows_now] = rate_samples_.back();
+  const double window_s = std::chrono::duration<double>(end - begin).count();
+  return window_s > 0 ? static_cast<double>(rows_now - rows_before) / window_s : 0;
+}
+
+std::vector<RingStageView> RingService::stages() const {
+  std::vector<RingStageView> views;
+  for (const auto& [fingerprint, instance] : instances_) {
+    RingStageView view{fingerprint,
+                       instance->epoch,
+                       instance->runner->stage_index(),
+                       instance->runner->has_executor(),
+                       instance->runner->counters(),
+                       {}};
+    if (instance->scheduler) view.scheduler = instance->scheduler->statistics();
+    views.push_back(std::move(view));
+  }
+  return views;
+}
+
+}  // namespace exo::serve

@@ -1,0 +1,92 @@
+#pragma once
+// This node's part in every ring: a StageRunner for each instance that gave it a stage, a Scheduler where that
+// stage is the first. Routes the messages between them and follows the cluster's epochs. Network thread only.
+//
+// The composition root adds it to the transport (listener) and to the cluster (observer), both after the cluster:
+//   transport.add_listener(&cluster); transport.add_listener(&ring); transport.add_listener(&front);
+//   cluster.add_observer(&ring); cluster.add_observer(&front);
+// and, when a stage asked for by StageHost::load_stage has loaded, calls install_executor *before* it reports
+// kReady.
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cluster/cluster.h"
+#include "net/clock.h"
+#include "net/transport.h"
+#include "ring/stage_runner.h"
+#include "serve/scheduler.h"
+
+namespace exo::serve {
+
+struct RingServiceOptions {
+  size_t queue_limit = 256;  // waiting requests per instance
+  net::Duration step_deadline = std::chrono::seconds(60);
+  net::Duration trouble_deadline = std::chrono::seconds(30);
+  // Gets executors that are no longer needed. Destroying a real one may wait for a step, so the node does that on
+  // another thread; without a function they are destroyed at once.
+  std::function<void(std::unique_ptr<ring::StageExecutor>)> dispose;
+};
+
+struct RingStageView {
+  std::string fingerprint;
+  Epoch epoch;
+  int32_t stage_index = 0;
+  bool has_executor = false;
+  ring::StageCounters counters;
+  std::optional<SchedulerStatistics> scheduler;  // of the first stage
+};
+
+class RingService final : public net::TransportListener, public cluster::ClusterObserver {
+ public:
+  RingService(net::Clock& clock, net::Transport& transport, cluster::Cluster& cluster,
+              RingServiceOptions options = {});
+  ~RingService() override;
+
+  // The stage of `epoch` is loaded. All stages of an epoch are created with the same numbers, derived from the
+  // record: n_blocks KV blocks of block_positions, max_slots sequences. False when the epoch is over already; the
+  // executor is then disposed of.
+  bool install_executor(const std::string& fingerprint, const Epoch& epoch,
+                        std::unique_ptr<ring::StageExecutor> executor, int32_t n_blocks, int32_t block_positions,
+                        int32_t max_slots, int32_t max_batch_rows);
+  // For StageHost::unload_stage and before a stage is loaded anew.
+  void remove_executor(const std::string& fingerprint);
+
+  // Rows per second that this node's stages computed, over the last seconds.
+  double tokens_per_s() const;
+  std::vector<RingStageView> stages() const;
+
+  void on_link_up(const net::LinkInfo& link) override;
+  void on_link_down(const NodeId& peer, const Error& why) override;
+  void on_message(const NodeId& from, wire::Message message) override;
+  void on_instance_changed(const cluster::InstanceView& view) override;
+
+ private:
+  struct Instance;
+
+  void start_stage(Instance& instance, const cluster::InstanceView& view);
+  void end_stage(Instance& instance);
+  void start_scheduler(Instance& instance, const wire::InstanceRecord& record);
+  void follow(Instance& instance, const cluster::InstanceView& view);
+  Instance* find(const std::string& fingerprint, const Epoch& epoch);
+  void dispose(std::unique_ptr<ring::StageExecutor> executor);
+  void submit(const NodeId& from, wire::SubmitRequest request);
+  void sample_rate();
+
+  net::Clock& clock_;
+  net::Transport& transport_;
+  cluster::Cluster& cluster_;
+  const RingServiceOptions options_;
+  std::map<std::string, std::unique_ptr<Instance>> instances_;  // by fingerprint
+  std::set<NodeId> linked_;
+  uint64_t rows_of_ended_ = 0;  // computed by stages that are no more
+  std::deque<std::pair<net::TimePoint, uint64_t>> rate_samples_;
+  net::TimerId rate_timer_ = 0;
+};
+
+}  // namespace exo::serve

@@ -1,0 +1,215 @@
+#pragma once
+// Decides what the ring computes next. Runs on the first stage's node for one epoch of one instance; network
+// thread.
+//
+// A sequence is its tokens. Those whose keys and values are not yet on their way are pending: a whole prompt, the
+// part of it that the prefix cache lacks, one token while decoding, everything again after a preemption. A
+// micro-batch takes the pending token of decoding sequences first and fills up with chunks of the others; a step
+// that reaches the end of a sequence wants logits, and its result appends one token. As many micro-batches are in
+// flight as there are stages. A decoding sequence is in one of them at most; chunks of one prompt follow each other
+// without waiting.
+//
+// Nothing is lost:
+//  - Steps are numbered without gaps and answered in order (every one, also those without logits). A step that
+//  failed,
+//    and whatever was in flight when a link of the ring went down, is written off: all running sequences give back
+//    slots and blocks and wait in order of arrival to be replayed in the same epoch. Blocks that every stage
+//    answered for stay in the prefix cache, so a replay computes little. Late answers of written-off steps are
+//    ignored.
+//  - A step that fails for a reason other than a lost link or step is blamed on its sequences: each is tried alone
+//  once
+//    more, and what fails alone ends with the error.
+//  - Nothing is launched while a stage is not ready or a stage's node has no link; if that, or failing, lasts
+//  longer
+//    than `trouble_deadline`, every request ends with kUnavailable. A step unanswered for `step_deadline`
+//    (stretched for rings known to be slow) ends the running requests with kDeadlineExceeded.
+//  - Between front and scheduler the link is the session: when the front's link goes down its requests are dropped
+//  here
+//    and submitted again by the front (serve/front.h). Submitting a request that is known with the same tokens only
+//    asks for its status; with others it replaces it.
+// When the epoch dies the scheduler is destroyed and says nothing: fronts resume in the next one.
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "net/clock.h"
+#include "ring/stage_runner.h"
+#include "serve/prefix_cache.h"
+#include "wire/messages.h"
+
+namespace exo::serve {
+
+struct SchedulerConfig {
+  std::string fingerprint;
+  Epoch epoch;
+  std::vector<NodeId> stage_nodes;  // in ring order; [0] is this node
+  int32_t n_blocks = 0;             // of every stage
+  int32_t block_positions = 32;
+  int32_t max_slots = 0;
+  int32_t max_batch_rows = 512;
+  int32_t context_tokens = 0;         // of one sequence, at most
+  int32_t n_vocab = 0;                // 0: unknown, stages check
+  MicroBatchId first_micro_batch{1};  // continues the numbers of an earlier scheduler of this epoch
+  size_t queue_limit = 256;
+  net::Duration step_deadline = std::chrono::seconds(60);
+  net::Duration trouble_deadline = std::chrono::seconds(30);
+  double chunk_s_beside_decodes = 0.2;  // how long a prefill chunk may hold up decoding sequences
+  double chunk_s_alone = 1.0;
+};
+
+// The ways out. Implementations do not call the scheduler before they return.
+class SchedulerPort {
+ public:
+  virtual ~SchedulerPort() = default;
+  virtual void send_step(wire::Step step) = 0;  // to the first stage
+  virtual void send_update(const NodeId& front, wire::RequestUpdate update) = 0;
+};
+
+struct SchedulerStatistics {
+  size_t waiting = 0, running = 0, in_flight = 0;
+  int32_t free_slots = 0, available_blocks = 0, n_blocks = 0;
+  uint64_t preemptions = 0, replays = 0, prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
+};
+
+class Scheduler : public ring::StepSink {
+ public:
+  Scheduler(net::Clock& clock, SchedulerPort& port, SchedulerConfig config);
+  ~Scheduler() override;
+
+  void submit(const NodeId& front, wire::SubmitRequest request);
+  void cancel(const NodeId& front, const RequestId& request);
+
+  // All stages of the epoch are loaded and alive. Until told so nothing is launched.
+  void set_ready(bool ready);
+  void on_link(const NodeId& peer, bool up);
+
+  void on_step_result(wire::StepResult result) override;
+  void on_step_failed(wire::StepFailed failed) override;
+
+  MicroBatchId next_micro_batch() const { return next_step_; }
+  SchedulerStatistics statistics() const;
+
+ private:
+  struct Sequence {
+    RequestId id;
+    NodeId front;
+    uint64_t arrival = 0;         // orders everything: who waits, who is youngest
+    std::vector<TokenId> tokens;  // all that are known
+    int32_t prompt_tokens = 0, submitted_tokens = 0, remaining = 0;
+    std::vector<TokenId> stop_tokens;
+    SamplerSettings sampler;
+    bool suspect = false;         // was in a step that failed: computed alone until it succeeds
+    int32_t reported_place = -1;  // in the queue
+
+    // While running:
+    uint64_t run = 0;  // rises when slot and blocks are given back: answers to older steps are ignored
+    SlotId slot{-1};
+    std::vector<BlockId> blocks;
+    size_t blocks_sent = 0;
+    bool opened = false;    // the last stage has its sampler
+    int32_t sent = 0;       // tokens that are in steps
+    int32_t confirmed = 0;  // tokens that every stage has computed
+    int32_t prefill_end = 0, cached = 0;
+    PrefixCache::ChainId chain = 0;
+    size_t chained_blocks = 0;  // blocks offered to the prefix cache
+    uint64_t last_step = 0;
+
+    int32_t size() const { return static_cast<int32_t>(tokens.size()); }
+    int32_t pending() const { return size() - sent; }
+    bool decoding() const { return sent >= prefill_end; }
+  };
+  using SequencePtr = std::shared_ptr<Sequence>;
+
+  struct Part {  // of a micro-batch in flight
+    SequencePtr sequence;
+    uint64_t run = 0;
+    int32_t end = 0;  // tokens computed when it is answered
+    bool wants_logits = false;
+  };
+  struct InFlight {
+    MicroBatchId id;
+    net::TimePoint sent_at;
+    int32_t rows = 0;
+    std::vector<Part> parts;
+  };
+
+  // ---- launching
+  void pump();
+  bool can_launch() const;
+  void admit_waiting();
+  bool admit(const SequencePtr& sequence);
+  bool launch();
+  void choose_decodes(int32_t& rows_left);
+  void choose_prefills(int32_t& rows_left);
+  bool choose_suspect();
+  int32_t affordable_rows(bool beside_decodes) const;  // of prefill in one step, by time
+  int32_t chunk_rows(const Sequence& sequence) const;  // of one sequence in one step
+  void add_part(wire::Step& step, InFlight& flight, const SequencePtr& sequence, int32_t count);
+  void send(wire::Step step, InFlight flight);
+  void close_idle_slots();
+  bool grow_table(const SequencePtr& sequence);
+
+  // ---- sequences
+  void give_back(Sequence& sequence);
+  void requeue(const SequencePtr& sequence);
+  void remove(const SequencePtr& sequence);
+  void finish(const SequencePtr& sequence, wire::FinishReason reason, std::vector<SampledToken> tokens,
+              Error error);
+  void end_all(const Error& error, bool running_only);
+  void write_off_steps();
+  void on_transient_failure(const std::string& why);
+  void take_answer(const Part& part, SampledToken* token);
+  void offer_to_cache(Sequence& sequence);
+  void append_token(const SequencePtr& sequence, SampledToken token);
+
+  // ---- telling
+  wire::RequestUpdate update_for(const Sequence& sequence) const;
+  void refuse(const NodeId& front, const RequestId& id, Error error);
+  void report_status(Sequence& sequence);
+  void report_queue();
+
+  // ---- time
+  void measure(const InFlight& flight);
+  void watch();
+  void on_watch();
+  bool in_trouble() const { return trouble_since_.has_value(); }
+
+  net::Clock& clock_;
+  SchedulerPort& port_;
+  const SchedulerConfig config_;
+  PrefixCache cache_;
+  std::vector<SlotId> free_slots_;
+  std::vector<SlotId> closed_slots_;  // to be told with the next step
+  std::unordered_map<RequestId, SequencePtr> known_;
+  std::map<uint64_t, SequencePtr> waiting_;  // by arrival
+  std::map<uint64_t, SequencePtr> running_;  // by arrival
+  std::deque<InFlight> in_flight_;
+  size_t working_ = 0;                                   // of in_flight_, those with rows
+  std::vector<std::pair<SequencePtr, int32_t>> chosen_;  // scratch of launch(): sequence and row count
+  std::vector<SequencePtr> candidates_;                  // scratch
+  MicroBatchId next_step_;
+  uint64_t next_arrival_ = 1;
+
+  bool ready_ = false;
+  std::set<NodeId> missing_links_;
+  std::string last_trouble_;
+  std::optional<net::TimePoint> trouble_since_;  // not launching, or failing, since
+  std::optional<net::TimePoint> retry_at_;
+  net::Duration backoff_{};
+  net::TimerId retry_timer_ = 0, watch_timer_ = 0;
+  bool queue_changed_ = false;
+
+  net::TimePoint last_answer_{};
+  double seconds_per_row_ = 0;  // of the slowest stage, smoothed; 0: not yet measured
+  double trip_s_ = 0;           // once around the ring, smoothed
+  SchedulerStatistics totals_;
+};
+
+}  // namespace exo::serve

@@ -1,0 +1,211 @@
+// Scheduler's choice of what the next micro-batch computes.
+
+#include <algorithm>
+
+#include "serve/scheduler.h"
+
+namespace exo::serve {
+namespace {
+
+constexpr int32_t kFirstChunkRows = 32;      // until a step has been measured
+constexpr int32_t kLeastChunkRows = 16;      // however slow the ring is
+constexpr int32_t kLeastPipelinedRows = 64;  // smaller chunks cost more in weights read than they save in waiting
+
+int32_t ceil_div(int64_t a, int64_t b) { return static_cast<int32_t>((a + b - 1) / b); }
+
+}  // namespace
+
+void Scheduler::pump() {
+  if (can_launch()) {
+    admit_waiting();
+    if (backoff_ == net::Duration{}) trouble_since_.reset();
+    while (working_ < config_.stage_nodes.size()) {
+      const uint64_t preempted = totals_.preemptions;
+      if (launch()) {
+        admit_waiting();
+      } else if (totals_.preemptions == preempted) {
+        break;
+      }  // else: those that are left may have room now
+    }
+    close_idle_slots();
+  } else if (!known_.empty() && !in_trouble() && !retry_at_) {
+    trouble_since_ = clock_.now();
+  }
+  report_queue();
+}
+
+bool Scheduler::can_launch() const { return ready_ && missing_links_.empty() && !retry_at_; }
+
+void Scheduler::admit_waiting() {
+  while (!waiting_.empty() && !free_slots_.empty()) {
+    const SequencePtr next = waiting_.begin()->second;
+    if (!admit(next)) return;
+    waiting_.erase(waiting_.begin());
+    running_.emplace(next->arrival, next);
+    next->reported_place = 0;
+    queue_changed_ = true;
+  }
+}
+
+bool Scheduler::admit(const SequencePtr& sequence) {
+  PrefixCache::Match found = cache_.match(sequence->tokens);
+  const int64_t headroom = std::min(sequence->remaining, config_.block_positions);
+  const int32_t wanted = ceil_div(sequence->size() + headroom, config_.block_positions);
+  const int32_t missing = wanted - static_cast<int32_t>(found.blocks.size());
+  // One block is left for each running sequence, or the next tokens would already preempt somebody.
+  if (cache_.available() < missing + static_cast<int32_t>(running_.size())) {
+    cache_.release(found.blocks);
+    return false;
+  }
+  sequence->blocks = std::move(found.blocks);
+  sequence->chain = found.chain;
+  sequence->chained_blocks = sequence->blocks.size();
+  sequence->cached = static_cast<int32_t>(sequence->blocks.size()) * config_.block_positions;
+  sequence->sent = sequence->confirmed = sequence->cached;
+  sequence->prefill_end = sequence->size();
+  while (static_cast<int32_t>(sequence->blocks.size()) < wanted) sequence->blocks.push_back(*cache_.allocate());
+  sequence->slot = free_slots_.back();
+  free_slots_.pop_back();
+  totals_.cached_tokens += static_cast<uint64_t>(sequence->cached);
+  return true;
+}
+
+bool Scheduler::grow_table(const SequencePtr& sequence) {
+  while (int64_t{config_.block_positions} * static_cast<int64_t>(sequence->blocks.size()) < sequence->size()) {
+    if (const auto block = cache_.allocate()) {
+      sequence->blocks.push_back(*block);
+      continue;
+    }
+    const SequencePtr youngest = running_.rbegin()->second;
+    ++totals_.preemptions;
+    requeue(youngest);
+    if (youngest == sequence) return false;
+  }
+  return true;
+}
+
+bool Scheduler::launch() {
+  chosen_.clear();
+  int32_t rows_left = config_.max_batch_rows;
+  if (!choose_suspect()) {
+    choose_decodes(rows_left);
+    choose_prefills(rows_left);
+  }
+  if (chosen_.empty()) return false;
+  wire::Step step;
+  InFlight flight;
+  for (const auto& [sequence, count] : chosen_) add_part(step, flight, sequence, count);
+  send(std::move(step), std::move(flight));
+  return true;
+}
+
+bool Scheduler::choose_suspect() {
+  for (const auto& [arrival, sequence] : running_) {
+    if (!sequence->suspect || sequence->pending() == 0) continue;
+    if (!grow_table(sequence)) return false;  // running_ has changed; its turn comes
+    const int32_t budget = std::min(config_.max_batch_rows, affordable_rows(false));
+    chosen_.emplace_back(sequence, std::min(budget, chunk_rows(*sequence)));
+    return true;
+  }
+  return false;
+}
+
+void Scheduler::choose_decodes(int32_t& rows_left) {
+  candidates_.clear();
+  int32_t n_decoding = 0;
+  for (const auto& [arrival, sequence] : running_) {
+    if (sequence->suspect || !sequence->decoding()) continue;
+    ++n_decoding;
+    if (sequence->pending() > 0) candidates_.push_back(sequence);
+  }
+  // Split over the stages, so that each has a micro-batch to work on; who waited longest goes first.
+  const int32_t group = std::min(ceil_div(n_decoding, static_cast<int64_t>(config_.stage_nodes.size())), rows_left);
+  std::ranges::stable_sort(candidates_, {}, &Sequence::last_step);
+  if (candidates_.size() > static_cast<size_t>(group)) candidates_.resize(static_cast<size_t>(group));
+  std::ranges::sort(candidates_, {}, &Sequence::arrival);  // the oldest takes blocks first: it is never preempted
+  for (const auto& sequence : candidates_)
+    if (sequence->slot.value >= 0) grow_table(sequence);
+  for (const auto& sequence : candidates_) {
+    if (sequence->slot.value < 0) continue;
+    chosen_.emplace_back(sequence, 1);
+    --rows_left;
+  }
+}
+
+void Scheduler::choose_prefills(int32_t& rows_left) {
+  candidates_.clear();
+  bool beside_decodes = false;
+  for (const auto& [arrival, sequence] : running_) {
+    if (sequence->decoding()) {
+      beside_decodes = true;
+    } else if (!sequence->suspect && sequence->pending() > 0) {
+      candidates_.push_back(sequence);
+    }
+  }
+  std::ranges::stable_sort(candidates_, {}, &Sequence::last_step);
+  int32_t budget = std::min(rows_left, affordable_rows(beside_decodes));
+  for (const auto& sequence : candidates_) {
+    if (budget <= 0) break;
+    const int32_t count = std::min(budget, chunk_rows(*sequence));
+    chosen_.emplace_back(sequence, count);
+    budget -= count;
+    rows_left -= count;
+  }
+}
+
+int32_t Scheduler::affordable_rows(bool beside_decodes) const {
+  if (seconds_per_row_ == 0) return kFirstChunkRows;
+  const double target_s = beside_decodes ? config_.chunk_s_beside_decodes : config_.chunk_s_alone;
+  return static_cast<int32_t>(std::clamp(target_s / seconds_per_row_, double{kLeastChunkRows}, 1e6));
+}
+
+int32_t Scheduler::chunk_rows(const Sequence& sequence) const {
+  const auto n_stages = static_cast<int64_t>(config_.stage_nodes.size());
+  if (n_stages == 1) return sequence.pending();
+  // Two chunks per stage keep all stages busy with one prompt.
+  const int32_t share = ceil_div(sequence.prefill_end - sequence.cached, 2 * n_stages);
+  return std::min(sequence.pending(), std::max(share, kLeastPipelinedRows));
+}
+
+void Scheduler::add_part(wire::Step& step, InFlight& flight, const SequencePtr& sequence, int32_t count) {
+  Sequence& s = *sequence;
+  const int32_t first = s.sent;
+  const int32_t end = first + count;
+  wire::StepSequence part{.slot = s.slot, .first = Position(first), .n_tokens = count};
+  part.wants_logits = end == s.size();
+  part.first_block = static_cast<int32_t>(s.blocks_sent);
+  part.blocks.assign(s.blocks.begin() + static_cast<ptrdiff_t>(s.blocks_sent), s.blocks.end());
+  s.blocks_sent = s.blocks.size();
+  if (part.wants_logits && !s.opened) {
+    s.opened = true;
+    part.opening = wire::SlotOpening{s.sampler, {}, s.prompt_tokens};
+    if (s.sampler.needs_history()) part.opening->history = s.tokens;
+  }
+  step.tokens.insert(step.tokens.end(), s.tokens.begin() + first, s.tokens.begin() + end);
+  s.sent = end;
+  s.last_step = next_step_.value;
+  flight.parts.push_back({sequence, s.run, end, part.wants_logits});
+  flight.rows += count;
+  step.sequences.push_back(std::move(part));
+}
+
+void Scheduler::send(wire::Step step, InFlight flight) {
+  step.fingerprint = config_.fingerprint;
+  step.epoch = config_.epoch;
+  step.micro_batch = flight.id = next_step_;
+  ++next_step_;
+  step.closed_slots = std::move(closed_slots_);
+  closed_slots_.clear();
+  flight.sent_at = clock_.now();
+  working_ += !flight.parts.empty();
+  in_flight_.push_back(std::move(flight));
+  watch();
+  port_.send_step(std::move(step));
+}
+
+void Scheduler::close_idle_slots() {
+  if (!in_flight_.empty() || !running_.empty() || closed_slots_.empty()) return;
+  send({}, {});
+}
+
+}  // namespace exo::serve
