@@ -1,0 +1,28 @@
+#pragma once
+// The integer product for instruction sets that Highway does not reach, one file each. A file for another processor
+// family is left out by module.cmake, and int8_targets() knows which are there and which this machine runs.
+
+#include <span>
+#include <string_view>
+
+#include "kernels/panel.h"
+
+namespace exo::kernels {
+
+using Int8Multiply = void (*)(PanelKind kind, const Panel* panels, int n_panels, int groups, const ActivationBlock* x,
+                              int64_t n_columns, float* y, int64_t y_stride);
+
+void int8_multiply_scalar(PanelKind, const Panel*, int, int, const ActivationBlock*, int64_t, float*, int64_t);
+void int8_multiply_avx2(PanelKind, const Panel*, int, int, const ActivationBlock*, int64_t, float*, int64_t);
+void int8_multiply_avx_vnni(PanelKind, const Panel*, int, int, const ActivationBlock*, int64_t, float*, int64_t);
+void int8_multiply_avx512_vnni(PanelKind, const Panel*, int, int, const ActivationBlock*, int64_t, float*, int64_t);
+
+struct Int8Target {
+  std::string_view name;
+  bool unsigned_panels;
+  Int8Multiply multiply;
+};
+// Those that this machine runs, fastest first.
+std::span<const Int8Target> int8_targets();
+
+}  // namespace exo::kernels

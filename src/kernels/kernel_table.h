@@ -1,0 +1,71 @@
+#pragma once
+// The inner loops, once per instruction set of the build. A device picks best_kernels() when it is made; tests take
+// each of all_kernels() in turn.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "base/element_type.h"
+#include "kernels/panel.h"
+
+namespace exo::kernels {
+
+// Elementwise functions of one variable. Largest errors against exact arithmetic are in vector_math_test.cpp.
+enum class Function : uint8_t { kSilu, kGeluTanh, kGeluErf, kRelu, kReluSquared };
+
+// Scores and values of attention are handled in chunks of this many positions, at multiples of it.
+inline constexpr int kAttentionChunk = 32;
+
+struct KernelTable {
+  std::string_view name;  // "AVX3_DL+VNNI512"
+
+  // Integer products (panel.h).
+  // Groups [first, first + count) of the 16 rows, count ≤ 8; `first` is a multiple of 8.
+  void (*pack)(ElementType type, const PanelRows& rows, int64_t first, int64_t count, Panel& out);
+  // x[0, n): n activations of a row; block i goes to out[i * block_stride]. The last block is filled with zeros.
+  void (*quantize_activations)(const float* x, int64_t n, ActivationBlock* out, int64_t block_stride);
+  // y[c * y_stride + r] continues the sums over `groups` groups for rows [0, 16 * n_panels) and x[0, n_columns).
+  // n_panels is 1 or 2.
+  void (*multiply)(PanelKind kind, const Panel* panels, int n_panels, int groups, const ActivationBlock* x,
+                   int64_t n_columns, float* y, int64_t y_stride);
+
+  // Float products. out[c * out_stride + r] = Σ w[r][k] * x[c * x_stride + k]; w of F32, F16 or BF16. Per (r, c) the
+  // order of summation depends on n only.
+  void (*dot)(ElementType type, const std::byte* w, int64_t w_stride_bytes, int64_t n_rows, const float* x,
+              int64_t x_stride, int64_t n_columns, int64_t n, float* out, int64_t out_stride);
+  // F32, F16, BF16 or Q8_0 → f32.
+  void (*widen)(ElementType type, const std::byte* from, float* to, int64_t n);
+  void (*narrow_f16)(const float* from, uint16_t* to, int64_t n);
+
+  // Rows of activations.
+  void (*rms_norm)(const float* x, const float* weight, float eps, float* out, int64_t n);  // weight may be null
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, float* out, int64_t n);
+  void (*apply)(Function function, float* x, int64_t n);
+  void (*gate)(Function function, const float* gate, const float* up, float* out, int64_t n);  // f(gate) * up
+  void (*add)(float* x, const float* y, int64_t n);
+  void (*scale)(float* x, float factor, int64_t n);
+  void (*soft_cap)(float* x, float cap, int64_t n);
+  // Rotates one head's `dims` leading elements; cos_sin: dims/2 cosines, then dims/2 sines.
+  void (*rotate)(float* head, const float* cos_sin, int32_t dims, bool interleaved);
+
+  // Attention over one chunk of n ≤ 32 positions; dims are multiples of 16 (padded with zeros).
+  // s[r * 32 + j] = q[r] · k[j]
+  void (*scores)(const float* q, int64_t q_stride, int rows, const float* k, int64_t k_stride, int n, int64_t dim,
+                 float* s);
+  // One row of 32 scores, valid in [begin, end), not empty: turns them into exp(s - new maximum), 0 outside; updates
+  // maximum and sum; returns what earlier values are to be multiplied by.
+  float (*softmax_step)(float* s, int begin, int end, float& maximum, float& sum);
+  // o[r] = o[r] * factor[r] + Σ_j p[r * 32 + j] * v[j]
+  void (*mix_values)(const float* p, const float* factor, int rows, const float* v, int64_t v_stride, int n,
+                     int64_t dim, float* o, int64_t o_stride);
+};
+
+std::span<const KernelTable> all_kernels();  // those that this machine runs, fastest first; the last is portable
+inline const KernelTable& best_kernels() { return all_kernels().front(); }
+
+// The definition of pack, in plain code; `bias` is 128 for unsigned panels.
+void pack_reference(ElementType type, const PanelRows& rows, int64_t first, int64_t count, uint8_t bias, Panel& out);
+
+}  // namespace exo::kernels

@@ -1,0 +1,53 @@
+#pragma once
+// Operands of the integer matrix product, and the arithmetic that every implementation follows bit for bit:
+//
+//   y = 0;  for each group g of 32 columns, in order, for each half h (one h for formats without half-group scales):
+//     y = fma(float(Σ q_w · q_x), scale_w * scale_x, y)       Σ over the group (or half), exact
+//     y = fma(-min_w, scaled_sum_x, y)                        formats with minimums only
+//
+// So a row's result depends neither on what else is in the batch nor on the instruction set nor on the threads.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/element_type.h"
+#include "kernels/unpack.h"
+
+namespace exo::kernels {
+
+// 256 activations of one row as integers: x = scale[g] * q. Sums serve weights with minimums (scaled) and unsigned
+// weight panels (bias: -128 times the sum). Activations of a batch are stored [super-block][row].
+struct alignas(64) ActivationBlock {
+  float scale[kGroupsPerSuper];
+  int32_t bias[kGroupsPerSuper];
+  int8_t q[kSuperBlockElements];
+  float scaled_sum[kGroupsPerSuper];
+  int32_t half_bias[2 * kGroupsPerSuper];
+  float scaled_half_sum[2 * kGroupsPerSuper];
+};
+
+inline constexpr int kPanelRows = 16;
+
+// 16 weight rows of up to 8 groups, interleaved: byte ((g * 8 + k) * 16 + row) * 4 + i of q is element 32g + 4k + i of
+// the row. Signed, or plus 128 for kernels that multiply unsigned by signed; formats with minimums hold [0, 127] in
+// either case. Formats without half-group scales use scale[g][0] only.
+struct alignas(64) Panel {
+  uint8_t q[kGroupsPerSuper][8][kPanelRows * 4];
+  float scale[kGroupsPerSuper][2][kPanelRows];
+  float min[kGroupsPerSuper][2][kPanelRows];
+};
+
+// How a format's panels are multiplied.
+enum class PanelKind : uint8_t { kWhole, kWholeMin, kHalf, kHalfMin };
+
+inline PanelKind panel_kind(ElementType type) {
+  if (has_half_group_scales(type)) return has_minimums(type) ? PanelKind::kHalfMin : PanelKind::kHalf;
+  return has_minimums(type) ? PanelKind::kWholeMin : PanelKind::kWhole;
+}
+
+// 16 rows (the last repeated when fewer exist) to be packed.
+struct PanelRows {
+  const std::byte* row[kPanelRows];
+};
+
+}  // namespace exo::kernels

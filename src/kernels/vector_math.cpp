@@ -1,0 +1,212 @@
+// Norms, activations and other elementwise loops over f32 rows.
+#include "kernels/targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/vector_math.cpp"
+#include "hwy/foreach_target.h"
+
+#include <cmath>
+
+#include "hwy/highway.h"
+#include "kernels/kernel_table.h"
+#include "kernels/math-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace exo::kernels {
+namespace HWY_NAMESPACE {
+
+// out[i] = f(x[i])
+template <typename F>
+HWY_INLINE void map(const float* x, float* out, int64_t n, F f) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) hn::StoreU(f(hn::LoadU(d, x + i)), d, out + i);
+  if (i < n) store_part(f(load_part(x + i, n - i)), out + i, n - i);
+}
+
+// out[i] = f(x[i], y[i])
+template <typename F>
+HWY_INLINE void map(const float* x, const float* y, float* out, int64_t n, F f) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) hn::StoreU(f(hn::LoadU(d, x + i), hn::LoadU(d, y + i)), d, out + i);
+  if (i < n) store_part(f(load_part(x + i, n - i), load_part(y + i, n - i)), out + i, n - i);
+}
+
+// Σ f(x[i]) in four chains; f(0) must be 0 where a part of a vector is left.
+template <typename F>
+HWY_INLINE float reduce(const float* x, int64_t n, F f) {
+  V s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0;
+  int64_t i = 0;
+  for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
+    s0 = f(hn::LoadU(d, x + i), s0);
+    s1 = f(hn::LoadU(d, x + i + kLanes), s1);
+    s2 = f(hn::LoadU(d, x + i + 2 * kLanes), s2);
+    s3 = f(hn::LoadU(d, x + i + 3 * kLanes), s3);
+  }
+  for (; i + kLanes <= n; i += kLanes) s0 = f(hn::LoadU(d, x + i), s0);
+  float rest = 0.0f;
+  if (i < n) {
+    HWY_ALIGN float lanes[kLanes];
+    hn::Store(f(load_part(x + i, n - i), hn::Zero(d)), d, lanes);
+    for (int64_t k = 0; k < n - i; ++k) rest += lanes[k];
+  }
+  return sum(hn::Add(hn::Add(s0, s1), hn::Add(s2, s3))) + rest;
+}
+
+void rms_norm(const float* x, const float* weight, float eps, float* out, int64_t n) {
+  const float squares = reduce(x, n, [](V v, V s) HWY_ATTR { return hn::MulAdd(v, v, s); });
+  const V factor = hn::Set(d, 1.0f / std::sqrt(squares / static_cast<float>(n) + eps));
+  if (weight) {
+    map(x, weight, out, n, [=](V v, V w) HWY_ATTR { return hn::Mul(hn::Mul(v, factor), w); });
+  } else {
+    map(x, out, n, [=](V v) HWY_ATTR { return hn::Mul(v, factor); });
+  }
+}
+
+void layer_norm(const float* x, const float* weight, const float* bias, float eps, float* out, int64_t n) {
+  const float mean = reduce(x, n, [](V v, V s) HWY_ATTR { return hn::Add(v, s); }) / static_cast<float>(n);
+  const V m = hn::Set(d, mean);
+  const float squares = reduce(x, n, [=](V v, V s) HWY_ATTR {
+    const V c = hn::Sub(v, m);
+    return hn::MulAdd(c, c, s);
+  });
+  const V factor = hn::Set(d, 1.0f / std::sqrt(squares / static_cast<float>(n) + eps));
+  map(x, out, n, [=](V v) HWY_ATTR { return hn::Mul(hn::Sub(v, m), factor); });
+  if (weight) map(out, weight, out, n, [](V v, V w) HWY_ATTR { return hn::Mul(v, w); });
+  if (bias) map(out, bias, out, n, [](V v, V b) HWY_ATTR { return hn::Add(v, b); });
+}
+
+HWY_INLINE V silu(V x) { return hn::Div(x, hn::Add(hn::Set(d, 1.0f), exp(hn::Neg(x)))); }
+
+HWY_INLINE V gelu_tanh(V x) {
+  const V half = hn::Mul(hn::Set(d, 0.5f), x);
+  const V cube = hn::Mul(hn::Mul(x, x), x);
+  const V inner = hn::Mul(hn::Set(d, 0.79788456080286536f), hn::MulAdd(hn::Set(d, 0.044715f), cube, x));
+  return hn::MulAdd(half, tanh(inner), half);
+}
+
+HWY_INLINE V gelu_erf(V x) {
+  const V half = hn::Mul(hn::Set(d, 0.5f), x);
+  return hn::MulAdd(half, erf(hn::Mul(x, hn::Set(d, 0.70710678118654752f))), half);
+}
+
+HWY_INLINE V relu(V x) { return hn::Max(x, hn::Zero(d)); }
+
+template <typename Use>
+HWY_INLINE void with_function(Function function, Use use) {
+  switch (function) {
+    case Function::kSilu: return use([](V x) HWY_ATTR { return silu(x); });
+    case Function::kGeluTanh: return use([](V x) HWY_ATTR { return gelu_tanh(x); });
+    case Function::kGeluErf: return use([](V x) HWY_ATTR { return gelu_erf(x); });
+    case Function::kRelu: return use([](V x) HWY_ATTR { return relu(x); });
+    case Function::kReluSquared: return use([](V x) HWY_ATTR { return hn::Mul(relu(x), relu(x)); });
+  }
+}
+
+void apply(Function function, float* x, int64_t n) {
+  with_function(function, [=](auto f) HWY_ATTR { map(x, x, n, f); });
+}
+
+void gate(Function function, const float* g, const float* up, float* out, int64_t n) {
+  with_function(function, [=](auto f) HWY_ATTR {
+    map(g, up, out, n, [=](V a, V b) HWY_ATTR { return hn::Mul(f(a), b); });
+  });
+}
+
+void add(float* x, const float* y, int64_t n) {
+  map(x, y, x, n, [](V a, V b) HWY_ATTR { return hn::Add(a, b); });
+}
+
+void scale(float* x, float factor, int64_t n) {
+  const V f = hn::Set(d, factor);
+  map(x, x, n, [=](V v) HWY_ATTR { return hn::Mul(v, f); });
+}
+
+void soft_cap(float* x, float cap, int64_t n) {
+  const V c = hn::Set(d, cap), inverse = hn::Set(d, 1.0f / cap);
+  map(x, x, n, [=](V v) HWY_ATTR { return hn::Mul(c, tanh(hn::Mul(v, inverse))); });
+}
+
+void rotate(float* head, const float* cos_sin, int32_t dims, bool interleaved) {
+  const int32_t half = dims / 2;
+  const float *cosines = cos_sin, *sines = cos_sin + half;
+  if (interleaved) {
+    for (int32_t i = 0; i < half; ++i) {
+      const float a = head[2 * i], b = head[2 * i + 1];
+      head[2 * i] = a * cosines[i] - b * sines[i];
+      head[2 * i + 1] = a * sines[i] + b * cosines[i];
+    }
+    return;
+  }
+  int32_t i = 0;
+  for (; i + kLanes <= half; i += kLanes) {
+    const V a = hn::LoadU(d, head + i), b = hn::LoadU(d, head + half + i);
+    const V c = hn::LoadU(d, cosines + i), s = hn::LoadU(d, sines + i);
+    hn::StoreU(hn::Sub(hn::Mul(a, c), hn::Mul(b, s)), d, head + i);
+    hn::StoreU(hn::MulAdd(a, s, hn::Mul(b, c)), d, head + half + i);
+  }
+  for (; i < half; ++i) {
+    const float a = head[i], b = head[half + i];
+    head[i] = a * cosines[i] - b * sines[i];
+    head[half + i] = a * sines[i] + b * cosines[i];
+  }
+}
+
+// The largest magnitude of 32 values becomes ±127; ties to even. A group of zeros has scale 0.
+HWY_INLINE void quantize_group(const float* x, ActivationBlock& block, int g) {
+  const hn::RebindToSigned<D> di;
+  V largest = hn::Zero(d);
+  for (int64_t i = 0; i < kGroup; i += kLanes) largest = hn::Max(largest, hn::Abs(hn::LoadU(d, x + i)));
+  const float amax = hn::GetLane(hn::MaxOfLanes(d, largest));
+  const V inverse = hn::Set(d, amax == 0.0f ? 0.0f : 127.0f / amax);
+  HWY_ALIGN int32_t q[kGroup];
+  for (int64_t i = 0; i < kGroup; i += kLanes) {
+    hn::Store(hn::NearestInt(hn::Mul(hn::LoadU(d, x + i), inverse)), di, q + i);
+  }
+  int32_t sums[2] = {};
+  for (int i = 0; i < kGroup; ++i) {
+    sums[i / 16] += q[i];
+    block.q[kGroup * g + i] = static_cast<int8_t>(q[i]);
+  }
+  const float scale_value = amax / 127.0f;
+  block.scale[g] = scale_value;
+  block.bias[g] = -128 * (sums[0] + sums[1]);
+  block.scaled_sum[g] = scale_value * static_cast<float>(sums[0] + sums[1]);
+  for (int h = 0; h < 2; ++h) {
+    block.half_bias[2 * g + h] = -128 * sums[h];
+    block.scaled_half_sum[2 * g + h] = scale_value * static_cast<float>(sums[h]);
+  }
+}
+
+void quantize_activations(const float* x, int64_t n, ActivationBlock* out, int64_t block_stride) {
+  for (int64_t first = 0; first < n; first += kSuperBlockElements, out += block_stride) {
+    const int64_t groups = HWY_MIN(kGroupsPerSuper, (n - first) / kGroup);
+    if (groups < kGroupsPerSuper) std::memset(static_cast<void*>(out), 0, sizeof *out);
+    for (int g = 0; g < groups; ++g) quantize_group(x + first + g * kGroup, *out, g);
+  }
+}
+
+void fill_elementwise(KernelTable& table) {
+  table.rms_norm = rms_norm;
+  table.layer_norm = layer_norm;
+  table.apply = apply;
+  table.gate = gate;
+  table.add = add;
+  table.scale = scale;
+  table.soft_cap = soft_cap;
+  table.rotate = rotate;
+  table.quantize_activations = quantize_activations;
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace exo::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+#include "kernels/dispatch-inl.h"
+namespace exo::kernels {
+bool fill_vector_math(int64_t target, KernelTable& table) {
+  EXO_DISPATCH(target, fill_elementwise(table))
+  return false;
+}
+}  // namespace exo::kernels
+#endif

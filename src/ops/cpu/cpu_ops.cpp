@@ -1,0 +1,178 @@
+#include "ops/cpu/cpu_ops.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "base/check.h"
+#include "kernels/dequantize.h"
+#include "ops/cpu/cpu_context.h"
+
+namespace exo::ops {
+namespace {
+
+constexpr size_t kAlignment = 64;
+
+class CpuBuffer final : public Buffer {
+ public:
+  CpuBuffer(std::byte* data, size_t bytes) : data_(data), bytes_(bytes) {}
+  ~CpuBuffer() override { std::free(data_); }
+  std::byte* data() override { return data_; }
+  size_t bytes() const override { return bytes_; }
+
+ private:
+  std::byte* data_;
+  size_t bytes_;
+};
+
+kernels::Function function_of(Activation activation) {
+  switch (activation) {
+    case Activation::kSilu: return kernels::Function::kSilu;
+    case Activation::kGeluTanh: return kernels::Function::kGeluTanh;
+    case Activation::kGeluErf: return kernels::Function::kGeluErf;
+    case Activation::kRelu: return kernels::Function::kRelu;
+    case Activation::kReluSquared: return kernels::Function::kReluSquared;
+  }
+  return kernels::Function::kSilu;
+}
+
+const kernels::KernelTable& kernels_named(const std::string& name) {
+  for (const auto& table : kernels::all_kernels()) {
+    if (table.name == name) return table;
+  }
+  return kernels::best_kernels();
+}
+
+class CpuOps final : public Ops {
+ public:
+  explicit CpuOps(const CpuOptions& options) : context_(options.threads, kernels_named(options.kernels)) {}
+
+  std::string description() const override {
+    return fmt::format("CPU, {}, {} threads", context_.kernels.name, context_.pool.size());
+  }
+
+  Result<std::unique_ptr<Buffer>> allocate(size_t bytes) override {
+    const size_t rounded = std::max<size_t>(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
+    auto* data = rounded < bytes ? nullptr : static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded));
+    if (!data) return fail(ErrorCode::kResourceExhausted, "no memory for a buffer of {} bytes", bytes);
+    std::memset(data, 0, rounded);
+    return std::make_unique<CpuBuffer>(data, bytes);
+  }
+
+  Result<Weight> load(const WeightSource& source) override {
+    if (!kernels::can_dequantize(source.type) || source.type == ElementType::kQ8_1) {
+      return fail(ErrorCode::kUnsupported, "the CPU cannot multiply with {}", info(source.type).name);
+    }
+    const auto row = row_bytes(source.type, static_cast<uint64_t>(source.cols));
+    if (!row || source.rows < 0 || source.n_matrices < 0 ||
+        source.bytes.size() != *row * static_cast<uint64_t>(source.rows * source.n_matrices)) {
+      return fail(ErrorCode::kInvalidArgument, "a {} weight of {} x {} x {} is not {} bytes", info(source.type).name,
+                  source.n_matrices, source.rows, source.cols, source.bytes.size());
+    }
+    return Weight{source.type, source.rows, source.cols, source.n_matrices, source.bytes.data()};
+  }
+
+  void write(Tensor to, const float* from) override {
+    for (int64_t r = 0; r < to.rows; ++r) std::copy_n(from + r * to.cols, to.cols, to.data + r * to.stride);
+  }
+
+  void read(Tensor from, float* to) override {
+    for (int64_t r = 0; r < from.rows; ++r) std::copy_n(from.data + r * from.stride, from.cols, to + r * from.cols);
+  }
+
+  void embed(const Weight& table, std::span<const TokenId> tokens, Tensor out) override {
+    EXO_DCHECK(out.cols == table.cols && out.rows == static_cast<int64_t>(tokens.size()));
+    const auto bytes = static_cast<int64_t>(*row_bytes(table.type, static_cast<uint64_t>(table.cols)));
+    context_.for_rows(static_cast<int64_t>(tokens.size()), table.cols, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t token = tokens[static_cast<size_t>(i)].value;
+        EXO_DCHECK(token >= 0 && token < table.rows);
+        kernels::dequantize_row(table.type, table.data + token * bytes, out.data + i * out.stride, table.cols);
+      }
+    });
+  }
+
+  void matmul(Tensor x, std::span<const Linear> projections) override {
+    for (const Linear& p : projections) {
+      EXO_DCHECK(p.weight->cols == x.cols && p.out.rows == x.rows && p.out.cols == p.weight->rows);
+      EXO_DCHECK(!p.bias || p.bias.size == p.weight->rows);
+    }
+    matmul_.run(x, projections);
+  }
+
+  void rms_norm(Tensor x, Vector weight, float eps, Tensor out) override {
+    for_rows(x, [&](int64_t r) {
+      context_.kernels.rms_norm(x.data + r * x.stride, weight.data, eps, out.data + r * out.stride, x.cols);
+    });
+  }
+
+  void layer_norm(Tensor x, Vector weight, Vector bias, float eps, Tensor out) override {
+    for_rows(x, [&](int64_t r) {
+      context_.kernels.layer_norm(x.data + r * x.stride, weight.data, bias.data, eps, out.data + r * out.stride, x.cols);
+    });
+  }
+
+  void rope(Tensor x, int32_t head_dim, std::span<const Position> positions, const RopeParams& params) override {
+    EXO_DCHECK(static_cast<int64_t>(positions.size()) == x.rows && params.dims <= head_dim && params.dims % 2 == 0);
+    rope_.run(x, head_dim, positions, params);
+  }
+
+  void store_kv(Tensor k, Tensor v, const KvCacheView& cache, std::span<const SequenceRows> sequences) override {
+    EXO_DCHECK(k.cols == int64_t{cache.n_kv_heads} * cache.key_dim && v.cols == int64_t{cache.n_kv_heads} * cache.value_dim);
+    attention_.store(k, v, cache, sequences);
+  }
+
+  void attention(Tensor q, const KvCacheView& cache, std::span<const SequenceRows> sequences,
+                 const AttentionParams& params, Tensor out) override {
+    EXO_DCHECK(params.n_heads % cache.n_kv_heads == 0 && q.cols == int64_t{params.n_heads} * cache.key_dim);
+    EXO_DCHECK(out.cols == int64_t{params.n_heads} * cache.value_dim);
+    attention_.run(q, cache, sequences, params, out);
+  }
+
+  void gated_activation(Activation activation, Tensor gate, Tensor up, Tensor out) override {
+    for_rows(gate, [&](int64_t r) {
+      context_.kernels.gate(function_of(activation), gate.data + r * gate.stride, up.data + r * up.stride,
+                            out.data + r * out.stride, gate.cols);
+    });
+  }
+
+  void activate(Activation activation, Tensor x) override {
+    for_rows(x, [&](int64_t r) { context_.kernels.apply(function_of(activation), x.data + r * x.stride, x.cols); });
+  }
+
+  void add(Tensor x, Tensor y) override {
+    for_rows(x, [&](int64_t r) { context_.kernels.add(x.data + r * x.stride, y.data + r * y.stride, x.cols); });
+  }
+
+  void scale(Tensor x, float factor) override {
+    for_rows(x, [&](int64_t r) { context_.kernels.scale(x.data + r * x.stride, factor, x.cols); });
+  }
+
+  void soft_cap(Tensor x, float cap) override {
+    for_rows(x, [&](int64_t r) { context_.kernels.soft_cap(x.data + r * x.stride, cap, x.cols); });
+  }
+
+  void gather_rows(Tensor x, std::span<const int32_t> rows, Tensor out) override {
+    for (size_t i = 0; i < rows.size(); ++i) {
+      std::copy_n(x.data + rows[i] * x.stride, x.cols, out.data + static_cast<int64_t>(i) * out.stride);
+    }
+  }
+
+ private:
+  template <typename Body>
+  void for_rows(Tensor x, Body body) {
+    context_.for_rows(x.rows, x.cols, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) body(r);
+    });
+  }
+
+  CpuContext context_;
+  CpuMatmul matmul_{context_};
+  CpuAttention attention_{context_};
+  CpuRope rope_{context_};
+};
+
+}  // namespace
+
+std::unique_ptr<Ops> make_cpu_ops(const CpuOptions& options) { return std::make_unique<CpuOps>(options); }
+
+}  // namespace exo::ops
