@@ -80,6 +80,8 @@ class Cluster : public net::TransportListener {
   Status replan_instance(const std::string& fingerprint, const PlacementRequest& how);
   std::vector<InstanceView> instances() const;
   std::optional<InstanceView> find_instance(const std::string& fingerprint) const;
+  // The node that decides about the instance, as this node sees it; all zero when nobody does.
+  NodeId keeper(const std::string& fingerprint) const;
   // What place() would say now.
   Result<Plan> preview(const std::string& fingerprint, const PlacementRequest& how) const;
 

@@ -43,6 +43,7 @@ struct PlacementRequest {
   Strategy strategy = Strategy::kRingMemoryWeighted;
   int32_t context_tokens = 4096;  // KV positions that must fit on every stage
   int32_t max_batch_rows = 512;
+  int32_t max_sequences = 16;     // how many the instance runs at once
   int32_t min_stages = 1;         // `exo plan` and demos may ask for a split that memory does not force
   std::vector<ManualStage> manual;
   NodeId preferred;               // kSingle: this node when it fits

@@ -1,0 +1,282 @@
+#include "cluster/instances.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "wire/codec.h"
+#include "wire/limits.h"
+
+namespace exo::cluster {
+namespace {
+
+// Ahead of every epoch that the other side of a split network makes meanwhile: what people stop stays stopped.
+constexpr uint64_t kStopLead = 1 << 16;
+constexpr size_t kMostInstances = wire::kMaxInstances;
+
+bool same_view(const InstanceView& a, const InstanceView& b) {
+  return a.record == b.record && a.ready == b.ready && a.own_stage == b.own_stage && a.statuses == b.statuses;
+}
+
+// A total order on records of one epoch, the same on every node.
+bool outranks(const wire::InstanceRecord& a, const wire::InstanceRecord& b) {
+  const auto left = wire::encode(wire::Gossip{{}, {a}}), right = wire::encode(wire::Gossip{{}, {b}});
+  return left && right && *left > *right;
+}
+
+}  // namespace
+
+Instances::Instances(net::Clock& clock, Membership& membership, StageHost& host, const ClusterOptions& options,
+                     Hooks hooks)
+    : clock_(clock), membership_(membership), host_(host), options_(options), hooks_(std::move(hooks)) {}
+
+Instances::~Instances() { clock_.cancel(wake_timer_); }
+
+// ---- records
+
+Epoch Instances::next_epoch(const std::string& fingerprint, uint64_t lead) const {
+  const auto found = entries_.find(fingerprint);
+  const uint64_t known = found == entries_.end() ? 0 : found->second.record.epoch.counter;
+  return {known > UINT64_MAX - lead ? UINT64_MAX : known + lead, membership_.self().id};
+}
+
+void Instances::merge(wire::InstanceRecord record, const NodeId& from) {
+  const auto found = entries_.find(record.fingerprint);
+  if (found == entries_.end()) {
+    if (entries_.size() < kMostInstances && !record.fingerprint.empty()) adopt(std::move(record), from);
+    return;
+  }
+  Entry& entry = found->second;
+  if (record.epoch > entry.record.epoch) return adopt(std::move(record), from);
+  if (record.epoch < entry.record.epoch || record == entry.record) return;
+  // A proposer that restarted may have used an epoch twice. All take the same one; the keeper makes a fresh epoch.
+  if (outranks(record, entry.record)) adopt(std::move(record), from);
+  entry.conflict = true;
+  hooks_.changed();
+}
+
+void Instances::adopt(wire::InstanceRecord record, const NodeId& from) {
+  Entry& entry = entries_[record.fingerprint];
+  std::optional<wire::ModelFacts> model = std::move(entry.model);
+  std::optional<InstanceView> told = std::move(entry.told);
+  entry = Entry{};
+  entry.record = std::move(record);
+  entry.model = std::move(model);
+  entry.told = std::move(told);
+  entry.since = clock_.now();
+  note_incarnations(entry);
+  hooks_.spread(entry.record, from);
+  hooks_.changed();
+}
+
+void Instances::propose(const wire::ModelFacts& model, const Plan& plan, int32_t max_sequences) {
+  wire::InstanceRecord record;
+  record.fingerprint = model.fingerprint;
+  record.model_name = model.name;
+  record.epoch = next_epoch(model.fingerprint);
+  record.strategy = to_string(plan.strategy);
+  record.stages = plan.planned_stages();
+  record.context_tokens = plan.context_tokens;
+  record.max_sequences = max_sequences;
+  log_info("cluster", "{}: epoch {} on {} devices", model.name, record.epoch.counter, record.stages.size());
+  adopt(std::move(record), membership_.self().id);
+  entries_[model.fingerprint].model = model;
+}
+
+void Instances::propose_problem(const Entry& entry, const std::string& problem) {
+  wire::InstanceRecord record = entry.record;
+  record.stages.clear();
+  record.problem = problem.substr(0, wire::kMaxTextBytes);
+  if (record.problem == entry.record.problem && entry.record.stages.empty()) return;
+  record.epoch = next_epoch(record.fingerprint);
+  log_info("cluster", "{}: epoch {} cannot be placed: {}", record.model_name, record.epoch.counter, problem);
+  adopt(std::move(record), membership_.self().id);
+}
+
+// ---- participants
+
+void Instances::note_incarnations(Entry& entry) {
+  for (const auto& stage : entry.record.stages) {
+    const auto* facts = membership_.find_known(stage.node);
+    if (facts != nullptr) entry.incarnations.try_emplace(stage.node, facts->incarnation);
+  }
+}
+
+bool Instances::is_valid_participant(const Entry& entry, const NodeId& id) const {
+  const auto* facts = membership_.find(id);
+  if (facts == nullptr) return false;
+  if (id == membership_.self().id) return true;
+  const auto noted = entry.incarnations.find(id);
+  return noted == entry.incarnations.end() || noted->second == facts->incarnation;
+}
+
+NodeId Instances::keeper_of(const Entry& entry) const {
+  std::optional<NodeId> first_valid, first_other;
+  for (const auto& stage : entry.record.stages) {
+    if (is_valid_participant(entry, stage.node) && (!first_valid || stage.node < *first_valid)) {
+      first_valid = stage.node;
+    }
+  }
+  if (first_valid) return *first_valid;
+  for (const auto* node : membership_.living()) {  // by id
+    const auto& stages = entry.record.stages;
+    const bool restarted = std::any_of(stages.begin(), stages.end(), [&](auto& s) { return s.node == node->id; });
+    if (!restarted) return node->id;
+  }
+  return {};
+}
+
+NodeId Instances::keeper(const std::string& fingerprint) const {
+  const auto found = entries_.find(fingerprint);
+  return found == entries_.end() || found->second.record.stopped ? NodeId{} : keeper_of(found->second);
+}
+
+const wire::StageStatus* Instances::status_of(const Entry& entry, const wire::PlannedStage& stage) const {
+  const auto* facts = membership_.find(stage.node);
+  if (facts == nullptr) return nullptr;
+  for (const auto& status : facts->stages) {
+    if (status.fingerprint == entry.record.fingerprint && status.epoch == entry.record.epoch) return &status;
+  }
+  return nullptr;
+}
+
+// ---- views
+
+InstanceView Instances::view_of(const Entry& entry) const {
+  InstanceView view;
+  view.record = entry.record;
+  view.ready = !entry.record.stages.empty() && !entry.record.stopped;
+  for (size_t i = 0; i < entry.record.stages.size(); ++i) {
+    const auto& stage = entry.record.stages[i];
+    if (stage.node == membership_.self().id) view.own_stage = static_cast<int32_t>(i);
+    const auto* status = status_of(entry, stage);
+    view.statuses.push_back(status != nullptr ? *status : wire::StageStatus{});
+    const bool ready = status != nullptr && status->state == wire::StageState::kReady;
+    if (!ready || !is_valid_participant(entry, stage.node)) view.ready = false;
+  }
+  return view;
+}
+
+std::vector<const wire::InstanceRecord*> Instances::records() const {
+  std::vector<const wire::InstanceRecord*> result;
+  for (const auto& [fingerprint, entry] : entries_) result.push_back(&entry.record);
+  return result;
+}
+
+const wire::InstanceRecord* Instances::find_record(const std::string& fingerprint) const {
+  const auto found = entries_.find(fingerprint);
+  return found == entries_.end() ? nullptr : &found->second.record;
+}
+
+std::optional<InstanceView> Instances::find(const std::string& fingerprint) const {
+  const auto found = entries_.find(fingerprint);
+  if (found == entries_.end()) return std::nullopt;
+  return view_of(found->second);
+}
+
+// ---- what people ask for
+
+Status Instances::ensure(const std::string& fingerprint, const std::optional<PlacementRequest>& how) {
+  const auto found = entries_.find(fingerprint);
+  const Entry* entry = found == entries_.end() ? nullptr : &found->second;
+  if (entry != nullptr && !entry->record.stopped && !entry->record.stages.empty()) return {};
+  EXO_TRY(const wire::ModelFacts model, model_facts(fingerprint, entry));
+  const PlacementRequest request = how.value_or(options_.placement);
+  EXO_TRY(const Plan chosen, plan(model, request));
+  propose(model, chosen, request.max_sequences);
+  return {};
+}
+
+Status Instances::replan(const std::string& fingerprint, const PlacementRequest& how) {
+  const auto found = entries_.find(fingerprint);
+  EXO_TRY(const wire::ModelFacts model,
+          model_facts(fingerprint, found == entries_.end() ? nullptr : &found->second));
+  EXO_TRY(const Plan chosen, plan(model, how));
+  propose(model, chosen, how.max_sequences);
+  return {};
+}
+
+Status Instances::stop(const std::string& fingerprint) {
+  const auto found = entries_.find(fingerprint);
+  if (found == entries_.end()) return fail(ErrorCode::kNotFound, "no instance of {}", fingerprint);
+  if (found->second.record.stopped) return {};
+  wire::InstanceRecord record = found->second.record;
+  record.stages.clear();
+  record.problem.clear();
+  record.stopped = true;
+  record.epoch = next_epoch(fingerprint, kStopLead);
+  adopt(std::move(record), membership_.self().id);
+  return {};
+}
+
+Result<Plan> Instances::preview(const std::string& fingerprint, const PlacementRequest& how) const {
+  const auto found = entries_.find(fingerprint);
+  EXO_TRY(const wire::ModelFacts model,
+          model_facts(fingerprint, found == entries_.end() ? nullptr : &found->second));
+  return plan(model, how);
+}
+
+// ---- the own stage
+
+void Instances::report_stage(const wire::StageStatus& status) {
+  const auto found = loaded_.find(status.fingerprint);
+  if (found == loaded_.end() || found->second != status.epoch) return;  // of an older epoch
+  membership_.update_self([&](wire::NodeFacts& self) {
+    std::erase_if(self.stages, [&](const auto& s) { return s.fingerprint == status.fingerprint; });
+    self.stages.push_back(status);
+  });
+}
+
+void Instances::follow(Entry& entry) {
+  const wire::InstanceRecord record = entry.record;
+  const auto own = std::find_if(record.stages.begin(), record.stages.end(),
+                                [&](const auto& stage) { return stage.node == membership_.self().id; });
+  const auto loaded = loaded_.find(record.fingerprint);
+  if (own == record.stages.end() || record.stopped || membership_.left()) {
+    if (loaded == loaded_.end()) return;
+    loaded_.erase(loaded);
+    membership_.update_self([&](wire::NodeFacts& self) {
+      std::erase_if(self.stages, [&](const auto& s) { return s.fingerprint == record.fingerprint; });
+    });
+    host_.unload_stage(record.fingerprint);
+    return;
+  }
+  if (loaded != loaded_.end() && loaded->second == record.epoch) return;
+  loaded_[record.fingerprint] = record.epoch;
+  report_stage({record.fingerprint, record.epoch, own->layers, wire::StageState::kLoading, 0, 0, {}});
+  host_.load_stage(record, static_cast<int32_t>(own - record.stages.begin()));
+}
+
+// ---- settling
+
+void Instances::settle() {
+  std::vector<std::string> fingerprints;
+  for (const auto& [fingerprint, entry] : entries_) fingerprints.push_back(fingerprint);
+  for (const auto& fingerprint : fingerprints) {
+    Entry& entry = entries_[fingerprint];  // never erased
+    note_incarnations(entry);
+    if (auto model = model_facts(fingerprint, nullptr)) entry.model = std::move(*model);
+    note_failures(entry);
+    follow(entry);
+    if (!entry.record.stopped && !membership_.left()) keep(entry);
+    tell(entry);
+  }
+}
+
+void Instances::tell(Entry& entry) {
+  const InstanceView view = view_of(entry);
+  if (entry.told && same_view(*entry.told, view)) return;
+  entry.told = view;
+  hooks_.notify(view);
+}
+
+void Instances::wake_at(net::TimePoint when) {
+  if (wake_timer_ != 0 && wake_time_ <= when) return;
+  clock_.cancel(wake_timer_);
+  wake_time_ = when;
+  wake_timer_ = clock_.run_after(when - clock_.now(), [this] {
+    wake_timer_ = 0;
+    hooks_.changed();
+  });
+}
+
+}  // namespace exo::cluster

@@ -1,0 +1,113 @@
+#pragma once
+// Which device holds which layers: the replica of all instance records, the keeper's decisions, and the own stages.
+//
+// The highest epoch wins everywhere. The keeper – the first living participant by node id, of an unplaced instance
+// the first living node – makes a new epoch when a participant is gone, has restarted, lost its place in the ring
+// or could not load. A participant that has restarted has lost its stage; whoever knows that does not count it as
+// keeper. Network thread only; changes take effect in settle(), which the owner calls in a turn of its own.
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cluster/cluster.h"
+#include "cluster/membership.h"
+
+namespace exo::cluster {
+
+class Instances {
+ public:
+  struct Hooks {
+    std::function<void(const wire::InstanceRecord& record, const NodeId& from)> spread;  // not known before
+    std::function<void()> changed;                                                       // settle() is due
+    std::function<void(const InstanceView& view)> notify;
+  };
+
+  Instances(net::Clock& clock, Membership& membership, StageHost& host, const ClusterOptions& options, Hooks hooks);
+  ~Instances();
+  Instances(const Instances&) = delete;
+  Instances& operator=(const Instances&) = delete;
+
+  void merge(wire::InstanceRecord record, const NodeId& from);
+  void report_stage(const wire::StageStatus& status);
+  // Looks at every instance: own stages are loaded or unloaded, the keeper's duties done, observers told.
+  void settle();
+
+  Status ensure(const std::string& fingerprint, const std::optional<PlacementRequest>& how);
+  Status stop(const std::string& fingerprint);
+  Status replan(const std::string& fingerprint, const PlacementRequest& how);
+  Result<Plan> preview(const std::string& fingerprint, const PlacementRequest& how) const;
+  std::vector<wire::ModelFacts> models() const;
+
+  std::vector<const wire::InstanceRecord*> records() const;
+  const wire::InstanceRecord* find_record(const std::string& fingerprint) const;
+  std::optional<InstanceView> find(const std::string& fingerprint) const;
+  // The node that decides about the instance, as this node sees it; zero when nobody does.
+  NodeId keeper(const std::string& fingerprint) const;
+
+ private:
+  struct Entry {
+    wire::InstanceRecord record;
+    std::map<NodeId, uint64_t> incarnations;  // of the participants, as first seen in this epoch
+    std::optional<wire::ModelFacts> model;    // the last that anybody offered
+    std::optional<InstanceView> told;         // what observers know
+    net::TimePoint since{};                   // of this epoch, here
+    std::map<NodeId, std::pair<uint64_t, net::TimePoint>> progress;  // loaded bytes and when they last grew
+    std::optional<net::TimePoint> broken_since;
+    bool conflict = false;  // two records of this epoch were seen
+    std::string tried;      // the cluster as the last vain attempt saw it
+  };
+  struct Ban {
+    net::TimePoint until{};
+    int32_t times = 0;
+    Epoch epoch;  // of the last failure
+    std::string error;
+  };
+
+  bool is_valid_participant(const Entry& entry, const NodeId& id) const;
+  const wire::StageStatus* status_of(const Entry& entry, const wire::PlannedStage& stage) const;
+  InstanceView view_of(const Entry& entry) const;
+  NodeId keeper_of(const Entry& entry) const;
+
+  void note_incarnations(Entry& entry);
+  void note_failures(Entry& entry);
+  void follow(Entry& entry);  // own stage
+  void keep(Entry& entry);    // the keeper's duties
+  struct Fault {
+    std::string why;
+    net::Duration patience{};  // how long it must last before the keeper acts
+  };
+  std::optional<Fault> find_fault(Entry& entry);
+  void ban(const Entry& entry, const NodeId& node, const std::string& error);
+  void replace(Entry& entry, const std::string& why);
+  void retry(Entry& entry);
+  void tell(Entry& entry);
+
+  Result<wire::ModelFacts> model_facts(const std::string& fingerprint, const Entry* entry) const;
+  Status check_weights_available(const wire::ModelFacts& model) const;
+  Result<Plan> plan(const wire::ModelFacts& model, const PlacementRequest& request) const;
+  PlacementRequest request_of(const wire::InstanceRecord& record) const;
+  std::string cluster_signature(const std::string& fingerprint) const;
+  std::set<NodeId> banned(const std::string& fingerprint) const;
+  void propose(const wire::ModelFacts& model, const Plan& plan, int32_t max_sequences);
+  void propose_problem(const Entry& entry, const std::string& problem);
+  Epoch next_epoch(const std::string& fingerprint, uint64_t lead = 1) const;
+  void adopt(wire::InstanceRecord record, const NodeId& from);
+  void wake_at(net::TimePoint when);
+
+  net::Clock& clock_;
+  Membership& membership_;
+  StageHost& host_;
+  const ClusterOptions options_;
+  const Hooks hooks_;
+  std::map<std::string, Entry> entries_;  // by fingerprint
+  std::map<std::string, Epoch> loaded_;   // own stages that the host was asked to load
+  std::map<std::pair<std::string, NodeId>, Ban> bans_;
+  net::TimerId wake_timer_ = 0;
+  net::TimePoint wake_time_{};
+};
+
+}  // namespace exo::cluster

@@ -1,0 +1,246 @@
+// The keeper's half of Instances: what is wrong with an epoch, and what comes next.
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/log.h"
+#include "cluster/instances.h"
+
+namespace exo::cluster {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr net::Duration kDeathPatience = 50ms;  // deaths that come together are answered together
+constexpr net::Duration kLinkPatience = 1s;     // a link between two living stages may come back
+constexpr net::Duration kStallDeadline = 60s;   // loading without progress
+constexpr net::Duration kFirstBan = 5s, kLongestBan = 5min;
+
+std::string name_of(const Membership& membership, const NodeId& id) {
+  const auto* facts = membership.find_known(id);
+  return facts == nullptr || facts->name.empty() ? id.short_hex() : facts->name;
+}
+
+}  // namespace
+
+// ---- failures
+
+// A device that could not load is left out for a while, longer each time.
+void Instances::ban(const Entry& entry, const NodeId& node, const std::string& error) {
+  Ban& entry_ban = bans_[{entry.record.fingerprint, node}];
+  if (entry_ban.times > 0 && entry_ban.epoch == entry.record.epoch) return;
+  entry_ban.epoch = entry.record.epoch;
+  entry_ban.error = error.substr(0, 300);
+  entry_ban.until = clock_.now() + std::min(kLongestBan, kFirstBan * (int64_t{1} << std::min(entry_ban.times, 10)));
+  ++entry_ban.times;
+  wake_at(entry_ban.until);
+}
+
+void Instances::note_failures(Entry& entry) {
+  bool ready = !entry.record.stages.empty();
+  for (const auto& stage : entry.record.stages) {
+    const auto* status = status_of(entry, stage);
+    ready = ready && status != nullptr && status->state == wire::StageState::kReady;
+    if (status != nullptr && status->state == wire::StageState::kFailed) ban(entry, stage.node, status->error);
+  }
+  if (!ready) return;
+  for (const auto& stage : entry.record.stages) bans_.erase({entry.record.fingerprint, stage.node});
+}
+
+std::set<NodeId> Instances::banned(const std::string& fingerprint) const {
+  std::set<NodeId> result;
+  for (auto at = bans_.lower_bound({fingerprint, NodeId{}}); at != bans_.end() && at->first.first == fingerprint;
+       ++at) {
+    if (at->second.until > clock_.now()) result.insert(at->first.second);
+  }
+  return result;
+}
+
+std::optional<Instances::Fault> Instances::find_fault(Entry& entry) {
+  const auto& stages = entry.record.stages;
+  const net::TimePoint now = clock_.now();
+  for (const auto& stage : stages) {
+    const std::string name = name_of(membership_, stage.node);
+    if (!membership_.is_alive(stage.node)) return Fault{name + " is gone", kDeathPatience};
+    if (!is_valid_participant(entry, stage.node)) return Fault{name + " has restarted", kDeathPatience};
+    const auto* status = status_of(entry, stage);
+    if (status != nullptr && status->state == wire::StageState::kReady) continue;
+    if (status != nullptr && status->state == wire::StageState::kFailed) {
+      return Fault{fmt::format("{} could not load: {}", name, status->error), net::Duration(0)};
+    }
+    auto& [bytes, when] = entry.progress.try_emplace(stage.node, 0, entry.since).first->second;
+    if (status != nullptr && status->done_bytes > bytes) {
+      bytes = status->done_bytes;
+      when = now;
+    }
+    if (now - when > kStallDeadline || now - entry.since > options_.ready_deadline) {
+      ban(entry, stage.node, "loading made no progress");
+      return Fault{name + " makes no progress in loading", net::Duration(0)};
+    }
+    wake_at(when + kStallDeadline + 1ms);
+  }
+  for (size_t i = 0; i < stages.size(); ++i) {
+    const NodeId &a = stages[i].node, &b = stages[(i + 1) % stages.size()].node;
+    if (!membership_.is_linked(a, b)) {
+      return Fault{fmt::format("no link between {} and {}", name_of(membership_, a), name_of(membership_, b)),
+                   kLinkPatience};
+    }
+  }
+  if (entry.conflict) return Fault{"two records of one epoch", kDeathPatience};
+  return std::nullopt;
+}
+
+// ---- duties
+
+void Instances::keep(Entry& entry) {
+  if (keeper_of(entry) != membership_.self().id) {
+    entry.broken_since.reset();
+    return;
+  }
+  const net::TimePoint now = clock_.now();
+  if (now < membership_.distrust_self_until()) return wake_at(membership_.distrust_self_until());
+  if (entry.record.stages.empty()) return retry(entry);
+  const auto fault = find_fault(entry);
+  if (!fault) {
+    entry.broken_since.reset();
+    return;
+  }
+  if (!entry.broken_since) entry.broken_since = now;
+  const net::TimePoint act = *entry.broken_since + fault->patience;
+  if (now < act) return wake_at(act);
+  replace(entry, fault->why);
+}
+
+void Instances::replace(Entry& entry, const std::string& why) {
+  log_info("cluster", "{}: epoch {} ends: {}", entry.record.model_name, entry.record.epoch.counter, why);
+  const auto model = model_facts(entry.record.fingerprint, &entry);
+  if (!model) return propose_problem(entry, fmt::format("{}; {}", why, model.error().message));
+  const auto chosen = plan(*model, request_of(entry.record));
+  if (chosen) return propose(*model, *chosen, entry.record.max_sequences);
+  propose_problem(entry, fmt::format("{}; {}", why, chosen.error().message));
+  entry.tried = cluster_signature(entry.record.fingerprint);
+}
+
+void Instances::retry(Entry& entry) {
+  const std::string signature = cluster_signature(entry.record.fingerprint);
+  for (const auto& [key, value] : bans_) {
+    if (key.first == entry.record.fingerprint && value.until > clock_.now()) wake_at(value.until);
+  }
+  if (entry.tried == signature) return;
+  const auto model = model_facts(entry.record.fingerprint, &entry);
+  const auto chosen = model ? plan(*model, request_of(entry.record)) : std::unexpected(model.error());
+  if (chosen) return propose(*model, *chosen, entry.record.max_sequences);
+  propose_problem(entry, chosen.error().message);
+  entry.tried = signature;
+}
+
+// ---- planning
+
+// What a vain attempt depends on; small drifts of memory budgets are no reason for another.
+std::string Instances::cluster_signature(const std::string& fingerprint) const {
+  std::string text;
+  for (const auto* node : membership_.living()) {
+    const double budget = static_cast<double>(node->device.memory_budget_bytes) + 1;
+    const auto offer = std::find_if(node->models.begin(), node->models.end(),
+                                    [&](const auto& o) { return o.facts.fingerprint == fingerprint; });
+    const int has = offer == node->models.end() ? 0 : offer->complete ? 2 : 1;
+    fmt::format_to(std::back_inserter(text), "{}/{}/{}/{}/{} ", node->id.hex(), node->incarnation,
+                   static_cast<int>(16 * std::log2(budget)), node->links.size(), has);
+  }
+  for (const NodeId& id : banned(fingerprint)) text += "-" + id.hex();
+  return text;
+}
+
+PlacementRequest Instances::request_of(const wire::InstanceRecord& record) const {
+  PlacementRequest request = options_.placement;
+  request.strategy = parse_strategy(record.strategy).value_or(Strategy::kRingMemoryWeighted);
+  // A manual plan named devices that are no longer all there.
+  if (request.strategy == Strategy::kManual) request.strategy = Strategy::kRingMemoryWeighted;
+  request.context_tokens = record.context_tokens;
+  request.max_sequences = record.max_sequences;
+  const auto here = static_cast<int32_t>(
+      membership_.living().size() - std::min(membership_.living().size() - 1, banned(record.fingerprint).size()));
+  request.min_stages = request.strategy == Strategy::kSingle ? 1 : std::min(request.min_stages, here);
+  return request;
+}
+
+Result<wire::ModelFacts> Instances::model_facts(const std::string& fingerprint, const Entry* entry) const {
+  for (const auto* node : membership_.living()) {
+    for (const auto& offer : node->models) {
+      if (offer.facts.fingerprint == fingerprint) return offer.facts;
+    }
+  }
+  if (entry != nullptr && entry->model) return *entry->model;
+  return fail(ErrorCode::kNotFound, "no device here has the model {}", fingerprint);
+}
+
+Status Instances::check_weights_available(const wire::ModelFacts& model) const {
+  std::vector<bool> held(static_cast<size_t>(std::max(model.n_layers, 0)));
+  for (const auto* node : membership_.living()) {
+    for (const auto& offer : node->models) {
+      if (offer.complete && offer.facts.fingerprint == model.fingerprint) return {};
+    }
+    for (const auto& status : node->stages) {
+      if (status.fingerprint != model.fingerprint || status.state != wire::StageState::kReady) continue;
+      for (auto i = static_cast<size_t>(status.layers.begin.value);
+           i < std::min(held.size(), static_cast<size_t>(status.layers.end.value)); ++i) {
+        held[i] = true;
+      }
+    }
+  }
+  const auto lost = std::find(held.begin(), held.end(), false);
+  if (lost == held.end() && !held.empty()) return {};
+  return fail(ErrorCode::kUnavailable, "layer {} of {} ({} bytes in all) is on no device here", lost - held.begin(),
+              model.name, model.file_bytes);
+}
+
+Result<Plan> Instances::plan(const wire::ModelFacts& model, const PlacementRequest& request) const {
+  EXO_CHECK_OK(check_weights_available(model));
+  const std::set<NodeId> out = banned(model.fingerprint);
+  std::vector<const wire::NodeFacts*> candidates;
+  for (const auto* node : membership_.living()) {
+    if (!out.contains(node->id)) candidates.push_back(node);
+  }
+  // A ring hops directly: its devices must all be linked with each other. Best connected first, then by memory.
+  std::stable_sort(candidates.begin(), candidates.end(), [](const auto* a, const auto* b) {
+    return std::pair(a->links.size(), a->device.memory_budget_bytes) >
+           std::pair(b->links.size(), b->device.memory_budget_bytes);
+  });
+  std::vector<PlacementDevice> devices;
+  std::vector<PlacementLink> links;
+  std::vector<const wire::NodeFacts*> ring;
+  for (const auto* node : candidates) {
+    const bool linked = std::all_of(ring.begin(), ring.end(),
+                                    [&](const auto* other) { return membership_.is_linked(node->id, other->id); });
+    if (!linked) continue;
+    ring.push_back(node);
+    devices.push_back({node->id, node->name, node->device});
+    for (const auto& link : node->links) {
+      if (node->id < link.peer)
+        links.push_back({node->id, link.peer, link.round_trip_us * 1e-6, link.bandwidth_bytes_per_s});
+    }
+  }
+  auto chosen = place(model, devices, links, request);
+  if (chosen || out.empty()) return chosen;
+  Error error = std::move(chosen).error();
+  for (const NodeId& id : out) {
+    const auto found = bans_.find({model.fingerprint, id});
+    error.message += fmt::format("; {} is left out: {}", name_of(membership_, id), found->second.error);
+  }
+  return std::unexpected(std::move(error));
+}
+
+std::vector<wire::ModelFacts> Instances::models() const {
+  std::map<std::string, wire::ModelFacts> found;
+  for (const auto* node : membership_.living()) {
+    for (const auto& offer : node->models) found.try_emplace(offer.facts.fingerprint, offer.facts);
+  }
+  std::vector<wire::ModelFacts> result;
+  for (const auto& [fingerprint, facts] : found) {
+    if (check_weights_available(facts)) result.push_back(facts);
+  }
+  std::stable_sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  return result;
+}
+
+}  // namespace exo::cluster
