@@ -24,27 +24,16 @@ Result<Merges> parse_merges(const formats::GgufMetadata& metadata) {
   return merges;
 }
 
-std::string escape_spaces(std::string_view text) {
-  std::string escaped;
-  escaped.reserve(text.size() + text.size() / 2);
-  for (const char c : text) {
-    if (c == ' ')
-      escaped += "▁";
-    else
-      escaped += c;
-  }
-  return escaped;
-}
-
 }  // namespace
 
 BpeTokenizer::BpeTokenizer(Parts& parts)
     : VocabularyTokenizer(std::move(parts.vocabulary)),
       pretokenizer_(std::move(parts.pretokenizer)),
-      escape_spaces_(parts.escape_spaces) {
+      normalizer_(std::move(parts.normalizer)),
+      strips_leading_space_(parts.strips_leading_space) {
   before_ = std::move(parts.before);
   after_ = std::move(parts.after);
-  set_added_tokens(added_tokens(parts.model_name));
+  set_added_tokens(parts.added_tokens_of ? parts.added_tokens_of(vocabulary_) : added_tokens(parts.model_name));
 }
 
 Result<std::unique_ptr<Tokenizer>> BpeTokenizer::make(Parts parts) {
@@ -59,11 +48,11 @@ Result<std::unique_ptr<Tokenizer>> BpeTokenizer::make(Parts parts) {
   return tokenizer;
 }
 
-void BpeTokenizer::encode_ordinary(std::string_view text, bool, std::vector<TokenId>& out) const {
-  std::string escaped;
-  if (escape_spaces_) {
-    escaped = escape_spaces(text);
-    text = escaped;
+void BpeTokenizer::encode_ordinary(std::string_view text, bool at_start, std::vector<TokenId>& out) const {
+  std::string normalized;
+  if (!normalizer_.empty()) {
+    normalized = normalizer_.apply(text, at_start);
+    text = normalized;
   }
   std::vector<std::string_view> words;
   pretokenizer_.split(text, words);
@@ -85,7 +74,8 @@ Result<std::unique_ptr<Tokenizer>> load_bpe_tokenizer(const formats::GgufMetadat
   BpeTokenizer::Parts parts{.vocabulary = std::move(vocabulary)};
   EXO_TRY(parts.pretokenizer, compile_pretokenizer(*named));
   parts.byte_alphabet = !named->raw_utf8;
-  parts.escape_spaces = named->raw_utf8;
+  if (named->raw_utf8) parts.normalizer.add_replace(" ", "▁");
+  if (named->nfc) parts.normalizer.add_nfc();
   parts.options.byte_level = !named->raw_utf8;
   parts.options.ignore_merges = named->ignore_merges;
   if (pre == "kimi-k2" && !metadata.find("tokenizer.ggml.merges")) {

@@ -29,8 +29,9 @@ constexpr std::string_view kJais2[] = {
     R"(|\s*[\r\n]+|\s{512}(?!\S)|\s{256}(?!\S)|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S)|\s{16}(?!\S))"
     R"(|\s{8}(?!\S)|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1})"};
 
-constexpr std::string_view kQwen2Names[] = {"qwen2",     "deepseek-r1-qwen", "kormo",      "f2llmv2", "megrez",
-                                            "stablelm2", "hunyuan",          "solar-open", "grok-2"};
+constexpr std::string_view kQwen2Names[] = {"qwen2", "deepseek-r1-qwen"};
+constexpr std::string_view kStablelm2Names[] = {"kormo",   "f2llmv2",    "megrez", "stablelm2",
+                                                "hunyuan", "solar-open", "grok-2"};
 constexpr std::string_view kQwen2[] = {
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*)"
     R"(|\s*[\r\n]+|\s+(?!\S)|\s+)"};
@@ -59,8 +60,9 @@ constexpr std::string_view kGpt2Names[] = {
     "olmo",    "jais",   "trillion",    "granite-docling", "exaone4"};
 constexpr std::string_view kGpt2[] = {kByteLevelSplit};
 
-constexpr std::string_view kStarcoderNames[] = {"starcoder", "refact", "command-r",  "smollm",
-                                                "codeshell", "exaone", "minerva-7b", "mellum2"};
+constexpr std::string_view kCommandRNames[] = {"command-r"};
+constexpr std::string_view kStarcoderNames[] = {"starcoder", "refact",     "smollm", "codeshell",
+                                                "exaone",    "minerva-7b", "mellum2"};
 constexpr std::string_view kStarcoder[] = {R"(\p{N})", kByteLevelSplit};
 
 constexpr std::string_view kDeepseekV3Names[] = {"deepseek-v3", "hunyuan-dense", "joyai-llm", "hy_v4"};
@@ -199,13 +201,15 @@ constexpr NamedPreTokenizer kTable[] = {
     {.names = kLlama3Names, .expressions = kLlama3, .ignore_merges = true, .add_bos = true},
     {.names = kDbrxNames, .expressions = kDbrx},
     {.names = kJais2Names, .expressions = kJais2},
-    {.names = kQwen2Names, .expressions = kQwen2},
+    {.names = kQwen2Names, .expressions = kQwen2, .nfc = true},
+    {.names = kStablelm2Names, .expressions = kQwen2},
     {.names = kQwen35Names, .expressions = kQwen35},
     {.names = kMinicpm5Names, .expressions = kMinicpm5, .ignore_merges = true},
     {.names = kUfakzekaNames, .expressions = kUfakzeka},
     {.names = kLagunaNames, .expressions = kLaguna},
     {.names = kGpt2Names, .expressions = kGpt2},
     {.names = kStarcoderNames, .expressions = kStarcoder},
+    {.names = kCommandRNames, .expressions = kStarcoder, .nfc = true},
     {.names = kDeepseekV3Names, .expressions = kDeepseekV3},
     {.names = kSpark25Names, .expressions = kSpark25},
     {.names = kDeepseekLlmNames, .expressions = kDeepseekLlm},

@@ -13,6 +13,7 @@ struct NamedPreTokenizer {
   std::span<const std::string_view> expressions;  // applied one after the other, matches isolated
   bool ignore_merges = false;
   bool add_bos = false;   // where the file does not say
+  bool nfc = false;       // the vendor's tokenizer composes characters first
   bool raw_utf8 = false;  // the vocabulary holds UTF-8 with ▁ for spaces, not the byte alphabet
 };
 

@@ -21,10 +21,10 @@ class SentencePieceTokenizer final : public VocabularyTokenizer {
   bool strips_leading_space() const override { return space_prefix_; }
 
  private:
-  void encode_ordinary(std::string_view text, bool after_token, std::vector<TokenId>& out) const override {
+  void encode_ordinary(std::string_view text, bool, std::vector<TokenId>& out) const override {
     std::string escaped;
     escaped.reserve(text.size() + text.size() / 2 + 3);
-    if (space_prefix_ && after_token) escaped += "▁";
+    if (space_prefix_) escaped += "▁";
     for (const char c : text) {
       if (c == ' ')
         escaped += "▁";

@@ -4,7 +4,6 @@
 #include "text/pretokenizers.h"
 #include "text/sentencepiece_tokenizer.h"
 #include "text/utf8.h"
-#include "text/wordpiece_tokenizer.h"
 
 namespace exo::text {
 
@@ -26,7 +25,6 @@ Result<std::unique_ptr<Tokenizer>> load_tokenizer(const formats::GgufMetadata& m
   if (!model) return fail(ErrorCode::kNotFound, "the file has no tokenizer (tokenizer.ggml.model)");
   if (*model == "llama") return load_sentencepiece_tokenizer(metadata);
   if (*model == "gpt2" || *model == "gemma4") return load_bpe_tokenizer(metadata);
-  if (*model == "bert") return load_wordpiece_tokenizer(metadata);
   return fail(ErrorCode::kUnsupported, "tokenizer model '{}' is not known", *model);
 }
 

@@ -17,13 +17,13 @@ std::vector<TokenId> VocabularyTokenizer::encode(std::string_view text, const En
   if (options.add_special) out.insert(out.end(), before_.begin(), before_.end());
   std::vector<SpecialSplitter::Fragment> fragments;
   splitter_.split(text, options.parse_special, fragments);
-  bool after_token = true;
+  bool at_start = true;
   for (const auto& fragment : fragments) {
     if (fragment.token >= 0)
       out.push_back(TokenId(fragment.token));
     else
-      encode_ordinary(fragment.text, after_token, out);
-    after_token = fragment.token >= 0;
+      encode_ordinary(fragment.text, at_start, out);
+    at_start = false;
   }
   if (options.add_special) out.insert(out.end(), after_.begin(), after_.end());
   return out;
