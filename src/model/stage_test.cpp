@@ -1,0 +1,199 @@
+#include "model/stage.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <fstream>
+
+#include "model/load.h"
+#include "model/reference_run.h"
+#include "model/tiny_model.h"
+#include "ops/cpu/cpu_ops.h"
+
+namespace exo::model {
+namespace {
+
+std::vector<TokenId> tokens_of(std::initializer_list<int32_t> ids) {
+  std::vector<TokenId> tokens;
+  for (const int32_t id : ids) tokens.emplace_back(id);
+  return tokens;
+}
+
+float largest_difference(std::span<const float> a, std::span<const float> b) {
+  EXPECT_EQ(a.size(), b.size());
+  float most = 0.0f;
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    const float difference = std::abs(a[i] - b[i]);
+    if (!(difference <= most)) most = difference;  // keeps a NaN
+  }
+  return most;
+}
+
+class StageRun : public testing::Test {
+ protected:
+  ReferenceRun run(const std::shared_ptr<const formats::GgufFile>& file, std::span<const TokenId> tokens,
+                   ReferenceRunOptions options) {
+    auto result = run_logits(file, tokens, options, *ops_);
+    EXPECT_TRUE(result.has_value()) << (result ? "" : result.error().message);
+    return result ? std::move(*result) : ReferenceRun{};
+  }
+
+  std::unique_ptr<ops::Ops> ops_ = ops::make_cpu_ops({.threads = 2});
+  const std::vector<TokenId> prompt_ = tokens_of({3, 17, 9, 40, 40, 2, 31, 0, 47, 11, 5, 6, 7, 22, 23, 24, 1});
+};
+
+TEST_F(StageRun, SplittingOverStagesChangesNoBit) {
+  const auto file = TinyModel().file();
+  const auto whole = run(file, prompt_, {.n_greedy = 12});
+  for (const int32_t stages : {2, 3, 4}) {
+    const auto split = run(file, prompt_, {.n_greedy = 12, .n_stages = stages});
+    EXPECT_EQ(split.logits, whole.logits) << stages;
+    EXPECT_EQ(split.greedy, whole.greedy) << stages;
+  }
+}
+
+TEST_F(StageRun, PromptInPiecesEqualsPromptAtOnce) {
+  const auto file = TinyModel().file();
+  const auto whole = run(file, prompt_, {.n_greedy = 8});
+  for (const int32_t chunk : {1, 3, 16}) {
+    const auto pieces = run(file, prompt_, {.n_greedy = 8, .chunk_tokens = chunk});
+    EXPECT_LT(largest_difference(pieces.logits, whole.logits), 1e-4f) << chunk;
+    EXPECT_EQ(pieces.greedy, whole.greedy) << chunk;
+  }
+}
+
+TEST_F(StageRun, LogitsDependOnTheOrderOfTheirContext) {
+  const auto file = TinyModel().file();
+  const auto a = run(file, tokens_of({5, 9, 13}), {}), b = run(file, tokens_of({9, 5, 13}), {});
+  const std::span<const float> last_a = std::span(a.logits).last(48), last_b = std::span(b.logits).last(48);
+  EXPECT_GT(largest_difference(last_a, last_b), 1e-2f);
+}
+
+// Logits that Hugging Face transformers computed in float32: see tools/golden.
+class Golden : public testing::TestWithParam<const char*> {};
+
+TEST_P(Golden, EqualsTransformers) {
+  const std::string base = std::string(EXO_SOURCE_DIR) + "/src/model/testdata/" + GetParam();
+  std::ifstream in(base + ".golden", std::ios::binary);
+  int32_t n_tokens = 0, n_vocab = 0;
+  in.read(reinterpret_cast<char*>(&n_tokens), 4).read(reinterpret_cast<char*>(&n_vocab), 4);
+  ASSERT_TRUE(in.good() && n_tokens > 0 && n_vocab > 0);
+  std::vector<TokenId> tokens(static_cast<size_t>(n_tokens));
+  std::vector<float> expected(tokens.size() * static_cast<size_t>(n_vocab));
+  in.read(reinterpret_cast<char*>(tokens.data()), static_cast<std::streamsize>(tokens.size() * 4));
+  in.read(reinterpret_cast<char*>(expected.data()), static_cast<std::streamsize>(expected.size() * 4));
+  ASSERT_TRUE(in.good());
+
+  auto opened = formats::GgufFile::open(base + ".gguf");
+  ASSERT_TRUE(opened.has_value()) << opened.error().message;
+  const auto file = std::make_shared<const formats::GgufFile>(std::move(*opened));
+  const auto ops = ops::make_cpu_ops({.threads = 1});
+  for (const int32_t stages : {1, 3}) {
+    const auto run = run_logits(file, tokens, {.n_stages = stages}, *ops);
+    ASSERT_TRUE(run.has_value()) << run.error().message;
+    EXPECT_LT(largest_difference(run->logits, expected), 2e-4f) << stages << " stages";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, Golden,
+                         testing::Values("cohere", "cohere2", "gemma", "gemma2", "gemma3", "glm4", "granite", "llama",
+                                         "mistral", "olmo2", "phi3", "qwen2", "qwen3", "smollm3", "stablelm",
+                                         "starcoder2"),
+                         [](const auto& test) { return std::string(test.param); });
+
+// Steps as a scheduler or a peer would send them.
+class StageSteps : public testing::Test {
+ protected:
+  std::unique_ptr<Stage> load(int32_t begin, int32_t end) {
+    const StageConfig config{.layers = {LayerIndex(begin), LayerIndex(end)},
+                             .max_batch_rows = 8,
+                             .block_positions = 4,
+                             .n_blocks = 6,
+                             .kv_type = ElementType::kF32};
+    auto stage = load_stage(TinyModel().file(), config, *ops_);
+    EXPECT_TRUE(stage.has_value());
+    return std::move(*stage);
+  }
+  static StepSequence sequence(int32_t first, int32_t n, std::span<const BlockId> table, bool wants_logits = true) {
+    return {.first = Position(first), .n_tokens = n, .block_table = table, .wants_logits = wants_logits};
+  }
+  void expect_refused(Stage& stage, const StepInput& input, std::string_view part_of_message) {
+    const auto out = stage.forward(input);
+    ASSERT_FALSE(out.has_value()) << "accepted, expected: " << part_of_message;
+    EXPECT_EQ(out.error().code, ErrorCode::kInvalidArgument);
+    EXPECT_NE(out.error().message.find(part_of_message), std::string::npos) << out.error().message;
+  }
+
+  std::unique_ptr<ops::Ops> ops_ = ops::make_cpu_ops({.threads = 1});
+  const std::vector<BlockId> table_ = {BlockId(4), BlockId(1)}, other_table_ = {BlockId(0), BlockId(5)};
+};
+
+TEST_F(StageSteps, SequencesOfOneStepDoNotSeeEachOther) {
+  const auto tokens = tokens_of({5, 6, 7, 5, 9});
+  const auto alone = load(0, 4);
+  const StepSequence first[] = {sequence(0, 3, table_)}, second[] = {sequence(0, 2, table_)};
+  const auto out_a = *alone->forward({.sequences = first, .tokens = std::span(tokens).first(3)});
+  const std::vector<float> a(out_a.begin(), out_a.end());
+  const auto out_b = *alone->forward({.sequences = second, .tokens = std::span(tokens).last(2)});
+  const std::vector<float> b(out_b.begin(), out_b.end());
+
+  const auto together = load(0, 4);
+  const StepSequence both[] = {sequence(0, 3, table_), sequence(0, 2, other_table_)};
+  const auto out = *together->forward({.sequences = both, .tokens = tokens});
+  ASSERT_EQ(out.size(), 2u * 48);
+  EXPECT_LT(largest_difference(out.first(48), a), 1e-4f);
+  EXPECT_LT(largest_difference(out.last(48), b), 1e-4f);
+}
+
+TEST_F(StageSteps, LogitsOnlyForThoseWhoWantThem) {
+  const auto stage = load(0, 4);
+  const auto tokens = tokens_of({5, 6, 7});
+  const StepSequence sequences[] = {sequence(0, 2, table_, false), sequence(0, 1, other_table_, true)};
+  EXPECT_EQ(stage->forward({.sequences = sequences, .tokens = tokens})->size(), 48u);
+  EXPECT_EQ(stage->forward_all_logits({.sequences = sequences, .tokens = tokens})->size(), 3u * 48);
+  const StepSequence nobody[] = {sequence(0, 3, table_, false)};
+  EXPECT_EQ(stage->forward({.sequences = nobody, .tokens = tokens})->size(), 0u);
+}
+
+TEST_F(StageSteps, HostileStepsAreRefused) {
+  const auto stage = load(0, 4);
+  const auto tokens = tokens_of({5, 6});
+  const auto refuse = [&](StepSequence s, std::string_view why) {
+    expect_refused(*stage, {.sequences = {&s, 1}, .tokens = tokens}, why);
+  };
+  expect_refused(*stage, {.tokens = tokens}, "without sequences");
+  refuse(sequence(-1, 2, table_), "position -1");
+  refuse(sequence(0, 0, table_), "0 tokens");
+  refuse(sequence(0, -2, table_), "-2 tokens");
+  refuse(sequence(INT32_MAX, 2, table_), "position");
+  refuse(sequence(7, 2, table_), "block table");
+  refuse(sequence(0, 9, table_), "more than 8 rows");
+  refuse(sequence(0, INT32_MAX, table_), "rows");
+  refuse(sequence(0, 3, table_), "2 tokens and 0 activations for 3 rows");
+  const std::vector<BlockId> foreign = {BlockId(6)};
+  refuse(sequence(0, 2, foreign), "cache block 6 of 6");
+  const StepSequence good = sequence(0, 2, table_);
+  for (const int32_t bad : {-1, 48, INT32_MAX}) {
+    const auto bad_tokens = tokens_of({5, bad});
+    expect_refused(*stage, {.sequences = {&good, 1}, .tokens = bad_tokens}, "outside the vocabulary");
+  }
+  const std::vector<float> activations(2 * 32);
+  expect_refused(*stage, {.sequences = {&good, 1}, .tokens = tokens, .activations = activations}, "activations");
+  EXPECT_TRUE(stage->forward({.sequences = {&good, 1}, .tokens = tokens}).has_value());
+}
+
+TEST_F(StageSteps, ALaterStageTakesActivationsOnly) {
+  const auto stage = load(1, 3);
+  const auto tokens = tokens_of({5, 6});
+  const StepSequence good = sequence(0, 2, table_);
+  std::vector<float> activations(2 * 32, 0.5f);
+  EXPECT_EQ(stage->forward({.sequences = {&good, 1}, .activations = activations})->size(), 64u);
+  expect_refused(*stage, {.sequences = {&good, 1}, .tokens = tokens}, "activations");
+  activations.pop_back();
+  expect_refused(*stage, {.sequences = {&good, 1}, .activations = activations}, "63 activations");
+  EXPECT_FALSE(stage->forward_all_logits({.sequences = {&good, 1}, .activations = activations}).has_value());
+}
+
+}  // namespace
+}  // namespace exo::model
