@@ -137,13 +137,15 @@ void StageRunner::hand_on(Trip& trip, StageOutput output) {
 void StageRunner::report_failure(MicroBatchId micro_batch, ErrorCode code, std::string message) {
   log_debug(kComponent, "step {} failed at stage {}: {}", micro_batch, index_, message);
   wire::StepFailed failed{fingerprint_, epoch_, micro_batch, code, std::move(message)};
-  if (!is_first()) {
-    transport_.send(first_, std::move(failed));
-    return;
-  }
+  if (!is_first()) return relay_failure(std::move(failed));
   clock_.post([this, alive = std::weak_ptr<bool>(alive_), failed = std::move(failed)] {
     if (!alive.expired() && sink_) sink_->on_step_failed(failed);
   });
+}
+
+void StageRunner::relay_failure(wire::StepFailed failed) {
+  if (is_first() || transport_.send(first_, failed)) return;
+  transport_.send(previous_, std::move(failed));
 }
 
 void StageRunner::on_link_down(const NodeId& peer) {

@@ -50,6 +50,8 @@ class StageRunner {
   void run(wire::Step step);
   // From a peer: refused unless `from` is the node of the stage before.
   void on_step(const NodeId& from, wire::Step step);
+  // A later stage without a link to the first asks this one to pass its failure on.
+  void relay_failure(wire::StepFailed failed);
   // A neighbour's link went down: what was under way to or from it is lost.
   void on_link_down(const NodeId& peer);
 

@@ -154,8 +154,13 @@ void RingService::on_message(const NodeId& from, wire::Message message) {
       instance->scheduler->on_step_result(std::move(*result));
   } else if (auto* failed = std::get_if<wire::StepFailed>(&message)) {
     Instance* instance = find(failed->fingerprint, failed->epoch);
-    if (instance && instance->scheduler && instance->runner->is_stage_node(from))
-      instance->scheduler->on_step_failed(std::move(*failed));
+    if (instance && instance->runner->is_stage_node(from)) {
+      if (instance->scheduler) {
+        instance->scheduler->on_step_failed(std::move(*failed));
+      } else {
+        instance->runner->relay_failure(std::move(*failed));
+      }
+    }
   } else if (auto* request = std::get_if<wire::SubmitRequest>(&message)) {
     submit(from, std::move(*request));
   } else if (const auto* cancelled = std::get_if<wire::CancelRequest>(&message)) {

@@ -307,14 +307,18 @@ void Scheduler::on_link(const NodeId& peer, bool up) {
       if (sequence->front == peer) gone.push_back(sequence);
     for (const auto& sequence : gone) remove(sequence);
   }
-  const bool of_ring = std::ranges::find(config_.stage_nodes, peer) != config_.stage_nodes.end();
-  if (of_ring && peer != config_.stage_nodes.front()) {
+  const auto& nodes = config_.stage_nodes;
+  const bool of_ring = std::ranges::find(nodes, peer) != nodes.end();
+  if (of_ring && !up) {
+    last_trouble_ = fmt::format("there is no link to {}, which holds a stage", peer.short_hex());
+    if (!in_flight_.empty()) on_transient_failure(last_trouble_);
+  }
+  // Steps and results need these two; failures of the stages between find another way.
+  if (nodes.size() > 1 && (peer == nodes[1] || peer == nodes.back())) {
     if (up) {
       missing_links_.erase(peer);
     } else {
       missing_links_.insert(peer);
-      last_trouble_ = fmt::format("there is no link to {}, which holds a stage", peer.short_hex());
-      if (!in_flight_.empty()) on_transient_failure(last_trouble_);
     }
   }
   pump();

@@ -19,7 +19,7 @@
 //  - A step that fails for a reason other than a lost link or step is blamed on its sequences: each is tried alone
 //  once
 //    more, and what fails alone ends with the error.
-//  - Nothing is launched while a stage is not ready or a stage's node has no link; if that, or failing, lasts
+//  - Nothing is launched while a stage is not ready or the second or last stage's node has no link; if that, or failing, lasts
 //  longer
 //    than `trouble_deadline`, every request ends with kUnavailable. A step unanswered for `step_deadline`
 //    (stretched for rings known to be slow) ends the running requests with kDeadlineExceeded.

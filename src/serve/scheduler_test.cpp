@@ -1,0 +1,457 @@
+// The scheduler against stages whose answer is a hash of everything they were told (ring/testing/hash_executor.h).
+
+#include "serve/scheduler.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <deque>
+#include <random>
+
+#include "net/simulated_network.h"
+#include "ring/testing/hash_executor.h"
+
+namespace exo::serve {
+namespace {
+
+using ring::testing::HashExecutor;
+using ring::testing::HashLog;
+using ring::testing::kHashVocabulary;
+using ring::testing::oracle_answer;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+NodeId node(uint32_t n) { return net::simulated_node_id(n); }
+
+std::vector<TokenId> random_tokens(std::mt19937& random, int32_t count) {
+  std::vector<TokenId> tokens;
+  for (int32_t i = 0; i < count; ++i) tokens.emplace_back(static_cast<int32_t>(random() % kHashVocabulary));
+  return tokens;
+}
+
+struct Outcome {
+  std::vector<TokenId> answer;
+  wire::FinishReason finish = wire::FinishReason::kNone;
+  ErrorCode error_code{};
+  std::string error;
+  int32_t queue_position = 0, cached = 0, most_prefilled = 0;
+  size_t updates = 0;
+};
+
+// A ring of hash stages with perfect or, on request, failing hops. Also the front.
+class Ring final : public SchedulerPort {
+ public:
+  Ring(int32_t n_stages, SchedulerConfig config) : config_(std::move(config)) {
+    for (int32_t i = 0; i < n_stages; ++i) config_.stage_nodes.push_back(node(static_cast<uint32_t>(i) + 1));
+    config_.n_vocab = kHashVocabulary;
+    for (int32_t i = 0; i < n_stages; ++i) {
+      stages_.push_back(std::make_unique<HashExecutor>(clock_,
+                                                       ring::StageLimits{.max_slots = config_.max_slots,
+                                                                         .n_blocks = config_.n_blocks,
+                                                                         .block_positions = config_.block_positions,
+                                                                         .max_batch_rows = config_.max_batch_rows,
+                                                                         .first_stage = i == 0,
+                                                                         .last_stage = i + 1 == n_stages},
+                                                       log_, [this](const wire::Step&) { return stage_time_; }));
+    }
+    scheduler_ = std::make_unique<Scheduler>(clock_, *this, config_);
+    scheduler_->set_ready(true);
+  }
+
+  void send_step(wire::Step step) override {
+    sent_.push_back(step);
+    sent_.back().activations.clear();
+    if (swallow_ > 0) {
+      --swallow_;
+      return;
+    }
+    run(0, std::move(step));
+  }
+  void send_update(const NodeId& front, wire::RequestUpdate update) override {
+    EXPECT_EQ(front, node(77));
+    Outcome& outcome = outcomes_[update.request.low];
+    ++outcome.updates;
+    outcome.queue_position = update.queue_position;
+    outcome.cached = std::max(outcome.cached, update.cached_tokens);
+    outcome.most_prefilled = std::max(outcome.most_prefilled, update.prefilled_tokens);
+    EXPECT_EQ(outcome.finish, wire::FinishReason::kNone) << "an update after the finish";
+    if (update.finish != wire::FinishReason::kError) {
+      EXPECT_EQ(update.index, static_cast<int32_t>(prompts_[update.request.low].size() + outcome.answer.size()));
+    }
+    for (const auto& token : update.tokens) outcome.answer.push_back(token.token);
+    outcome.finish = update.finish;
+    outcome.error_code = update.error_code;
+    outcome.error = update.error;
+  }
+
+  void submit(uint64_t id, std::vector<TokenId> prompt, int32_t max_new, std::vector<TokenId> stops = {}) {
+    prompts_[id] = prompt;
+    wire::SubmitRequest request{.request = {0, id}};
+    request.prompt_tokens = static_cast<int32_t>(prompt.size());
+    request.tokens = std::move(prompt);
+    request.max_new_tokens = max_new;
+    request.stop_tokens = std::move(stops);
+    request.sampler.seed = id * 3;
+    scheduler_->submit(node(77), std::move(request));
+  }
+  bool settle(net::Duration limit = seconds(300)) {
+    return clock_.run_until(
+        [this] { return scheduler_->statistics().waiting + scheduler_->statistics().running == 0; }, limit);
+  }
+  void expect_all_free() {
+    clock_.advance(seconds(2));
+    const auto statistics = scheduler_->statistics();
+    EXPECT_EQ(statistics.free_slots, config_.max_slots);
+    EXPECT_EQ(statistics.available_blocks, config_.n_blocks);
+    EXPECT_EQ(statistics.in_flight, 0u);
+    for (const auto& stage : stages_) EXPECT_EQ(stage->open_slots(), 0u);
+    EXPECT_TRUE(log_.violations.empty()) << log_.violations.front();
+  }
+  std::vector<TokenId> oracle(uint64_t id, int32_t max_new, std::vector<TokenId> stops = {}) {
+    return oracle_answer(prompts_[id], max_new, id * 3, stops);
+  }
+
+  net::VirtualClock clock_;
+  SchedulerConfig config_;
+  HashLog log_;
+  std::vector<std::unique_ptr<HashExecutor>> stages_;
+  std::unique_ptr<Scheduler> scheduler_;
+  std::map<uint64_t, std::vector<TokenId>> prompts_;
+  std::map<uint64_t, Outcome> outcomes_;
+  std::vector<wire::Step> sent_;
+  net::Duration stage_time_ = milliseconds(2);
+  int swallow_ = 0;                // steps to lose
+  std::optional<TokenId> poison_;  // a token that the last stage cannot stand
+  size_t most_at_once_ = 0;
+
+ private:
+  void run(size_t stage, wire::Step step) {
+    most_at_once_ = std::max(most_at_once_, scheduler_->statistics().in_flight);
+    auto kept = std::make_shared<wire::Step>(step);
+    if (stage == 0 && poison_ && std::ranges::find(step.tokens, *poison_) != step.tokens.end())
+      poisoned_.insert(step.micro_batch.value);
+    stages_[stage]->execute(std::move(step), [this, stage, kept](Result<ring::StageOutput> output) {
+      const bool last = stage + 1 == stages_.size();
+      if (last && poisoned_.contains(kept->micro_batch.value)) output = fail(ErrorCode::kInternal, "poison");
+      if (!output)
+        return scheduler_->on_step_failed({"", {}, kept->micro_batch, output.error().code, output.error().message});
+      if (last) return scheduler_->on_step_result({"", {}, kept->micro_batch, std::move(output->tokens)});
+      kept->tokens.clear();
+      kept->activations = std::move(output->activations);
+      run(stage + 1, std::move(*kept));
+    });
+  }
+
+  std::set<uint64_t> poisoned_;
+};
+
+SchedulerConfig config(int32_t n_blocks, int32_t slots, int32_t rows = 64, int32_t context = 256) {
+  return {.n_blocks = n_blocks,
+          .block_positions = 4,
+          .max_slots = slots,
+          .max_batch_rows = rows,
+          .context_tokens = context};
+}
+
+TEST(Scheduler, AnswersAsTheOracle) {
+  for (const int32_t n_stages : {1, 2, 4}) {
+    Ring ring(n_stages, config(100, 4));
+    std::mt19937 random(1);
+    ring.submit(1, random_tokens(random, 21), 30);
+    ASSERT_TRUE(ring.settle());
+    EXPECT_EQ(ring.outcomes_[1].answer, ring.oracle(1, 30));
+    EXPECT_EQ(ring.outcomes_[1].finish, wire::FinishReason::kLength);
+    ring.expect_all_free();
+  }
+}
+
+TEST(Scheduler, StopTokenEndsTheAnswerAndIsNotPartOfIt) {
+  Ring ring(2, config(100, 4));
+  std::mt19937 random(2);
+  ring.submit(1, random_tokens(random, 5), 50);
+  ASSERT_TRUE(ring.settle());
+  const TokenId stop = ring.outcomes_[1].answer[10];
+  ring.prompts_[3] = ring.prompts_[1];
+  wire::SubmitRequest request{.request = {0, 3}};
+  request.tokens = ring.prompts_[1];
+  request.prompt_tokens = 5;
+  request.max_new_tokens = 50;
+  request.stop_tokens = {stop};
+  request.sampler.seed = 3;
+  ring.scheduler_->submit(node(77), request);
+  ASSERT_TRUE(ring.settle());
+  EXPECT_EQ(ring.outcomes_[3].finish, wire::FinishReason::kStop);
+  EXPECT_EQ(ring.outcomes_[3].answer, oracle_answer(ring.prompts_[1], 50, 3, {stop}));
+  EXPECT_LE(ring.outcomes_[3].answer.size(), 10u);
+}
+
+TEST(Scheduler, FillsThePipeline) {
+  Ring ring(4, config(400, 8));
+  std::mt19937 random(3);
+  for (uint64_t id = 1; id <= 8; ++id) ring.submit(id, random_tokens(random, 9), 100);
+  ASSERT_TRUE(ring.settle());
+  EXPECT_EQ(ring.most_at_once_, 4u);
+  // Eight sequences on four stages: about 100 rounds of four micro-batches, 2 ms per stage.
+  for (uint64_t id = 1; id <= 8; ++id) EXPECT_EQ(ring.outcomes_[id].answer, ring.oracle(id, 100));
+  EXPECT_LT(ring.sent_.size(), 500u);
+  ring.expect_all_free();
+}
+
+TEST(Scheduler, ChunksOfOnePromptFollowEachOther) {
+  std::mt19937 random(4);
+  const auto prompt = random_tokens(random, 1024);
+  const auto time_of = [&](int32_t n_stages) {
+    Ring ring(n_stages, config(400, 2, 512, 1200));
+    // A step of this model costs its rows, shared by the stages.
+    ring.stages_.clear();
+    for (int32_t i = 0; i < n_stages; ++i)
+      ring.stages_.push_back(std::make_unique<HashExecutor>(ring.clock_,
+                                                            ring::StageLimits{.max_slots = 2,
+                                                                              .n_blocks = 400,
+                                                                              .block_positions = 4,
+                                                                              .max_batch_rows = 512,
+                                                                              .first_stage = i == 0,
+                                                                              .last_stage = i + 1 == n_stages},
+                                                            ring.log_, [n_stages](const wire::Step& step) {
+                                                              int64_t rows = 0;
+                                                              for (const auto& sequence : step.sequences)
+                                                                rows += sequence.n_tokens;
+                                                              return std::chrono::microseconds(1000 * rows /
+                                                                                               n_stages);
+                                                            }));
+    ring.submit(1, prompt, 1);
+    const auto begin = ring.clock_.now();
+    EXPECT_TRUE(ring.settle());
+    EXPECT_EQ(ring.outcomes_[1].answer, ring.oracle(1, 1));
+    return std::chrono::duration<double>(ring.clock_.now() - begin).count();
+  };
+  const double alone = time_of(1);
+  EXPECT_LT(time_of(2), 0.75 * alone);
+  EXPECT_LT(time_of(4), 0.55 * alone);
+}
+
+TEST(Scheduler, PrefillDoesNotStarveDecodes) {
+  Ring ring(1, config(1000, 4, 64, 2000));
+  std::mt19937 random(5);
+  ring.submit(1, random_tokens(random, 4), 400);
+  ring.clock_.run_until([&] { return ring.outcomes_[1].answer.size() >= 3; }, seconds(5));
+  const size_t steps_before = ring.sent_.size();
+  const size_t tokens_before = ring.outcomes_[1].answer.size();
+  ring.submit(2, random_tokens(random, 1000), 4);
+  ring.clock_.run_until([&] { return !ring.outcomes_[2].answer.empty(); }, seconds(50));
+  const size_t steps = ring.sent_.size() - steps_before;
+  EXPECT_GE(steps, 16u);
+  EXPECT_GE(ring.outcomes_[1].answer.size() - tokens_before + 2, steps)
+      << "every step carried the decoding sequence";
+}
+
+TEST(Scheduler, QueueIsFirstComeFirstServedWithPositions) {
+  auto settings = config(100, 1);
+  settings.queue_limit = 2;
+  Ring ring(1, settings);
+  std::mt19937 random(6);
+  for (uint64_t id = 1; id <= 4; ++id) ring.submit(id, random_tokens(random, 4), 10);
+  EXPECT_EQ(ring.outcomes_[2].queue_position, 1);
+  EXPECT_EQ(ring.outcomes_[3].queue_position, 2);
+  EXPECT_EQ(ring.outcomes_[4].finish, wire::FinishReason::kError);
+  EXPECT_EQ(ring.outcomes_[4].error_code, ErrorCode::kResourceExhausted);
+  ring.clock_.run_until([&] { return ring.outcomes_[1].finish != wire::FinishReason::kNone; }, seconds(5));
+  EXPECT_EQ(ring.outcomes_[3].queue_position, 1);
+  EXPECT_TRUE(ring.outcomes_[3].answer.empty());
+  ASSERT_TRUE(ring.settle());
+  ring.expect_all_free();
+}
+
+TEST(Scheduler, PreemptionLosesAndRepeatsNothing) {
+  for (const int32_t n_stages : {1, 3}) {
+    Ring ring(n_stages, config(22, 6, 16, 80));  // 88 positions; four sequences want up to 240
+    std::mt19937 random(7);
+    for (uint64_t id = 1; id <= 6; ++id) ring.submit(id, random_tokens(random, 6), 54);
+    ASSERT_TRUE(ring.settle());
+    EXPECT_GT(ring.scheduler_->statistics().preemptions, 0u);
+    for (uint64_t id = 1; id <= 6; ++id) EXPECT_EQ(ring.outcomes_[id].answer, ring.oracle(id, 54)) << id;
+    ring.expect_all_free();
+  }
+}
+
+TEST(Scheduler, ContextEndsTheAnswer) {
+  Ring ring(1, config(100, 2, 64, 40));
+  std::mt19937 random(8);
+  ring.submit(1, random_tokens(random, 30), 1000);
+  ring.submit(2, random_tokens(random, 40), 5);
+  ASSERT_TRUE(ring.settle());
+  EXPECT_EQ(ring.outcomes_[1].finish, wire::FinishReason::kLength);
+  EXPECT_EQ(ring.outcomes_[1].answer, ring.oracle(1, 10));
+  EXPECT_EQ(ring.outcomes_[2].error_code, ErrorCode::kInvalidArgument);
+  EXPECT_NE(ring.outcomes_[2].error.find("40"), std::string::npos);
+}
+
+TEST(Scheduler, SecondTurnComputesOnlyNewText) {
+  Ring ring(2, config(200, 4));
+  std::mt19937 random(9);
+  ring.submit(1, random_tokens(random, 50), 20);
+  ASSERT_TRUE(ring.settle());
+  auto second = ring.prompts_[1];
+  const auto& answer = ring.outcomes_[1].answer;
+  second.insert(second.end(), answer.begin(), answer.end());
+  for (const TokenId token : random_tokens(random, 8)) second.push_back(token);
+  const uint64_t rows = ring.log_.rows;
+  ring.submit(2, second, 5);
+  ASSERT_TRUE(ring.settle());
+  EXPECT_EQ(ring.outcomes_[2].answer, ring.oracle(2, 5));
+  EXPECT_EQ(ring.outcomes_[2].cached, 68);                      // 69 of 70 positions were computed: 17 blocks
+  EXPECT_EQ((ring.log_.rows - rows) / 2, 78u - 68u + 5u - 1u);  // new text and the answer, on each of two stages
+  ring.submit(3, second, 5);                                    // the very same prompt: one token at least
+  ASSERT_TRUE(ring.settle());
+  EXPECT_EQ(ring.outcomes_[3].answer, ring.oracle(3, 5));
+  EXPECT_EQ(ring.outcomes_[3].cached, 76);
+  ring.expect_all_free();
+}
+
+TEST(Scheduler, CancelFreesAtOnce) {
+  Ring ring(2, config(40, 1));
+  std::mt19937 random(10);
+  ring.submit(1, random_tokens(random, 30), 100);
+  ring.submit(2, random_tokens(random, 8), 5);
+  ring.clock_.advance(milliseconds(9));
+  ring.scheduler_->cancel(node(5), {0, 1});  // not its front
+  EXPECT_EQ(ring.scheduler_->statistics().waiting, 1u);
+  ring.scheduler_->cancel(node(77), {0, 1});
+  EXPECT_EQ(ring.scheduler_->statistics().waiting, 0u);  // the next one has the slot
+  ASSERT_TRUE(ring.settle());
+  EXPECT_EQ(ring.outcomes_[2].answer, ring.oracle(2, 5));
+  ring.expect_all_free();
+}
+
+TEST(Scheduler, LostStepsAreReplayed) {
+  Ring ring(3, config(200, 4));
+  std::mt19937 random(11);
+  for (uint64_t id = 1; id <= 4; ++id) ring.submit(id, random_tokens(random, 20), 40);
+  for (int round = 0; round < 5; ++round) {
+    ring.clock_.advance(milliseconds(60));
+    ring.swallow_ = 1 + round % 3;
+    ring.clock_.advance(milliseconds(10));
+    ring.swallow_ = 0;
+    ring.scheduler_->on_link(node(2), false);
+    ring.clock_.advance(milliseconds(5));
+    ring.scheduler_->on_link(node(2), true);
+  }
+  ASSERT_TRUE(ring.settle());
+  for (uint64_t id = 1; id <= 4; ++id) EXPECT_EQ(ring.outcomes_[id].answer, ring.oracle(id, 40)) << id;
+  EXPECT_GT(ring.scheduler_->statistics().replays, 0u);
+  ring.expect_all_free();
+}
+
+TEST(Scheduler, AStepThatFailsIsBlamedOnOneSequenceOnly) {
+  Ring ring(2, config(200, 4));
+  std::mt19937 random(12);
+  ring.poison_ = TokenId(96);
+  for (uint64_t id = 1; id <= 4; ++id) {
+    auto prompt = random_tokens(random, 6);
+    for (auto& token : prompt) token = TokenId(token.value % 90);
+    if (id == 2) prompt[3] = TokenId(96);
+    ring.submit(id, prompt, 3);
+  }
+  ASSERT_TRUE(ring.settle());
+  EXPECT_EQ(ring.outcomes_[2].finish, wire::FinishReason::kError);
+  EXPECT_EQ(ring.outcomes_[2].error, "poison");
+  for (const uint64_t id : {1, 3, 4}) {
+    // Unless the answer itself contains the poison, the others are well.
+    const auto oracle = ring.oracle(id, 3);
+    if (std::ranges::find(oracle, TokenId(96)) == oracle.end()) {
+      EXPECT_EQ(ring.outcomes_[id].answer, oracle) << id;
+    }
+  }
+  ring.expect_all_free();
+}
+
+TEST(Scheduler, SilenceAndMissingLinksEndInErrors) {
+  auto settings = config(200, 4);
+  settings.step_deadline = seconds(30);
+  Ring ring(2, settings);
+  std::mt19937 random(13);
+  ring.swallow_ = 1;
+  ring.submit(1, random_tokens(random, 6), 3);
+  ring.clock_.advance(seconds(29));
+  EXPECT_EQ(ring.outcomes_[1].finish, wire::FinishReason::kNone);
+  ring.clock_.advance(seconds(4));
+  EXPECT_EQ(ring.outcomes_[1].error_code, ErrorCode::kDeadlineExceeded);
+  ring.scheduler_->on_link(node(2), false);
+  ring.submit(2, random_tokens(random, 6), 3);
+  ring.clock_.advance(seconds(33));
+  EXPECT_EQ(ring.outcomes_[2].error_code, ErrorCode::kUnavailable);
+  ring.scheduler_->on_link(node(2), true);
+  ring.submit(3, random_tokens(random, 6), 3);
+  ASSERT_TRUE(ring.settle());
+  EXPECT_EQ(ring.outcomes_[3].answer, ring.oracle(3, 3));
+  ring.expect_all_free();
+}
+
+TEST(Scheduler, ForgedAnswersAreIgnored) {
+  Ring ring(1, config(50, 2));
+  std::mt19937 random(14);
+  ring.submit(1, random_tokens(random, 6), 20);
+  ring.clock_.advance(milliseconds(7));
+  ring.scheduler_->on_step_result({"", {}, MicroBatchId(0), {}});
+  ring.scheduler_->on_step_result({"", {}, MicroBatchId(999), {}});
+  ring.scheduler_->on_step_failed({"", {}, MicroBatchId(999), ErrorCode::kInternal, "x"});
+  ASSERT_TRUE(ring.settle());
+  EXPECT_EQ(ring.outcomes_[1].answer, ring.oracle(1, 20));
+}
+
+TEST(Scheduler, SubmittingAgainAsksForStatusOrReplaces) {
+  Ring ring(1, config(50, 2));
+  std::mt19937 random(15);
+  const auto prompt = random_tokens(random, 6);
+  ring.submit(1, prompt, 20);
+  const size_t updates = ring.outcomes_[1].updates;
+  ring.submit(1, prompt, 20);  // nothing was generated yet: the same tokens
+  EXPECT_EQ(ring.outcomes_[1].updates, updates + 1);
+  ASSERT_TRUE(ring.settle());
+  EXPECT_EQ(ring.outcomes_[1].answer, ring.oracle(1, 20));
+  ring.expect_all_free();
+}
+
+// Random loads on a pool that is too small, with losses: the oracle holds for whoever is not cancelled.
+TEST(Scheduler, RandomLoads) {
+  for (uint32_t seed = 1; seed <= 60; ++seed) {
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    std::mt19937 random(seed);
+    const auto n_stages = static_cast<int32_t>(1 + random() % 4);
+    Ring ring(n_stages, config(static_cast<int32_t>(14 + random() % 40), static_cast<int32_t>(1 + random() % 6),
+                               static_cast<int32_t>(4 + random() % 40), 56));
+    std::map<uint64_t, int32_t> asked;
+    std::set<uint64_t> cancelled;
+    const auto shared_prefix = random_tokens(random, 12);
+    for (uint64_t id = 1; id <= 20; ++id) {
+      auto prompt = random() % 2 ? shared_prefix : std::vector<TokenId>{};
+      for (const TokenId token : random_tokens(random, static_cast<int32_t>(1 + random() % 20)))
+        prompt.push_back(token);
+      asked[id] = static_cast<int32_t>(1 + random() % 22);
+      ring.submit(id, prompt, asked[id]);
+      ring.clock_.advance(milliseconds(random() % 30));
+      if (random() % 8 == 0) {
+        const uint64_t victim = 1 + random() % id;
+        ring.scheduler_->cancel(node(77), {0, victim});
+        cancelled.insert(victim);
+      }
+      if (n_stages > 1 && random() % 6 == 0) {
+        ring.swallow_ = static_cast<int>(random() % 3);
+        ring.clock_.advance(milliseconds(random() % 8));
+        ring.swallow_ = 0;
+        ring.scheduler_->on_link(node(2), false);
+        ring.scheduler_->on_link(node(2), true);
+      }
+    }
+    ASSERT_TRUE(ring.settle());
+    for (const auto& [id, max_new] : asked) {
+      if (cancelled.contains(id)) continue;
+      ASSERT_EQ(ring.outcomes_[id].finish, wire::FinishReason::kLength) << id << ring.outcomes_[id].error;
+      ASSERT_EQ(ring.outcomes_[id].answer, ring.oracle(id, max_new)) << id;
+    }
+    ring.expect_all_free();
+  }
+}
+
+}  // namespace
+}  // namespace exo::serve
