@@ -81,8 +81,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
     input.kwargs = request_.template_kwargs;
     wrong_field_ = "messages";
     EXO_TRY(const std::string prompt, model_.text->chat_template->render(input, std::chrono::system_clock::now()));
-    const auto last = prompt.find_last_not_of(" \n\r\t");
-    starts_in_reasoning = last != std::string::npos && std::string_view(prompt).substr(0, last + 1).ends_with("<think>");
+    starts_in_reasoning = chat::ReasoningParser::prompt_opens(prompt, {});
     // A template that writes the BOS itself must not get a second one from the tokenizer.
     const auto& bos = model_.text->bos_token;
     const bool add_special = bos.empty() || !prompt.starts_with(bos);

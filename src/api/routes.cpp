@@ -8,6 +8,7 @@
 #include "api/page.h"
 #include "api/topology.h"
 #include "base/log.h"
+#include "cluster/explain.h"
 
 namespace exo::api {
 namespace json = boost::json;
@@ -139,7 +140,9 @@ Result<PlacementBody> parse_placement(std::string_view body) {
 void post_placement(const Services& services, const HttpRequest& request, const Response& response, bool apply) {
   auto body = parse_placement(request.body);
   if (!body) return send_error(*response, body.error());
-  services.models.find(body->model, [&services, response, apply, how = body->request](Result<ServedModel> model) {
+  const auto format = request.query.find("format");
+  const bool as_text = format != request.query.end() && format->second == "text";
+  services.models.find(body->model, [&services, response, apply, as_text, how = body->request](Result<ServedModel> model) {
     if (!model) return send_error(*response, model.error());
     auto plan = services.cluster.preview(model->facts.fingerprint, how);
     if (!plan) return send_error(*response, plan.error());
@@ -150,6 +153,7 @@ void post_placement(const Services& services, const HttpRequest& request, const 
                               : services.cluster.ensure_instance(model->facts.fingerprint, how);
       if (!status) return send_error(*response, status.error());
     }
+    if (as_text) return response->send(200, "text/plain; charset=utf-8", cluster::explain(*plan, model->facts));
     send_json(*response, plan_json(*plan, model->facts), apply ? 202 : 200);
   });
 }

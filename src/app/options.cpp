@@ -5,10 +5,10 @@
 
 #include <toml++/toml.h>
 
+#include <charconv>
 #include <cmath>
 #include <cstdlib>
 
-#include "cluster/placement.h"
 
 namespace exo::app {
 
@@ -143,6 +143,23 @@ Status complete_options(NodeOptions& options) {
     return fail(ErrorCode::kInvalidArgument, "--strategy manual and --stage NODE=LAYERS go together");
   }
   return {};
+}
+
+Result<cluster::PlacementRequest> placement_request(const NodeOptions& options) {
+  cluster::PlacementRequest request;
+  EXO_TRY(request.strategy, cluster::parse_strategy(options.strategy));
+  request.context_tokens = options.context_tokens;
+  request.min_stages = options.min_stages;
+  for (const auto& stage : options.manual) {
+    const auto equals = stage.rfind('=');
+    int32_t layers = 0;
+    const char* end = stage.data() + stage.size();
+    if (equals == std::string::npos || equals == 0 || std::from_chars(stage.data() + equals + 1, end, layers).ptr != end || layers < 1) {
+      return fail(ErrorCode::kInvalidArgument, "--stage {} must be NODE=LAYERS, like study=12", stage);
+    }
+    request.manual.push_back({stage.substr(0, equals), layers});
+  }
+  return request;
 }
 
 }  // namespace exo::app

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "cluster/placement.h"
 
 namespace CLI {
 class App;
@@ -44,6 +45,9 @@ void add_node_options(CLI::App& command, NodeOptions& options);
 
 // Fills what was left to defaults (name, data_dir) and checks combinations. Reads the home folder from `environment`.
 Status complete_options(NodeOptions& options);
+
+// What these options ask of placement: strategy, context, stages.
+Result<cluster::PlacementRequest> placement_request(const NodeOptions& options);
 
 // "4GiB", "800 MB", "1.5G", "123456" → bytes.
 Result<uint64_t> parse_bytes(const std::string& text);

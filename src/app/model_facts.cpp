@@ -1,0 +1,23 @@
+#include "app/model_facts.h"
+
+namespace exo::app {
+
+wire::ModelFacts facts_of(const model::ModelInfo& info, const std::string& name, const std::string& fingerprint, uint64_t file_bytes) {
+  wire::ModelFacts facts;
+  facts.name = name;
+  facts.fingerprint = fingerprint;
+  facts.architecture = info.architecture;
+  facts.weight_type = info.weight_type;
+  facts.n_layers = info.n_layers;
+  facts.d_model = info.d_model;
+  facts.n_vocab = info.n_vocab;
+  facts.context_length = info.context_length;
+  facts.file_bytes = file_bytes;
+  facts.layer_bytes = info.layer_bytes;
+  facts.embedding_bytes = info.embedding_bytes;
+  facts.head_bytes = info.head_bytes;
+  facts.kv_bytes_per_position = info.kv_bytes_per_position;
+  return facts;
+}
+
+}  // namespace exo::app

@@ -1,0 +1,235 @@
+#include "app/node.h"
+
+#include <fstream>
+#include <random>
+
+#include "api/http_server.h"
+#include "api/routes.h"
+#include "app/device_profile.h"
+#include "app/library.h"
+#include "app/stage_loader.h"
+#include "app/store_files.h"
+#include "app/version.h"
+#include "base/log.h"
+#include "net/event_loop.h"
+#include "net/node_network.h"
+#include "serve/front.h"
+#include "serve/node_service.h"
+
+namespace exo::app {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto kRefreshInterval = 3s;  // of model folders, addresses, free memory
+
+bool is_loopback(const std::string& host) { return host == "127.0.0.1" || host == "::1" || host == "localhost"; }
+
+// On loopback no key is needed; elsewhere the given one, or one that is made once and kept.
+Result<std::string> api_key_of(const NodeOptions& options) {
+  if (!options.api_key.empty() || is_loopback(options.host)) return options.api_key;
+  const auto path = options.data_dir / "api-key";
+  std::string key;
+  if (std::ifstream file(path); file && std::getline(file, key) && key.size() >= 16) return key;
+  std::random_device random;
+  key.clear();
+  for (int i = 0; i < 8; ++i) key += fmt::format("{:08x}", random());
+  std::ofstream file(path);
+  std::error_code ignored;
+  std::filesystem::permissions(path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write, ignored);
+  if (!(file << key << "\n")) return fail(ErrorCode::kResourceExhausted, "cannot write {}", path.string());
+  return key;
+}
+
+net::NetworkOptions network_options(const NodeOptions& options) {
+  net::NetworkOptions network;
+  network.interfaces = options.interfaces;
+  network.peer_port = options.peer_port;
+  network.discovery_port = options.discovery_port;
+  network.seeds = options.peers;
+  network.secret = options.secret;
+  network.name = options.name;
+  network.software_version = kVersion;
+  return network;
+}
+
+serve::RingServiceOptions ring_options(StageLoader& loader) {
+  serve::RingServiceOptions options;
+  options.dispose = [&loader](std::unique_ptr<ring::StageExecutor> executor) { loader.dispose(std::move(executor)); };
+  return options;
+}
+
+}  // namespace
+
+struct Node::Impl {
+  Impl(const NodeOptions& o, net::Identity identity, wire::NodeFacts self, cluster::ClusterOptions cluster_options, std::string key)
+      : options(o),
+        network(loop, std::move(identity), network_options(o)),
+        files(o, network),
+        loader(loop, files, o.threads),
+        cluster(loop, network, loader, std::move(cluster_options), std::move(self)),
+        ring(loop, network, cluster, ring_options(loader)),
+        front(loop, network, cluster),
+        library(loop, files, o.model),
+        services{loop, network, cluster, front, library, kVersion, std::move(key), o.allowed_hosts},
+        http(loop.context(), {o.host, o.port}, api::make_routes(services)) {
+    loader.connect(cluster, ring);
+    library.connect(cluster);
+    files.connect(cluster, loop);
+    network.add_listener(&cluster);
+    network.add_listener(&ring);
+    network.add_listener(&front);
+    cluster.add_observer(&ring);
+    cluster.add_observer(&front);
+  }
+
+  // Network thread, every few seconds: what changed on this device is told to the others.
+  void refresh() {
+    const auto offers = files.offers();
+    const auto addresses = network.addresses();
+    const double rate = ring.tokens_per_s();
+    const auto& self = cluster.self();
+    if (offers != self.models || addresses != self.addresses || rate != self.tokens_per_s) {
+      cluster.update_self([&](wire::NodeFacts& facts) {
+        facts.models = offers;
+        facts.addresses = addresses;
+        facts.tokens_per_s = rate;
+      });
+    }
+    report_seeds();
+    refresh_timer = loop.run_after(kRefreshInterval, [this] { refresh(); });
+  }
+
+  void report_seeds() {
+    for (const auto& seed : network.seed_states()) {
+      auto& reported = reported_seeds[seed.seed];
+      if (seed.problem == reported) continue;
+      reported = seed.problem;
+      if (!seed.problem.empty()) log_warning("node", "seed {}: {}", seed.seed, seed.problem);
+    }
+  }
+
+  // The model of --model is placed as soon as that is possible; later changes are the cluster's business.
+  void place_default_model() {
+    if (options.model.empty()) return;
+    const auto facts = library.resolve(options.model);
+    Status placed = facts ? cluster.ensure_instance(facts->fingerprint) : Status(std::unexpected(facts.error()));
+    if (placed) return;
+    if (placed.error().message != default_model_problem) log_info("node", "{}: {}", options.model, placed.error().message);
+    default_model_problem = placed.error().message;
+    placing_timer = loop.run_after(250ms, [this] { place_default_model(); });
+  }
+
+  Status start_on_network_thread() {
+    EXO_CHECK_OK(http.start());
+    EXO_CHECK_OK(network.start());
+    network.set_file_source(files.source_lookup());
+    cluster.update_self([&](wire::NodeFacts& facts) {
+      facts.api_port = http.port();
+      facts.peer_port = network.peer_port();
+      facts.incarnation = network.incarnation();
+      facts.addresses = network.addresses();
+      facts.models = files.offers();
+    });
+    cluster.start();
+    refresh();
+    place_default_model();
+    return {};
+  }
+
+  const NodeOptions options;
+  net::EventLoop loop;
+  net::NodeNetwork network;
+  StoreFiles files;
+  StageLoader loader;
+  cluster::Cluster cluster;
+  serve::RingService ring;
+  serve::Front front;
+  Library library;
+  api::Services services;
+  api::HttpServer http;
+  net::TimerId refresh_timer = 0, placing_timer = 0;
+  std::map<std::string, std::string> reported_seeds;
+  std::string default_model_problem;
+  bool started = false;
+};
+
+Node::Node(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Node::~Node() { stop(); }
+
+Result<std::unique_ptr<Node>> Node::create(const NodeOptions& options) {
+  std::error_code error;
+  std::filesystem::create_directories(options.data_dir / "models", error);
+  if (error) {
+    return fail(ErrorCode::kInvalidArgument, "cannot make the data folder {}: {} (choose another with --data-dir)",
+                options.data_dir.string(), error.message());
+  }
+  EXO_TRY(auto identity, net::Identity::load_or_create(options.data_dir));
+  EXO_TRY(auto key, api_key_of(options));
+  cluster::ClusterOptions cluster_options;
+  EXO_TRY(cluster_options.placement, placement_request(options));
+  cluster_options.placement.preferred = identity.id();
+  wire::NodeFacts self;
+  self.id = identity.id();
+  self.name = options.name;
+  self.software_version = kVersion;
+  self.device = device_profile(options);
+  return std::unique_ptr<Node>(new Node(std::make_unique<Impl>(options, std::move(identity), std::move(self), std::move(cluster_options), std::move(key))));
+}
+
+Status Node::start() {
+  impl_->loop.start();
+  impl_->started = true;
+  Status result;
+  impl_->loop.run_and_wait([&] { result = impl_->start_on_network_thread(); });
+  return result;
+}
+
+void Node::stop() {
+  if (!std::exchange(impl_->started, false)) return;
+  auto& node = *impl_;
+  node.loop.run_and_wait([&] {
+    node.loop.cancel(node.refresh_timer);
+    node.loop.cancel(node.placing_timer);
+    node.http.stop();
+    node.cluster.leave("it was stopped");
+    node.network.stop("it was stopped");
+  });
+  std::this_thread::sleep_for(200ms);  // so that the peers read the goodbye
+  node.library.stop();
+  node.loader.stop();
+  node.loop.stop();
+}
+
+uint16_t Node::api_port() const {
+  uint16_t port = 0;
+  impl_->loop.run_and_wait([&] { port = impl_->http.port(); });
+  return port;
+}
+
+const std::string& Node::api_key() const { return impl_->services.api_key; }
+
+ViewState Node::view() {
+  ViewState state;
+  impl_->loop.run_and_wait([&] {
+    const auto& node = *impl_;
+    state.version = kVersion;
+    state.api_url = fmt::format("http://{}:{}", is_loopback(node.options.host) ? "127.0.0.1" : node.options.host, node.http.port());
+    state.secret_hint = node.options.secret.empty() ? "open to devices of this network" : "closed by a secret";
+    state.members = node.cluster.members();
+    state.instances = node.cluster.instances();
+    state.models = node.cluster.models();
+    state.refusals = node.network.refusals();
+    state.active_requests = node.front.active_requests();
+    if (!node.network.discovery_works()) state.notices.push_back("the discovery port is taken: only --peer addresses are found");
+    if (node.network.interfaces_used().empty()) state.notices.push_back("no usable network interface: this device is alone");
+    for (const auto& seed : node.network.seed_states()) {
+      if (!seed.problem.empty()) state.notices.push_back(fmt::format("seed {}: {}", seed.seed, seed.problem));
+    }
+  });
+  return state;
+}
+
+}  // namespace exo::app

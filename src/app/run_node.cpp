@@ -1,0 +1,87 @@
+#include <csignal>
+#include <cstdio>
+#include <sys/ioctl.h>
+#include <thread>
+#include <unistd.h>
+
+#include "app/commands.h"
+#include "app/logging.h"
+#include "app/node.h"
+
+namespace exo::app {
+
+namespace {
+
+volatile std::sig_atomic_t stop_requested = 0;
+
+extern "C" void on_stop_signal(int) { stop_requested = 1; }
+
+void install_signals() {
+  struct sigaction action {};
+  action.sa_handler = on_stop_signal;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+}
+
+// Draws over the last frame; the screen is restored at the end.
+class Screen {
+ public:
+  Screen() { std::fputs("\x1b[?1049h\x1b[?25l", stdout); }
+  ~Screen() { std::fputs("\x1b[?25h\x1b[?1049l", stdout); std::fflush(stdout); }
+
+  void draw(const std::string& frame) {
+    std::string text = "\x1b[H";
+    for (char c : frame) {
+      if (c == '\n') text += "\x1b[K";
+      text += c;
+    }
+    text += "\x1b[J";
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);
+  }
+
+  static int columns() {
+    winsize size{};
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 100;
+  }
+};
+
+void wait_for_stop() {
+  while (stop_requested == 0) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+}
+
+void show_until_stopped(Node& node) {
+  Screen screen;
+  for (int tick = 0; stop_requested == 0; ++tick) {
+    if (tick % 5 == 0) screen.draw(render_view(node.view(), Screen::columns(), true));
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+}
+
+}  // namespace
+
+Status run_node(const NodeOptions& options, bool live_view) {
+  const bool terminal = live_view && isatty(STDOUT_FILENO) != 0;
+  auto log_file = options.log_file;
+  if (terminal && log_file.empty()) {
+    std::error_code ignored;
+    std::filesystem::create_directories(options.data_dir, ignored);
+    log_file = options.data_dir / "exo.log";
+  }
+  EXO_CHECK_OK(install_logging(options.log_level, log_file));
+  install_signals();
+  EXO_TRY(const auto node, Node::create(options));
+  EXO_CHECK_OK(node->start());
+  if (!node->api_key().empty() && options.api_key.empty()) std::fprintf(stderr, "API key: %s\n", node->api_key().c_str());
+  if (terminal) {
+    show_until_stopped(*node);
+  } else {
+    std::fprintf(stderr, "exo %s: chat and API at %s. Ctrl-C stops.\n", options.name.c_str(), node->view().api_url.c_str());
+    wait_for_stop();
+  }
+  node->stop();
+  return {};
+}
+
+}  // namespace exo::app

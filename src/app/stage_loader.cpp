@@ -1,0 +1,144 @@
+#include "app/stage_loader.h"
+
+#include <chrono>
+
+#include "app/live_view.h"
+#include "base/log.h"
+#include "model/load.h"
+#include "ops/cpu/cpu_ops.h"
+#include "ring/engine_thread.h"
+
+namespace exo::app {
+
+namespace {
+
+constexpr int32_t kBlockPositions = 32;
+constexpr int32_t kMaxBatchRows = 512;
+constexpr auto kReportEvery = std::chrono::milliseconds(200);
+
+int32_t blocks_of(const wire::InstanceRecord& record) { return (record.context_tokens + kBlockPositions - 1) / kBlockPositions; }
+
+// An engine together with the device it computes on, which it must not outlive.
+class OwnedEngine final : public ring::StageExecutor {
+ public:
+  OwnedEngine(net::Clock& clock, std::unique_ptr<ops::Ops> device, std::unique_ptr<model::Stage> stage, int32_t max_slots)
+      : device_(std::move(device)), engine_(clock, std::move(stage), {max_slots}) {}
+  void execute(wire::Step step, std::function<void(Result<ring::StageOutput>)> done) override {
+    engine_.execute(std::move(step), std::move(done));
+  }
+
+ private:
+  std::unique_ptr<ops::Ops> device_;
+  ring::EngineThread engine_;
+};
+
+}  // namespace
+
+struct StageLoader::Job {
+  wire::InstanceRecord record;
+  int32_t stage_index = 0;
+  std::atomic<bool> cancelled = false;
+  std::chrono::steady_clock::time_point last_report;
+
+  const LayerRange& layers() const { return record.stages[stage_index].layers; }
+  wire::StageStatus status(wire::StageState state) const { return {record.fingerprint, record.epoch, layers(), state, 0, 0, {}}; }
+};
+
+StageLoader::StageLoader(net::EventLoop& loop, ModelFiles& files, int32_t threads) : loop_(loop), files_(files), threads_(threads) {}
+
+StageLoader::~StageLoader() { stop(); }
+
+void StageLoader::connect(cluster::Cluster& cluster, serve::RingService& ring) {
+  cluster_ = &cluster;
+  ring_ = &ring;
+}
+
+void StageLoader::dispose(std::unique_ptr<ring::StageExecutor> executor) {
+  // std::function wants copies; the pointer is shared until the task has run.
+  auto shared = std::shared_ptr<ring::StageExecutor>(std::move(executor));
+  worker_.submit([shared = std::move(shared)]() mutable { shared.reset(); });
+}
+
+void StageLoader::stop() {
+  stopping_ = true;
+  worker_.finish();
+}
+
+void StageLoader::load_stage(const wire::InstanceRecord& record, int32_t stage_index) {
+  unload_stage(record.fingerprint);
+  auto job = std::make_shared<Job>();
+  job->record = record;
+  job->stage_index = stage_index;
+  jobs_[record.fingerprint] = job;
+  if (!worker_.submit([this, job] { run(job); })) {
+    auto status = job->status(wire::StageState::kFailed);
+    status.error = "this device is stopping";
+    report(job, std::move(status));
+  }
+}
+
+void StageLoader::unload_stage(const std::string& fingerprint) {
+  if (auto it = jobs_.find(fingerprint); it != jobs_.end()) {
+    it->second->cancelled = true;
+    jobs_.erase(it);
+  }
+  ring_->remove_executor(fingerprint);
+}
+
+void StageLoader::report(const std::shared_ptr<Job>& job, wire::StageStatus status) {
+  loop_.post([this, job, status = std::move(status)] {
+    if (!job->cancelled && !stopping_) cluster_->report_stage(status);
+  });
+}
+
+bool StageLoader::report_progress(const std::shared_ptr<Job>& job, uint64_t done_bytes, uint64_t total_bytes) {
+  if (job->cancelled || stopping_) return false;
+  const auto now = std::chrono::steady_clock::now();
+  if (now - job->last_report >= kReportEvery || done_bytes == total_bytes) {
+    job->last_report = now;
+    auto status = job->status(wire::StageState::kLoading);
+    status.done_bytes = done_bytes;
+    status.total_bytes = total_bytes;
+    report(job, std::move(status));
+  }
+  return true;
+}
+
+Result<std::unique_ptr<ring::StageExecutor>> StageLoader::load(const std::shared_ptr<Job>& job) {
+  auto progress = [&](uint64_t done, uint64_t total) { return report_progress(job, done, total); };
+  EXO_TRY(auto file, files_.open_layers(job->record.fingerprint, job->layers(), progress));
+  auto device = ops::make_cpu_ops({threads_});
+  model::StageConfig config;
+  config.layers = job->layers();
+  config.max_batch_rows = kMaxBatchRows;
+  config.block_positions = kBlockPositions;
+  config.n_blocks = blocks_of(job->record);
+  config.max_sequence_positions = job->record.context_tokens;
+  EXO_TRY(auto stage, model::load_stage(std::move(file), config, *device, progress));
+  log_info("node", "loaded layers {} to {} of {}: {} of weights, {} of cache, {}", job->layers().begin, job->layers().end.value - 1,
+           job->record.model_name, human_bytes(stage->weight_bytes()), human_bytes(stage->kv_bytes()), device->description());
+  return std::make_unique<OwnedEngine>(loop_, std::move(device), std::move(stage), job->record.max_sequences);
+}
+
+void StageLoader::run(const std::shared_ptr<Job>& job) {
+  if (!report_progress(job, 0, 0)) return;
+  auto loaded = load(job);
+  if (!loaded) {
+    if (job->cancelled) return;
+    log_warning("node", "loading {}: {}", job->record.model_name, loaded.error().message);
+    auto status = job->status(wire::StageState::kFailed);
+    status.error = loaded.error().message;
+    return report(job, std::move(status));
+  }
+  auto executor = std::make_shared<std::unique_ptr<ring::StageExecutor>>(std::move(*loaded));
+  loop_.post([this, job, executor] {
+    if (job->cancelled || stopping_) return dispose(std::move(*executor));
+    const auto& record = job->record;
+    if (ring_->install_executor(record.fingerprint, record.epoch, std::move(*executor), blocks_of(record), kBlockPositions,
+                                record.max_sequences, kMaxBatchRows)) {
+      cluster_->report_stage(job->status(wire::StageState::kReady));
+    }
+  });
+}
+
+}  // namespace exo::app

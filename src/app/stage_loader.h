@@ -1,0 +1,50 @@
+#pragma once
+// cluster::StageHost for real: gets the bytes of a stage, loads it on a thread of its own, and hands the running engine
+// to the ring.
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "app/model_files.h"
+#include "app/worker.h"
+#include "cluster/cluster.h"
+#include "net/event_loop.h"
+#include "serve/node_service.h"
+
+namespace exo::app {
+
+class StageLoader final : public cluster::StageHost {
+ public:
+  // Everything outlives the loader's last callback: call stop() before taking the others down.
+  StageLoader(net::EventLoop& loop, ModelFiles& files, int32_t threads);
+  ~StageLoader() override;
+
+  // The two sides it stands between; set once, before the cluster starts.
+  void connect(cluster::Cluster& cluster, serve::RingService& ring);
+  // For RingServiceOptions::dispose: engines end on the loader's thread, since that may wait for a step.
+  void dispose(std::unique_ptr<ring::StageExecutor> executor);
+  void stop();  // cancels what is loading and waits; not from the network thread
+
+  void load_stage(const wire::InstanceRecord& record, int32_t stage_index) override;
+  void unload_stage(const std::string& fingerprint) override;
+
+ private:
+  struct Job;
+  void run(const std::shared_ptr<Job>& job);
+  Result<std::unique_ptr<ring::StageExecutor>> load(const std::shared_ptr<Job>& job);
+  bool report_progress(const std::shared_ptr<Job>& job, uint64_t done_bytes, uint64_t total_bytes);
+  void report(const std::shared_ptr<Job>& job, wire::StageStatus status);
+
+  net::EventLoop& loop_;
+  ModelFiles& files_;
+  const int32_t threads_;
+  cluster::Cluster* cluster_ = nullptr;
+  serve::RingService* ring_ = nullptr;
+  std::map<std::string, std::shared_ptr<Job>> jobs_;  // the current one per fingerprint; network thread
+  std::atomic<bool> stopping_ = false;
+  Worker worker_;
+};
+
+}  // namespace exo::app

@@ -1,0 +1,120 @@
+#include "app/topology_client.h"
+
+#include <boost/json/parse.hpp>
+
+namespace exo::app {
+namespace json = boost::json;
+
+namespace {
+
+std::string text(const json::object& object, std::string_view name) {
+  const auto* value = object.if_contains(name);
+  return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
+}
+
+template <typename T>
+T number(const json::object& object, std::string_view name) {
+  const auto* value = object.if_contains(name);
+  json::error_code error;
+  const T result = value != nullptr && value->is_number() ? value->to_number<T>(error) : T{};
+  return error ? T{} : result;
+}
+
+bool flag(const json::object& object, std::string_view name) {
+  const auto* value = object.if_contains(name);
+  return value != nullptr && value->is_bool() && value->as_bool();
+}
+
+NodeId node_id(const json::object& object, std::string_view name) { return NodeId::from_hex(text(object, name)).value_or(NodeId{}); }
+
+LayerRange layers(const json::object& object) {
+  const auto* value = object.if_contains("layers");
+  if (value == nullptr || !value->is_array() || value->as_array().size() != 2) return {};
+  json::error_code error;
+  return {LayerIndex(value->as_array()[0].to_number<int32_t>(error)), LayerIndex(value->as_array()[1].to_number<int32_t>(error))};
+}
+
+// Calls `use` with every object of a list field.
+template <typename Use>
+void each(const json::object& object, std::string_view name, Use use) {
+  const auto* list = object.if_contains(name);
+  if (list == nullptr || !list->is_array()) return;
+  for (const auto& entry : list->as_array()) {
+    if (entry.is_object()) use(entry.as_object());
+  }
+}
+
+wire::NodeFacts node_of(const json::object& entry) {
+  wire::NodeFacts node;
+  node.id = node_id(entry, "id");
+  node.name = text(entry, "name");
+  node.tokens_per_s = number<double>(entry, "tokens_per_s");
+  node.leaving = flag(entry, "leaving");
+  node.device.processor = text(entry, "processor");
+  node.device.threads = number<int32_t>(entry, "threads");
+  node.device.memory_total_bytes = number<uint64_t>(entry, "memory_total_bytes");
+  node.device.memory_budget_bytes = number<uint64_t>(entry, "memory_budget_bytes");
+  node.device.memory_bandwidth_bytes_per_s = number<double>(entry, "memory_bandwidth_bytes_per_s");
+  return node;
+}
+
+cluster::InstanceView instance_of(const json::object& entry) {
+  cluster::InstanceView view;
+  view.record.model_name = text(entry, "model");
+  view.record.strategy = text(entry, "strategy");
+  view.record.problem = text(entry, "problem");
+  view.record.stopped = flag(entry, "stopped");
+  view.record.epoch.counter = number<uint64_t>(entry, "epoch");
+  view.record.context_tokens = number<int32_t>(entry, "context_tokens");
+  view.ready = flag(entry, "ready");
+  each(entry, "stages", [&](const json::object& stage) {
+    view.record.stages.push_back({node_id(stage, "node"), layers(stage)});
+    wire::StageStatus status;
+    const auto state = text(stage, "state");
+    status.state = state == "ready" ? wire::StageState::kReady : state == "failed" ? wire::StageState::kFailed : wire::StageState::kLoading;
+    status.done_bytes = number<uint64_t>(stage, "done_bytes");
+    status.total_bytes = number<uint64_t>(stage, "total_bytes");
+    status.error = text(stage, "error");
+    view.statuses.push_back(std::move(status));
+  });
+  return view;
+}
+
+}  // namespace
+
+Result<json::object> fetch_topology(const NodeUrl& url, const std::string& api_key) {
+  EXO_TRY(const auto answer, http_request(url, "GET", "/v1/topology", "", api_key));
+  json::error_code error;
+  auto value = json::parse(answer.body, error);
+  if (answer.status == 401) return fail(ErrorCode::kPermissionDenied, "the node at {}:{} asks for its API key (--api-key)", url.host, url.port);
+  if (answer.status != 200 || error || !value.is_object()) {
+    return fail(ErrorCode::kUnavailable, "what answers at {}:{} is no exo node (HTTP {})", url.host, url.port, answer.status);
+  }
+  return std::move(value.as_object());
+}
+
+ViewState view_of_topology(const json::object& topology, const std::string& api_url) {
+  ViewState state;
+  state.version = text(topology, "version");
+  state.api_url = api_url;
+  state.active_requests = number<uint64_t>(topology, "active_requests");
+  const auto self = node_id(topology, "self");
+  each(topology, "nodes", [&](const json::object& entry) {
+    auto node = node_of(entry);
+    state.members.insert(node.id == self ? state.members.begin() : state.members.end(), std::move(node));
+  });
+  each(topology, "links", [&](const json::object& entry) {
+    for (auto& node : state.members) {
+      if (node.id != node_id(entry, "from")) continue;
+      node.links.push_back({node_id(entry, "to"), text(entry, "interface"), number<uint32_t>(entry, "round_trip_us"), 0});
+    }
+  });
+  each(topology, "instances", [&](const json::object& entry) { state.instances.push_back(instance_of(entry)); });
+  each(topology, "models", [&](const json::object& entry) { state.models.emplace_back().name = text(entry, "name"); });
+  each(topology, "refusals", [&](const json::object& entry) {
+    state.refusals.push_back({text(entry, "address"), text(entry, "name"), text(entry, "reason")});
+  });
+  return state;
+}
+
+}  // namespace exo::app

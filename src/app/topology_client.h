@@ -1,0 +1,17 @@
+#pragma once
+// /v1/topology of a running node, back into what the live view draws.
+
+#include <boost/json/value.hpp>
+
+#include "app/http_client.h"
+#include "app/live_view.h"
+
+namespace exo::app {
+
+// The raw document. The error says what the node answered when it was no topology.
+Result<boost::json::object> fetch_topology(const NodeUrl& url, const std::string& api_key);
+
+// Fields that are missing or of another type count as absent: the node may be of another version.
+ViewState view_of_topology(const boost::json::object& topology, const std::string& api_url);
+
+}  // namespace exo::app

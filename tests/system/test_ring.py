@@ -1,0 +1,300 @@
+"""Whole devices in network namespaces: discovery, split, answers, deaths, joins, refusals, bad input."""
+import http.client
+import json
+import os
+import signal
+import socket
+import ssl
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(__file__))
+from netlab import (Network, Node, Stream, inside, node_names, ready_stages, reason_to_skip, wait_until)
+
+SKIP = reason_to_skip()
+LONG = {"ignore_eos": True, "max_tokens": 600}  # an answer long enough to be interrupted
+SPLIT_MEMORY = "12MiB"  # exo-demo with its cache does not fit into one such device, but into two
+
+
+@unittest.skipIf(SKIP, SKIP)
+class ClusterTest(unittest.TestCase):
+    def setUp(self):
+        self.network = Network()
+        self.addCleanup(self.network.close)
+        self.nodes = []
+
+    def node(self, name, *options, **fields):
+        node = Node(self.network.add_device(), name, *options, **fields)
+        self.nodes.append(node)
+        self.addCleanup(node.close)
+        return node
+
+    def logs(self):
+        return "\n".join(f"--- {node.name}\n{node.log_text()[-2000:]}" for node in self.nodes)
+
+    def wait_members(self, nodes, expected, timeout=10):
+        names = sorted(expected)
+        wait_until(lambda: all(node_names(node.try_topology()) == names for node in nodes), timeout,
+                   lambda: f"{names} on {[node.name for node in nodes]}\n{self.logs()}")
+
+    def wait_ready(self, node, stages=None, timeout=20):
+        def ready():
+            ring = ready_stages(node.try_topology())
+            return ring if ring and (stages is None or len(ring) == stages) else None
+        return wait_until(ready, timeout, lambda: f"a ring of {stages} stages on {node.name}: {node.try_topology()}\n{self.logs()}")
+
+    def answer(self, node, prompt="What is exo?", **fields):
+        status, body = node.request("POST", "/v1/chat/completions", {
+            "model": "exo-demo", "messages": [{"role": "user", "content": prompt}], "temperature": 0, **fields})
+        self.assertEqual(status, 200, body)
+        return body["choices"][0]["message"]["content"]
+
+    def reference(self, prompts):
+        """What one device alone answers: (greedy texts, seeded texts, one long greedy text)."""
+        lone = Node(self.network.add_device(), "reference", memory="512MiB", context=2048)
+        try:
+            self.wait_ready(lone, 1)
+            greedy = [self.answer(lone, prompt) for prompt in prompts]
+            seeded = [self.answer(lone, prompt, temperature=0.9, seed=7) for prompt in prompts]
+            long = Stream(lone, **LONG)
+            long.join()
+            self.assertIsNone(long.error)
+            return greedy, seeded, long.text
+        finally:
+            lone.stop()
+            lone.close()
+
+    def ring(self, count, *options):
+        nodes = [self.node(f"node{i + 1}", *options, memory=SPLIT_MEMORY, context=1024) for i in range(count)]
+        self.wait_members(nodes, [node.name for node in nodes])
+        for node in nodes:
+            self.wait_ready(node)
+        return nodes
+
+
+class FindAndSplit(ClusterTest):
+    def test_devices_find_each_other_within_three_seconds(self):
+        for count in (2, 3):
+            nodes = [self.node(f"n{count}{i}") for i in range(count)]
+            for node in nodes:  # the clock starts when every node answers
+                wait_until(node.try_topology, 20, lambda: self.logs())
+            start = time.monotonic()
+            self.wait_members(nodes, [node.name for node in nodes], timeout=3)
+            print(f"{count} devices found each other within {time.monotonic() - start:.2f} s", file=sys.stderr)
+            for node in nodes:
+                node.stop()
+
+    def test_a_split_model_answers_like_one_device(self):
+        prompts = ["What is exo?", "Tell me a story about a fox.", "How do I add another device?"]
+        greedy, seeded, _ = self.reference(prompts)
+        for count in (2, 3):
+            nodes = self.ring(count)
+            self.assertGreater(len(self.wait_ready(nodes[0])), 1, "the memory limit must force a split")
+            for node in nodes:  # any device serves
+                self.assertEqual([self.answer(node, prompt) for prompt in prompts], greedy)
+                self.assertEqual([self.answer(node, prompt, temperature=0.9, seed=7) for prompt in prompts], seeded)
+            for node in nodes:
+                node.stop()
+
+    def test_four_clients_at_once(self):
+        prompts = ["What is exo?", "Tell me a story about a fox.", "Hello!", "Who are you?"]
+        greedy, _, _ = self.reference(prompts)
+        nodes = self.ring(2)
+        streams = [Stream(nodes[i % 2], prompt) for i, prompt in enumerate(prompts)]
+        for stream, expected in zip(streams, greedy):
+            stream.join()
+            self.assertIsNone(stream.error)
+            self.assertEqual(stream.text, expected)
+            self.assertIn(stream.finish, ("stop", "length"))
+            self.assertTrue(stream.done)
+
+    def test_a_device_that_joins_is_used_by_the_next_placement(self):
+        nodes = self.ring(2)
+        late = self.node("late", memory=SPLIT_MEMORY)
+        self.wait_members([*nodes, late], ["node1", "node2", "late"])
+        status, plan = late.request("POST", "/v1/instances", {"model": "exo-demo", "context": 1024})
+        self.assertEqual(status, 202, plan)
+        ring = self.wait_ready(nodes[0], 3)
+        self.assertIn("late", ring)
+        self.assertTrue(self.answer(nodes[0]))
+
+
+class Deaths(ClusterTest):
+    def check_kill(self, victim_index, count=3):
+        """kill -9 of one stage while another node streams: same text as the undisturbed run, and soon."""
+        _, _, expected = self.reference([])
+        nodes = self.ring(count)
+        order = self.wait_ready(nodes[0], count)
+        victim = next(node for node in nodes if node.name == order[victim_index])
+        front = next(node for node in nodes if node is not victim)
+        stream = Stream(front, **LONG)
+        self.assertTrue(stream.wait_for_text(120), f"{stream.error}\n{self.logs()}")
+        victim.kill()
+        killed_at = time.monotonic()
+        stream.join(60)
+        self.assertFalse(stream.is_alive(), "the stream hangs")
+        self.assertIsNone(stream.error, self.logs())
+        self.assertTrue(stream.done)
+        self.assertEqual(stream.text, expected)
+        pause = max((b - a for a, b in zip(stream.arrivals, stream.arrivals[1:])), default=0)
+        print(f"kill -9 of stage {victim_index + 1} of {count}: longest pause {pause:.2f} s", file=sys.stderr)
+        self.assertLess(pause, 5)
+        self.assertGreater(stream.arrivals[-1], killed_at, "the answer was over before the kill")
+        self.assertEqual(len(self.wait_ready(front, count - 1)), count - 1)
+
+    def test_first_stage(self):
+        self.check_kill(0)
+
+    def test_middle_stage(self):
+        self.check_kill(1)
+
+    def test_last_stage(self):
+        self.check_kill(2)
+
+    def test_the_front_itself(self):
+        nodes = self.ring(3)
+        stream = Stream(nodes[0], **LONG)
+        self.assertTrue(stream.wait_for_text(60), stream.error)
+        nodes[0].kill()
+        stream.join(10)
+        self.assertFalse(stream.is_alive(), "the client must see the end of its connection")
+        self.assertIsNotNone(stream.error)
+        self.wait_ready(nodes[1], 2)
+        self.assertTrue(self.answer(nodes[1]))
+
+    def test_too_little_is_left(self):
+        nodes = self.ring(2)
+        stream = Stream(nodes[0], **LONG)
+        self.assertTrue(stream.wait_for_text(60), stream.error)
+        nodes[1].kill()
+        killed_at = time.monotonic()
+        stream.join(30)
+        self.assertFalse(stream.is_alive(), "the stream hangs")
+        self.assertIsNotNone(stream.error, "what is left cannot hold the model: that must be said")
+        print(f"explicit error after {stream.ended_at - killed_at:.2f} s: {stream.error}", file=sys.stderr)
+        self.assertLess(stream.ended_at - killed_at, 10)
+        instances = nodes[0].topology()["instances"]
+        self.assertTrue(instances[0]["problem"], instances)
+
+    def test_a_frozen_device_counts_as_dead(self):
+        _, _, expected = self.reference([])
+        nodes = self.ring(3)
+        order = self.wait_ready(nodes[0], 3)
+        victim = next(node for node in nodes if node.name == order[1])
+        front = next(node for node in nodes if node is not victim)
+        stream = Stream(front, **LONG)
+        self.assertTrue(stream.wait_for_text(120), stream.error)
+        victim.signal(signal.SIGSTOP)
+        stream.join(60)
+        self.assertIsNone(stream.error, self.logs())
+        self.assertEqual(stream.text, expected)
+        victim.signal(signal.SIGCONT)
+        self.wait_members(nodes, [node.name for node in nodes], timeout=15)
+
+
+class Refusals(ClusterTest):
+    def test_a_wrong_secret_is_refused_and_both_sides_say_so(self):
+        one = self.node("one", "--secret", "correct horse")
+        two = self.node("two", "--secret", "battery staple")
+        three = self.node("three")
+        for node in (one, two, three):
+            wait_until(lambda: (node.try_topology() or {}).get("refusals"), 15, lambda: f"a refusal on {node.name}\n{self.logs()}")
+            topology = node.topology()
+            self.assertEqual(node_names(topology), [node.name])
+            self.assertIn("secret", " ".join(refusal["reason"] for refusal in topology["refusals"]))
+
+    def test_an_unreachable_seed_is_reported_and_harmless(self):
+        one = self.node("one", "--peer", "10.77.0.250:52416")
+        two = self.node("two")
+        self.wait_members([one, two], ["one", "two"])
+        wait_until(lambda: "10.77.0.250" in one.log_text(), 15, lambda: self.logs())
+
+    def test_a_seed_replaces_beacons(self):
+        one = self.node("one", "--discovery-port", "41001")
+        wait_until(one.try_topology, 20, lambda: self.logs())
+        two = self.node("two", "--discovery-port", "41002", "--peer", "10.77.0.1:52416")
+        self.wait_members([one, two], ["one", "two"])
+
+
+class ModelFromAPeer(ClusterTest):
+    def test_a_device_without_the_file_gets_its_layers_from_a_peer(self):
+        source = os.path.join(os.path.dirname(__file__), "../../assets/exo-demo.gguf")
+        owner = self.node("owner", "--model", "my-model", memory=SPLIT_MEMORY, model="my-model")
+        wait_until(owner.try_topology, 20, lambda: self.logs())
+        models = owner.folder / "data" / "models"
+        models.mkdir(parents=True, exist_ok=True)
+        # Other bytes in the header make it another model than the bundled one.
+        data = bytearray(open(source, "rb").read())
+        at = data.find(b"exo-demo")
+        data[at:at + 8] = b"my-model"
+        (models / "my-model.gguf").write_bytes(data)
+        guest = self.node("guest", memory=SPLIT_MEMORY)
+        self.wait_members([owner, guest], ["owner", "guest"])
+        wait_until(lambda: any(m["name"] == "my-model" for m in guest.topology()["models"]), 20, lambda: self.logs())
+        status, body = guest.request("POST", "/v1/chat/completions", {
+            "model": "my-model", "messages": [{"role": "user", "content": "What is exo?"}], "temperature": 0})
+        self.assertEqual(status, 200, f"{body}\n{self.logs()}")
+        self.assertEqual(len(wait_until(lambda: ready_stages(guest.topology(), "my-model"), 10, "ring")), 2)
+        self.assertEqual(body["choices"][0]["message"]["content"], self.answer(guest))
+
+
+class BadInput(ClusterTest):
+    def raw(self, node, payload, port=52415):
+        with inside(node.namespace):
+            connection = socket.create_connection(("127.0.0.1" if port == 52415 else "10.77.0.1", port), timeout=10)
+        with connection:
+            connection.sendall(payload)
+            received = b""
+            try:
+                while piece := connection.recv(65536):
+                    received += piece
+            except OSError:
+                pass
+            return received
+
+    def test_bad_requests_get_clear_errors_and_the_node_stays_up(self):
+        node = self.node("one")
+        self.wait_ready(node)
+        cases = [
+            (b"{", 400, "JSON"), (b"[]", 400, "object"), (b"{}", 400, "messages"),
+            (b'{"messages": []}', 400, "messages"), (b'{"messages": "hi"}', 400, "messages"),
+            (b'{"model": "nope", "messages": [{"role": "user", "content": "x"}]}', 404, "nope"),
+            (b'{"messages": [{"role": "user", "content": "x"}], "temperature": "hot"}', 400, "temperature"),
+            (b'{"messages": [{"role": "user", "content": "x"}], "max_tokens": -1}', 400, "max_tokens"),
+            (b'{"messages": [{"role": "user", "content": "x"}], "response_format": {"type": "json_object"}}', 400, "response_format"),
+            (json.dumps({"messages": [{"role": "user", "content": "word " * 20000}]}).encode(), 400, "context"),
+            (b'{"messages": ' + b"[" * 100000, 400, "JSON"),
+        ]
+        for body, status, word in cases:
+            connection = node.connect()
+            connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            document = json.loads(answer.read())
+            self.assertEqual(answer.status, status, (body[:80], document))
+            self.assertIn(word, document["error"]["message"], body[:80])
+        self.assertIn(b"400", self.raw(node, b"GARBAGE\r\n\r\n")[:20])
+        self.assertIn(b"431", self.raw(node, b"GET / HTTP/1.1\r\nX: " + b"a" * 200000 + b"\r\n\r\n")[:20])
+        self.assertIn(b"403", b"403" if b"not one of" in self.raw(
+            node, b"GET /v1/models HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n") else b"")
+        self.assertTrue(self.answer(node))
+
+    def test_garbage_on_the_peer_port(self):
+        node = self.node("one")
+        self.wait_ready(node)
+        self.raw(node, os.urandom(4096), port=52416)
+        self.raw(node, b"GET / HTTP/1.1\r\n\r\n", port=52416)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with inside(node.namespace):
+            plain = socket.create_connection(("10.77.0.1", 52416), timeout=10)
+        with self.assertRaises((ssl.SSLError, OSError)):
+            with context.wrap_socket(plain) as stranger:  # no certificate: not admitted
+                stranger.sendall(b"GET /models/x HTTP/1.1\r\nHost: x\r\n\r\n")
+                if not stranger.recv(100):
+                    raise OSError("closed")
+        self.assertTrue(self.answer(node))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
