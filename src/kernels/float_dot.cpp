@@ -23,11 +23,16 @@ constexpr hn::Rebind<hwy::bfloat16_t, D> dbf16;
 constexpr hn::Rebind<uint16_t, D> du16;
 
 HWY_INLINE V load(const float* p) { return hn::LoadU(d, p); }
-HWY_INLINE V load(const hwy::float16_t* p) { return hn::PromoteTo(d, hn::LoadU(df16, p)); }
+// Highway's own conversion where the processor has none turns infinities into 65536.
+constexpr bool kNativeHalf = HWY_TARGET <= HWY_AVX2 || HWY_TARGET == HWY_NEON;
+
+HWY_INLINE V load(const hwy::float16_t* p) {
+  if constexpr (kNativeHalf) return hn::PromoteTo(d, hn::LoadU(df16, p));
+  return half_to_float(hn::PromoteTo(d32, hn::LoadU(du16, reinterpret_cast<const uint16_t*>(p))));
+}
 HWY_INLINE V load(const hwy::bfloat16_t* p) {
-  const hn::RebindToUnsigned<D> du;
   const auto half = hn::LoadU(du16, reinterpret_cast<const uint16_t*>(p));
-  return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(du, half)));
+  return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, half)));
 }
 
 template <typename T>
@@ -145,7 +150,7 @@ void widen(ElementType type, const std::byte* from, float* to, int64_t n) {
 
 void narrow_f16(const float* from, uint16_t* to, int64_t n) {
   int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
+  for (; kNativeHalf && i + kLanes <= n; i += kLanes) {
     hn::StoreU(hn::DemoteTo(df16, hn::LoadU(d, from + i)), df16, reinterpret_cast<hwy::float16_t*>(to + i));
   }
   for (; i < n; ++i) to[i] = f32_to_f16(from[i]);

@@ -62,7 +62,7 @@ struct KernelTable {
                      int64_t dim, float* o, int64_t o_stride);
 };
 
-std::span<const KernelTable> all_kernels();  // those that this machine runs, fastest first; the last is portable
+std::span<const KernelTable> all_kernels();  // those that this machine runs, fastest first; one is portable C++
 inline const KernelTable& best_kernels() { return all_kernels().front(); }
 
 // The definition of pack, in plain code; `bias` is 128 for unsigned panels.

@@ -18,6 +18,9 @@ namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 constexpr D d;
+using D32 = hn::RebindToUnsigned<D>;
+using V32 = hn::Vec<D32>;
+constexpr D32 d32;
 constexpr int64_t kLanes = HWY_LANES(float);  // all targets in use have vectors of a fixed size
 
 // e^x, relative error below 2e-7 for x in [-87.3, 88.3]; outside, the value at the nearer end.
@@ -63,6 +66,16 @@ HWY_INLINE V erf(V x) {
   p = hn::MulAdd(p, t, hn::Set(d, 0.254829592f));
   const V y = hn::NegMulAdd(hn::Mul(p, t), exp(hn::Neg(hn::Mul(a, a))), one);
   return hn::CopySign(y, x);
+}
+
+// Half-precision bits in the low half of each lane → f32, infinities and subnormals included.
+HWY_INLINE V half_to_float(V32 h) {
+  const V32 magnitude = hn::And(h, hn::Set(d32, 0x7fff));
+  const V32 shifted = hn::ShiftLeft<13>(magnitude);
+  const V32 finite = hn::BitCast(d32, hn::Mul(hn::BitCast(d, shifted), hn::Set(d, 0x1p112f)));
+  const V32 special = hn::Or(shifted, hn::Set(d32, 0x7f800000));
+  const V32 value = hn::IfThenElse(hn::Gt(magnitude, hn::Set(d32, 0x7bff)), special, finite);
+  return hn::BitCast(d, hn::Or(value, hn::ShiftLeft<16>(hn::And(h, hn::Set(d32, 0x8000)))));
 }
 
 // Up to one vector from memory that ends after `count` floats; the rest is zero.

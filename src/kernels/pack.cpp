@@ -26,12 +26,9 @@ void pack(ElementType type, const PanelRows& rows, int64_t first, int64_t count,
 #else
 
 using D8 = hn::ScalableTag<uint8_t>;
-using D32 = hn::ScalableTag<uint32_t>;
 using D64 = hn::ScalableTag<uint64_t>;
 using V8 = hn::Vec<D8>;
-using V32 = hn::Vec<D32>;
 constexpr D8 d8;
-constexpr D32 d32;
 constexpr D64 d64;
 constexpr int kVectorBytes = HWY_MAX_BYTES;
 constexpr int kRowsPerVector = kVectorBytes / 4;
@@ -80,15 +77,6 @@ HWY_INLINE V32 load_field(const std::byte* const* rows, int64_t offset) {
   HWY_ALIGN uint32_t field[kRowsPerVector];
   for (int r = 0; r < kRowsPerVector; ++r) field[r] = load_as<T>(rows[r] + offset);
   return hn::Load(d32, field);
-}
-
-HWY_INLINE V half_to_float(V32 h) {
-  const V32 magnitude = hn::And(h, hn::Set(d32, 0x7fff));
-  const V32 shifted = hn::ShiftLeft<13>(magnitude);
-  const V32 finite = hn::BitCast(d32, hn::Mul(hn::BitCast(d, shifted), hn::Set(d, 0x1p112f)));
-  const V32 special = hn::Or(shifted, hn::Set(d32, 0x7f800000));
-  const V32 value = hn::IfThenElse(hn::Gt(magnitude, hn::Set(d32, 0x7bff)), special, finite);
-  return hn::BitCast(d, hn::Or(value, hn::ShiftLeft<16>(hn::And(h, hn::Set(d32, 0x8000)))));
 }
 
 HWY_INLINE V to_float(V32 v) { return hn::ConvertTo(d, hn::BitCast(hn::RebindToSigned<D>(), v)); }

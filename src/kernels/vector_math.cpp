@@ -151,29 +151,47 @@ void rotate(float* head, const float* cos_sin, int32_t dims, bool interleaved) {
   }
 }
 
-// The largest magnitude of 32 values becomes ±127; ties to even. A group of zeros has scale 0.
-HWY_INLINE void quantize_group(const float* x, ActivationBlock& block, int g) {
-  const hn::RebindToSigned<D> di;
-  V largest = hn::Zero(d);
-  for (int64_t i = 0; i < kGroup; i += kLanes) largest = hn::Max(largest, hn::Abs(hn::LoadU(d, x + i)));
-  const float amax = hn::GetLane(hn::MaxOfLanes(d, largest));
-  const V inverse = hn::Set(d, amax == 0.0f ? 0.0f : 127.0f / amax);
-  HWY_ALIGN int32_t q[kGroup];
-  for (int64_t i = 0; i < kGroup; i += kLanes) {
-    hn::Store(hn::NearestInt(hn::Mul(hn::LoadU(d, x + i), inverse)), di, q + i);
+using DI = hn::RebindToSigned<D>;
+constexpr DI di;
+
+// Integers of one group with the given factor; their sums by halves.
+HWY_INLINE void quantize_group(const float* x, V factor, int8_t* q, int32_t* half_sums) {
+  const hn::Rebind<int8_t, D> d8;
+  constexpr int kVectors = static_cast<int>(kGroup / kLanes);
+  hn::Vec<DI> v[kVectors];
+  for (int i = 0; i < kVectors; ++i) {
+    v[i] = hn::NearestInt(hn::Mul(hn::LoadU(d, x + i * kLanes), factor));
+    hn::StoreU(hn::DemoteTo(d8, v[i]), d8, q + i * kLanes);
   }
-  int32_t sums[2] = {};
-  for (int i = 0; i < kGroup; ++i) {
-    sums[i / 16] += q[i];
-    block.q[kGroup * g + i] = static_cast<int8_t>(q[i]);
+  for (int half = 0; half < 2; ++half) {
+    auto total = v[half * kVectors / 2];
+    for (int i = 1; i < kVectors / 2; ++i) total = hn::Add(total, v[half * kVectors / 2 + i]);
+    half_sums[half] = hn::GetLane(hn::SumOfLanes(di, total));
   }
-  const float scale_value = amax / 127.0f;
-  block.scale[g] = scale_value;
-  block.bias[g] = -128 * (sums[0] + sums[1]);
-  block.scaled_sum[g] = scale_value * static_cast<float>(sums[0] + sums[1]);
-  for (int h = 0; h < 2; ++h) {
-    block.half_bias[2 * g + h] = -128 * sums[h];
-    block.scaled_half_sum[2 * g + h] = scale_value * static_cast<float>(sums[h]);
+}
+
+// The largest magnitude of each 32 values becomes ±127; ties to even. A group of zeros has scale 0.
+HWY_INLINE void quantize_block(const float* x, int groups, ActivationBlock& block) {
+  int32_t half_sums[2 * kGroupsPerSuper] = {};
+  float largest[kGroupsPerSuper] = {}, factor[kGroupsPerSuper];
+  for (int g = 0; g < groups; ++g) {
+    V m = hn::Zero(d);
+    for (int64_t i = 0; i < kGroup; i += kLanes) m = hn::Max(m, hn::Abs(hn::LoadU(d, x + g * kGroup + i)));
+    largest[g] = hn::GetLane(hn::MaxOfLanes(d, m));
+  }
+  for (int g = 0; g < kGroupsPerSuper; ++g) factor[g] = largest[g] == 0.0f ? 0.0f : 127.0f / largest[g];
+  for (int g = 0; g < groups; ++g) {
+    quantize_group(x + g * kGroup, hn::Set(d, factor[g]), block.q + g * kGroup, half_sums + 2 * g);
+  }
+  for (int g = 0; g < kGroupsPerSuper; ++g) {
+    const int32_t sum = half_sums[2 * g] + half_sums[2 * g + 1];
+    block.scale[g] = largest[g] / 127.0f;
+    block.bias[g] = -128 * sum;
+    block.scaled_sum[g] = block.scale[g] * static_cast<float>(sum);
+  }
+  for (int h = 0; h < 2 * kGroupsPerSuper; ++h) {
+    block.half_bias[h] = -128 * half_sums[h];
+    block.scaled_half_sum[h] = block.scale[h / 2] * static_cast<float>(half_sums[h]);
   }
 }
 
@@ -181,7 +199,7 @@ void quantize_activations(const float* x, int64_t n, ActivationBlock* out, int64
   for (int64_t first = 0; first < n; first += kSuperBlockElements, out += block_stride) {
     const int64_t groups = HWY_MIN(kGroupsPerSuper, (n - first) / kGroup);
     if (groups < kGroupsPerSuper) std::memset(static_cast<void*>(out), 0, sizeof *out);
-    for (int g = 0; g < groups; ++g) quantize_group(x + first + g * kGroup, *out, g);
+    quantize_block(x + first, static_cast<int>(groups), *out);
   }
 }
 

@@ -1,0 +1,177 @@
+// Matrix products of the CPU device by format and shape: first checked against the oracle, then timed (best of many),
+// printed as GB/s of weights and Gop/s with the distance to what the machine reaches on the spot.
+//   kernel_bench [--threads N] [--types Q4_0,Q8_0] [--shapes 2048x2048,…] [--rows 1,4,512] [--seconds 0.5] [--kernels NAME]
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "kernels/dequantize.h"
+#include "kernels/kernel_table.h"
+#include "kernels/quantize.h"
+#include "machine_limits.h"
+#include "ops/cpu/cpu_ops.h"
+
+namespace exo::bench {
+namespace {
+
+double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+std::vector<std::string> split(const std::string& text) {
+  std::vector<std::string> parts;
+  for (size_t at = 0; at <= text.size();) {
+    const size_t end = std::min(text.find(',', at), text.size());
+    parts.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return parts;
+}
+
+struct Settings {
+  int threads = 0;
+  double seconds = 0.4;
+  std::string kernels;
+  std::string types = "Q4_0,Q8_0,Q4_K,Q5_K,Q6_K,IQ4_XS,MXFP4,F16,BF16,F32";
+  std::string shapes = "2048x2048,8192x2048,2048x8192,4096x14336,128256x2048";
+  std::string rows = "1,2,4,8,16,128,512";
+};
+
+Settings parse(int argc, char** argv) {
+  Settings s;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string key = argv[i], value = argv[i + 1];
+    if (key == "--threads") s.threads = std::stoi(value);
+    if (key == "--seconds") s.seconds = std::stod(value);
+    if (key == "--kernels") s.kernels = value;
+    if (key == "--types") s.types = value;
+    if (key == "--shapes") s.shapes = value;
+    if (key == "--rows") s.rows = value;
+  }
+  return s;
+}
+
+std::vector<float> random_floats(size_t n, uint32_t seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> v(n);
+  for (auto& x : v) x = normal(generator);
+  return v;
+}
+
+// Random bits with scales near 2^-10, so that values of every format are finite and of ordinary size.
+void fill_weights(ElementType type, std::vector<std::byte>& bytes, int64_t cols) {
+  if (kernels::can_quantize(type)) {
+    const auto row = static_cast<size_t>(*row_bytes(type, static_cast<uint64_t>(cols)));
+    const size_t distinct = std::min<size_t>(bytes.size() / row, 64);
+    const auto x = random_floats(distinct * static_cast<size_t>(cols), 1);
+    for (size_t r = 0; r < distinct; ++r) {
+      kernels::quantize_row(type, x.data() + r * static_cast<size_t>(cols), bytes.data() + r * row, cols);
+    }
+    for (size_t at = distinct * row; at < bytes.size(); at += distinct * row) {
+      std::memcpy(bytes.data() + at, bytes.data(), std::min(distinct * row, bytes.size() - at));
+    }
+    return;
+  }
+  const auto& t = info(type);
+  std::mt19937 generator(7);
+  for (auto& b : bytes) b = static_cast<std::byte>(generator());
+  for (size_t at = 0; at < bytes.size(); at += static_cast<size_t>(t.block_bytes)) {
+    if (type == ElementType::kMXFP4) {
+      bytes[at] = std::byte{118};
+      continue;
+    }
+    const uint16_t small = 0x1400;
+    std::memcpy(bytes.data() + at, &small, 2);
+    if (type == ElementType::kQ5_K) std::memcpy(bytes.data() + at + 2, &small, 2);
+  }
+}
+
+// Against double arithmetic on the dequantised weights; the share of 8-bit activations in the error is what is allowed.
+bool agrees(ops::Ops& device, const ops::Weight& w, ElementType type) {
+  constexpr int64_t kRows = 7;
+  auto x = random_floats(static_cast<size_t>(kRows * w.cols), 3);
+  std::vector<float> y(static_cast<size_t>(kRows * w.rows)), row(static_cast<size_t>(w.cols));
+  const ops::Linear linear{&w, {y.data(), kRows, w.rows, w.rows}};
+  device.matmul({x.data(), kRows, w.cols, w.cols}, {&linear, 1});
+  const auto bytes = static_cast<int64_t>(*row_bytes(type, static_cast<uint64_t>(w.cols)));
+  double error = 0.0, size = 0.0;
+  for (int64_t r = 0; r < w.rows; r += std::max<int64_t>(1, w.rows / 61)) {
+    kernels::dequantize_row(type, w.data + r * bytes, row.data(), w.cols);
+    for (int64_t t = 0; t < kRows; ++t) {
+      double exact = 0.0;
+      for (int64_t k = 0; k < w.cols; ++k) exact += double{row[static_cast<size_t>(k)]} * x[static_cast<size_t>(t * w.cols + k)];
+      const double d = y[static_cast<size_t>(t * w.rows + r)] - exact;
+      error += d * d;
+      size += exact * exact;
+    }
+  }
+  return std::sqrt(error / size) < (kernels::is_quantized(type) ? 0.012 : 1e-5);
+}
+
+struct Limits {
+  double bandwidth, int8, f32;
+};
+
+// `copies` of the weight follow each other in memory; each call takes the next, so that none is in a cache.
+void run_case(ops::Ops& device, const ops::Weight& first, int64_t copies, ElementType type, int64_t n, double budget, const Limits& limits) {
+  ops::Weight w = first;
+  auto x = random_floats(static_cast<size_t>(n * w.cols), 5);
+  std::vector<float> y(static_cast<size_t>(n * w.rows));
+  const ops::Linear linear{&w, {y.data(), n, w.rows, w.rows}};
+  const double one = static_cast<double>(*row_bytes(type, static_cast<uint64_t>(w.cols))) * static_cast<double>(w.rows);
+  double best = 1e30;
+  const double start = seconds();
+  for (int i = 0; i < 3 || seconds() - start < budget; ++i) {
+    w.data = first.data + (i % copies) * static_cast<int64_t>(one);
+    const double begin = seconds();
+    device.matmul({x.data(), n, w.cols, w.cols}, {&linear, 1});
+    best = std::min(best, seconds() - begin);
+  }
+  const double gops = 2.0 * static_cast<double>(w.rows * w.cols * n) / best / 1e9;
+  const double peak = kernels::is_quantized(type) ? limits.int8 : limits.f32;
+  fmt::print("{:8} {:>7}x{:<6} {:>4} rows {:9.3f} ms {:7.1f} GB/s {:5.1f} % {:8.0f} Gop/s {:5.1f} %\n", info(type).name,
+             w.rows, w.cols, n, best * 1e3, one / best / 1e9, 100 * one / best / 1e9 / limits.bandwidth, gops,
+             100 * gops / peak);
+}
+
+int run(const Settings& settings) {
+  auto device = ops::make_cpu_ops({.threads = settings.threads, .kernels = settings.kernels});
+  fmt::print("{}\n", device->description());
+  const int threads = settings.threads > 0 ? settings.threads : ThreadPool::physical_cores();
+  Limits limits{read_bandwidth_gbps(threads, uint64_t{512} << 20), int8_peak_gops() * threads, f32_peak_gflops() * threads};
+  fmt::print("limits of {} threads: {:.1f} GB/s read (one thread {:.1f}), {:.0f} Gop/s int8, {:.0f} GFLOP/s f32\n", threads,
+             limits.bandwidth, read_bandwidth_gbps(1, uint64_t{512} << 20), limits.int8, limits.f32);
+  bool all_agree = true;
+  for (const auto& shape : split(settings.shapes)) {
+    const int64_t rows = std::stoll(shape), cols = std::stoll(shape.substr(shape.find('x') + 1));
+    for (const auto& name : split(settings.types)) {
+      const ElementType type = find_element_type(name)->type;
+      // Enough copies of the matrix that none of it is in a cache when its turn comes again.
+      const auto one = *row_bytes(type, static_cast<uint64_t>(cols)) * static_cast<uint64_t>(rows);
+      const auto copies = static_cast<int64_t>(std::max<uint64_t>(1, (uint64_t{192} << 20) / one));
+      std::vector<std::byte> bytes(one * static_cast<uint64_t>(copies));
+      fill_weights(type, bytes, cols);
+      auto check = *device->load({type, rows, cols, 1, std::span(bytes).first(one)});
+      const bool ok = agrees(*device, check, type);
+      all_agree &= ok;
+      if (!ok) fmt::print("{} {}: DIFFERS FROM THE ORACLE\n", name, shape);
+      for (const auto& n : split(settings.rows)) {
+        run_case(*device, check, copies, type, std::stoll(n), settings.seconds, limits);
+      }
+    }
+  }
+  return all_agree ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace exo::bench
+
+int main(int argc, char** argv) { return exo::bench::run(exo::bench::parse(argc, argv)); }
