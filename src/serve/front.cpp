@@ -22,6 +22,7 @@ double seconds(net::Duration duration) { return std::chrono::duration<double>(du
 
 struct Request {
   RequestId id;
+  uint64_t order = 0;  // as they came
   GenerateRequest asked;
   std::shared_ptr<RequestObserver> observer;
   std::vector<TokenId> tokens;  // prompt and answer so far
@@ -95,6 +96,7 @@ struct Front::Impl {
   const FrontOptions options;
   std::mt19937_64 ids;
   uint64_t salt = 0;
+  uint64_t n_started = 0;
   std::unordered_map<RequestId, RequestPtr> requests;
   std::set<NodeId> linked;
   size_t n_members = 0;
@@ -346,7 +348,7 @@ void Front::Impl::finish(const RequestPtr& request, FinishReason reason, std::op
 std::vector<RequestPtr> Front::Impl::all() const {
   std::vector<RequestPtr> found;
   for (const auto& [id, request] : requests) found.push_back(request);
-  std::ranges::sort(found, {}, [](const RequestPtr& request) { return std::pair(request->started, request->id); });
+  std::ranges::sort(found, {}, &Request::order);
   return found;
 }
 
@@ -369,6 +371,7 @@ Front::~Front() = default;
 RequestId Front::start(GenerateRequest request, std::shared_ptr<RequestObserver> observer) {
   auto started = std::make_shared<Request>();
   started->id = {impl_->ids() ^ impl_->salt, impl_->ids()};
+  started->order = impl_->n_started++;
   started->asked = std::move(request);
   started->tokens = started->asked.prompt;
   started->observer = std::move(observer);

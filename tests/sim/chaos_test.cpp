@@ -1,0 +1,187 @@
+// Random schedules of requests, deaths, freezes, cuts and returns. Every request ends in bounded time; what was
+// delivered is the oracle's answer, none lost and none repeated; where a ring is always possible nothing fails; and
+// at the end no slot and no block is held. EXO_SIM_SEEDS and EXO_SIM_FIRST_SEED choose other seeds.
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <random>
+#include <set>
+
+#include "ring_simulation.h"
+
+namespace exo::sim {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+uint64_t number_from(const char* name, uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text ? std::strtoull(text, nullptr, 10) : otherwise;
+}
+
+struct Kind {
+  bool deaths = true, freezes = true, cuts = true;
+  bool needs_two = false;  // no single device holds the model
+};
+
+class Chaos {
+ public:
+  Chaos(uint64_t seed, Kind kind) : random_(seed), kind_(kind), simulation_(options(seed)) {}
+
+  void run() {
+    const uint32_t n_nodes = (kind_.needs_two ? 3 : 2) + below(3);
+    simulation_.network.set_default_quality(
+        {.latency = std::chrono::microseconds(below(2) ? 300 : 200 + below(15000)),
+         .jitter = milliseconds(below(4))});
+    for (uint32_t n = 1; n <= n_nodes; ++n) simulation_.start(n, memory());
+    simulation_.clock.advance(milliseconds(below(3000)));
+    const uint32_t n_events = 15 + below(25);
+    for (uint32_t i = 0; i < n_events; ++i) {
+      event();
+      widest_ = std::max<uint64_t>(widest_, simulation_.ring_of(living()).size());
+      simulation_.clock.advance(milliseconds(below(700)));
+    }
+    simulation_.network.heal_all();
+    for (const uint32_t n : std::set<uint32_t>(frozen_)) thaw(n);
+    if (kind_.needs_two)
+      while (simulation_.living.size() < 2) restart();
+  }
+  void check() {
+    const bool finished = simulation_.settle(seconds(240));
+    for (const auto& client : simulation_.clients) {
+      ASSERT_TRUE(client->finished) << "node " << client->node << " after " << client->answer.size() << " tokens; "
+                                    << simulation_.leaks();
+      ASSERT_TRUE(client->is_prefix_of_oracle())
+          << fmt::format("node {}: {} tokens of {}", client->node, client->answer.size(), client->oracle().size());
+      if (client->reason == wire::FinishReason::kStop || client->reason == wire::FinishReason::kLength) {
+        ASSERT_EQ(client->answer.size(), client->oracle().size());
+      } else if (client->reason == wire::FinishReason::kError) {
+        ASSERT_TRUE(client->error);
+        ASSERT_TRUE(kind_.needs_two) << client->error->message;
+      }
+      ++finished_;
+      resumed_ += static_cast<uint64_t>(client->usage.resumed);
+      failed_ += client->reason == wire::FinishReason::kError;
+    }
+    ASSERT_TRUE(finished);
+    ASSERT_TRUE(simulation_.log.violations.empty()) << simulation_.log.violations.front();
+    simulation_.clock.advance(seconds(20));
+    ASSERT_EQ(simulation_.leaks(), "");
+  }
+
+  uint64_t finished_ = 0, resumed_ = 0, failed_ = 0, widest_ = 0;
+
+ private:
+  SimulationOptions options(uint64_t seed) {
+    SimulationOptions chosen{.seed = seed};
+    chosen.context_tokens = 96 + static_cast<int32_t>(4 * below(40));
+    chosen.max_sequences = 1 + static_cast<int32_t>(below(6));
+    chosen.load_time = milliseconds(20 + below(400));
+    return chosen;
+  }
+  uint32_t below(uint32_t n) { return static_cast<uint32_t>(random_() % n); }
+  uint64_t memory() { return (kind_.needs_two ? 9 : 40 + below(30)) * RingSimulation::kMiB; }
+  uint32_t living() {
+    auto it = simulation_.living.begin();
+    std::advance(it, below(static_cast<uint32_t>(simulation_.living.size())));
+    return it->first;
+  }
+  void thaw(uint32_t n) {
+    if (frozen_.erase(n)) simulation_.network.thaw(RingSimulation::id_of(n));
+  }
+  void restart() {
+    for (uint32_t n = 1;; ++n)
+      if (!simulation_.living.contains(n)) return simulation_.start(n, memory());
+  }
+
+  void request() {
+    std::vector<TokenId> prompt;
+    const uint32_t length = 1 + below(40);
+    if (below(2))
+      for (int32_t i = 0; i < 14; ++i) prompt.emplace_back(i);  // shared by many
+    for (uint32_t i = 0; i < length; ++i) prompt.emplace_back(static_cast<int32_t>(below(97)));
+    const auto room =
+        static_cast<uint32_t>(simulation_.options.context_tokens) - static_cast<uint32_t>(prompt.size());
+    std::vector<TokenId> stops;
+    if (below(4) == 0) stops.emplace_back(static_cast<int32_t>(below(97)));
+    const auto client =
+        simulation_.ask(living(), prompt, static_cast<int32_t>(1 + below(room - 1)), random_(), stops);
+    if (below(8) == 0) {
+      simulation_.clock.advance(milliseconds(below(300)));
+      if (const auto node = simulation_.living.find(client->node); node != simulation_.living.end())
+        node->second->front.cancel(client->id);
+    }
+  }
+  void event() {
+    const uint32_t what = below(20);
+    const NodeId a = RingSimulation::id_of(living()), b = RingSimulation::id_of(living());
+    auto& network = simulation_.network;
+    if (what < 8) return request();
+    if (what < 10 && kind_.deaths && simulation_.living.size() > (kind_.needs_two ? 2u : 1u) + below(2)) {
+      const uint32_t n = living();
+      thaw(n);
+      return simulation_.end(n, below(2) == 0);
+    }
+    if (what < 12 && simulation_.living.size() < 5) return restart();
+    if (what < 14 && kind_.freezes && frozen_.size() + 1 < simulation_.living.size()) {
+      const uint32_t n = living();
+      if (!frozen_.insert(n).second) return thaw(n);
+      network.freeze(RingSimulation::id_of(n));
+      simulation_.clock.advance(milliseconds(below(3000)));
+      if (below(3)) thaw(n);
+      return;
+    }
+    if (what < 16 && kind_.cuts && a != b) {
+      network.cut(a, b);
+      simulation_.clock.advance(milliseconds(below(2500)));
+      if (below(4)) network.heal(a, b);
+      return;
+    }
+    if (what < 18 && kind_.cuts && a != b) {
+      for (auto& [n, node] : simulation_.living)
+        if (node->net.id() == a && !node->net.frozen()) node->net.transport().disconnect(b, "flap");
+      return;
+    }
+    if (what < 19) return network.heal_all();
+    for (const uint32_t n : std::set<uint32_t>(frozen_)) thaw(n);
+  }
+
+  std::mt19937_64 random_;
+  const Kind kind_;
+  RingSimulation simulation_;
+  std::set<uint32_t> frozen_;
+};
+
+void run_seeds(Kind kind, uint64_t first, uint64_t otherwise) {
+  const uint64_t n_seeds = number_from("EXO_SIM_SEEDS", otherwise);
+  first = number_from("EXO_SIM_FIRST_SEED", first);
+  uint64_t requests = 0, resumed = 0, failed = 0, stages = 0;
+  for (uint64_t seed = first; seed < first + n_seeds; ++seed) {
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    Chaos chaos(seed, kind);
+    chaos.run();
+    chaos.check();
+    requests += chaos.finished_;
+    resumed += chaos.resumed_;
+    failed += chaos.failed_;
+    stages += chaos.widest_;
+    if (::testing::Test::HasFailure()) {
+      fmt::print("failed with seed {} (EXO_SIM_FIRST_SEED={} EXO_SIM_SEEDS=1)\n", seed, seed);
+      return;
+    }
+  }
+  fmt::print(
+      "{} schedules from seed {}: {} requests, {} resumes, {} explicit errors, rings of up to {:.1f} stages\n",
+      n_seeds, first, requests, resumed, failed, static_cast<double>(stages) / static_cast<double>(n_seeds));
+}
+
+TEST(Chaos, DeathsAndReturns) { run_seeds({.freezes = false, .cuts = false}, 1, 100); }
+TEST(Chaos, Freezes) { run_seeds({.deaths = false, .cuts = false}, 1001, 60); }
+TEST(Chaos, CutsAndFlaps) { run_seeds({.deaths = false, .freezes = false}, 2001, 100); }
+TEST(Chaos, Everything) { run_seeds({}, 3001, 140); }
+TEST(Chaos, EverythingWhereTheModelMayNotFit) { run_seeds({.needs_two = true}, 4001, 80); }
+
+}  // namespace
+}  // namespace exo::sim

@@ -1,0 +1,242 @@
+#pragma once
+// Nodes as the product wires them – Cluster, RingService, Front – on the simulated network, with stages that
+// compute hashes (ring/testing/hash_executor.h), so that each answer can be checked against its oracle.
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cluster/cluster.h"
+#include "net/simulated_network.h"
+#include "ring/testing/hash_executor.h"
+#include "serve/front.h"
+#include "serve/node_service.h"
+
+namespace exo::sim {
+
+struct SimulationOptions {
+  uint64_t seed = 1;
+  int32_t context_tokens = 128;  // KV positions of the pool, and of one sequence at most
+  int32_t block_positions = 4;
+  int32_t max_sequences = 4;
+  int32_t min_stages = 1;
+  net::Duration load_time = std::chrono::milliseconds(100);
+  net::Duration step_time = std::chrono::milliseconds(2);
+};
+
+// One client's request and everything it was told.
+struct Client final : serve::RequestObserver {
+  void on_status(const serve::RequestStatus& status) override {
+    EXPECT_FALSE(finished);
+    phases.push_back(status.phase);
+    most_queued = std::max(most_queued, status.queue_position);
+  }
+  void on_token(const SampledToken& token) override {
+    EXPECT_FALSE(finished);
+    answer.push_back(token.token);
+    token_times.push_back(clock->now());
+  }
+  void on_finish(wire::FinishReason how, const std::optional<Error>& why,
+                 const serve::RequestUsage& used) override {
+    EXPECT_FALSE(finished) << "finished twice";
+    finished = true;
+    reason = how;
+    error = why;
+    usage = used;
+    finished_at = clock->now();
+  }
+
+  std::vector<TokenId> oracle() const {
+    return ring::testing::oracle_answer(request.prompt, request.max_new_tokens, request.sampler.seed,
+                                        request.stop_tokens);
+  }
+  bool is_prefix_of_oracle() const {
+    const auto whole = oracle();
+    return answer.size() <= whole.size() && std::equal(answer.begin(), answer.end(), whole.begin());
+  }
+
+  const net::Clock* clock = nullptr;
+  serve::GenerateRequest request;
+  RequestId id;
+  uint32_t node = 0;
+  std::vector<TokenId> answer;
+  std::vector<net::TimePoint> token_times;
+  std::vector<serve::RequestStatus::Phase> phases;
+  int32_t most_queued = 0;
+  bool finished = false;
+  wire::FinishReason reason = wire::FinishReason::kNone;
+  std::optional<Error> error;
+  serve::RequestUsage usage;
+  net::TimePoint finished_at{};
+};
+
+class RingSimulation {
+ public:
+  // A node's StageHost loads a hash stage after a while.
+  struct Node final : cluster::StageHost {
+    Node(RingSimulation& owner, uint32_t n, uint64_t memory, uint64_t incarnation)
+        : simulation(owner),
+          net(owner.network.add_node(id_of(n))),
+          cluster(net.clock(), net.transport(), *this, owner.cluster_options, owner.facts(n, memory, incarnation)),
+          ring(net.clock(), net.transport(), cluster),
+          front(net.clock(), net.transport(), cluster,
+                {.id_seed = owner.options.seed * 1000 + n * 37 + incarnation}) {
+      net.transport().add_listener(&ring);
+      net.transport().add_listener(&front);
+      cluster.add_observer(&ring);
+      cluster.add_observer(&front);
+      cluster.start();
+    }
+    void load_stage(const wire::InstanceRecord& record, int32_t index) override {
+      net.clock().cancel(timer);
+      ring.remove_executor(record.fingerprint);
+      timer = net.clock().run_after(simulation.options.load_time, [this, record, index] {
+        const auto& options = simulation.options;
+        const auto n_stages = static_cast<int32_t>(record.stages.size());
+        const int32_t n_blocks = record.context_tokens / options.block_positions;
+        const ring::StageLimits limits{.max_slots = options.max_sequences,
+                                       .n_blocks = n_blocks,
+                                       .block_positions = options.block_positions,
+                                       .max_batch_rows = 32,
+                                       .first_stage = index == 0,
+                                       .last_stage = index + 1 == n_stages};
+        auto stage = std::make_unique<ring::testing::HashExecutor>(
+            net.clock(), limits, simulation.log,
+            [this](const wire::Step&) { return simulation.options.step_time; });
+        executor = stage.get();
+        const auto layers = record.stages[static_cast<size_t>(index)].layers;
+        if (!ring.install_executor(record.fingerprint, record.epoch, std::move(stage), n_blocks,
+                                   options.block_positions, options.max_sequences, 32)) {
+          executor = nullptr;
+          return;
+        }
+        cluster.report_stage({record.fingerprint, record.epoch, layers, wire::StageState::kReady, 1, 1, {}});
+      });
+    }
+    void unload_stage(const std::string& fingerprint) override {
+      net.clock().cancel(timer);
+      ring.remove_executor(fingerprint);
+      executor = nullptr;
+    }
+
+    RingSimulation& simulation;
+    net::SimulatedNode& net;
+    net::TimerId timer = 0;
+    ring::testing::HashExecutor* executor = nullptr;  // owned by `ring`; null or dangling between epochs
+    cluster::Cluster cluster;
+    serve::RingService ring;
+    serve::Front front;
+  };
+
+  explicit RingSimulation(SimulationOptions options_in) : options(options_in), network(clock, options_in.seed) {
+    cluster_options.placement.context_tokens = options.context_tokens;
+    cluster_options.placement.max_sequences = options.max_sequences;
+    cluster_options.placement.min_stages = options.min_stages;
+    cluster_options.placement.max_batch_rows = 32;
+    model.name = "hash";
+    model.fingerprint = std::string(64, 'a');
+    model.architecture = "llama";
+    model.weight_type = "Q8_0";
+    model.n_layers = 12;
+    model.d_model = ring::testing::kHashWidth;
+    model.n_vocab = ring::testing::kHashVocabulary;
+    model.context_length = 4096;
+    model.layer_bytes.assign(12, uint64_t{1} << 20);
+    model.kv_bytes_per_position.assign(12, 16);
+    model.file_bytes = uint64_t{12} << 20;
+  }
+  ~RingSimulation() {
+    for (auto& [n, node] : living) network.kill(id_of(n));
+  }
+
+  static NodeId id_of(uint32_t n) { return net::simulated_node_id(n); }
+  static constexpr uint64_t kMiB = uint64_t{1} << 20;
+
+  wire::NodeFacts facts(uint32_t n, uint64_t memory, uint64_t incarnation) const {
+    wire::NodeFacts result;
+    result.name = fmt::format("node-{}", n);
+    result.software_version = "0.1.0";
+    result.incarnation = incarnation;
+    result.device.memory_total_bytes = result.device.memory_budget_bytes = memory;
+    result.device.memory_bandwidth_bytes_per_s = 50e9;
+    result.device.int8_ops_per_s = 1e12;
+    result.models.push_back({model, true});
+    return result;
+  }
+  void start(uint32_t n, uint64_t memory = 64 * kMiB) {
+    living[n] = std::make_unique<Node>(*this, n, memory, ++incarnations[n]);
+  }
+  // Requests that the node's clients had started are gone with it.
+  void end(uint32_t n, bool peers_see_it) {
+    if (peers_see_it) {
+      network.kill(id_of(n));
+    } else {
+      network.power_off(id_of(n));
+    }
+    living.erase(n);
+    std::erase_if(clients, [&](const auto& client) { return client->node == n; });
+  }
+  Node& operator[](uint32_t n) { return *living.at(n); }
+
+  std::shared_ptr<Client> ask(uint32_t n, std::vector<TokenId> prompt, int32_t max_new, uint64_t seed = 5,
+                              std::vector<TokenId> stops = {}) {
+    auto client = std::make_shared<Client>();
+    client->clock = &clock;
+    client->node = n;
+    client->request.fingerprint = model.fingerprint;
+    client->request.prompt = std::move(prompt);
+    client->request.max_new_tokens = max_new;
+    client->request.stop_tokens = std::move(stops);
+    client->request.sampler.seed = seed;
+    client->id = living.at(n)->front.start(client->request, client);
+    clients.push_back(client);
+    return client;
+  }
+  std::vector<uint32_t> ring_of(uint32_t n) {
+    std::vector<uint32_t> nodes;
+    if (const auto view = living.at(n)->cluster.find_instance(model.fingerprint))
+      for (const auto& stage : view->record.stages)
+        for (uint32_t k = 0; k < 100; ++k)
+          if (id_of(k) == stage.node) nodes.push_back(k);
+    return nodes;
+  }
+  bool all_finished() const {
+    return std::ranges::all_of(clients, [](const auto& client) { return client->finished; });
+  }
+  bool settle(net::Duration limit) {
+    return clock.run_until([this] { return all_finished(); }, limit);
+  }
+  // What is wrong with memory once everything has finished; empty when all is free.
+  std::string leaks() {
+    std::string text;
+    for (auto& [n, node] : living) {
+      if (node->front.active_requests() != 0) text += fmt::format("node {}: front has requests; ", n);
+      for (const auto& stage : node->ring.stages()) {
+        if (stage.has_executor && node->executor && node->executor->open_slots() != 0)
+          text += fmt::format("node {}: stage {} has open slots; ", n, stage.stage_index);
+        if (!stage.scheduler) continue;
+        const auto& scheduler = *stage.scheduler;
+        if (scheduler.waiting + scheduler.running + scheduler.in_flight != 0 ||
+            scheduler.free_slots != options.max_sequences || scheduler.available_blocks != scheduler.n_blocks)
+          text += fmt::format("node {}: {} waiting, {} running, {} in flight, {} slots free, {} of {} blocks; ", n,
+                              scheduler.waiting, scheduler.running, scheduler.in_flight, scheduler.free_slots,
+                              scheduler.available_blocks, scheduler.n_blocks);
+      }
+    }
+    return text;
+  }
+
+  const SimulationOptions options;
+  net::VirtualClock clock;
+  net::SimulatedNetwork network;
+  cluster::ClusterOptions cluster_options;
+  wire::ModelFacts model;
+  ring::testing::HashLog log;
+  std::map<uint32_t, uint64_t> incarnations;
+  std::map<uint32_t, std::unique_ptr<Node>> living;
+  std::vector<std::shared_ptr<Client>> clients;
+};
+
+}  // namespace exo::sim
