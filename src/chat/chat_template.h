@@ -24,7 +24,8 @@ struct TemplateInput {
 
 struct TemplateLimits {
   size_t max_template_bytes = 1 << 20;
-  size_t max_output_bytes = 64 << 20;
+  size_t max_output_bytes = 64 << 20;   // also of any one string on the way
+  size_t max_memory_bytes = 256 << 20;  // of all values alive, the input's included
   uint64_t max_steps = 20'000'000;  // evaluated nodes: a bound on time
   int32_t max_depth = 200;          // nesting of expressions, macros and values
 };
