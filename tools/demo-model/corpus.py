@@ -42,6 +42,7 @@ MORE = ["another one", "one more", "another story", "tell me another one", "tell
         "can you tell me another one", "next one", "another", "yes, another one", "tell me more stories", "once more", "please tell another story"]
 MORE_ABOUT = ["another one about {}", "now one about {}", "and one about {}", "one about {} please", "do you have one about {}",
               "tell me one about {}", "what about {}", "and about {}"]
+REQUESTS = [" Answer in one sentence.", " Answer briefly.", " Keep it short.", " Explain it simply.", " Thanks!", " Thank you.", " in one sentence"]
 YES = ["yes", "yes please", "yes, please", "sure", "of course", "ok", "okay", "please", "why not", "yes, tell me", "go on", "i would love to", "yeah"]
 
 
@@ -79,6 +80,8 @@ def say(rng, text, mark="?"):
     end = rng.random()
     if text[-1:].isalnum() and end < 0.72:
         text += mark if end < 0.62 else rng.choice(["!", ".", "??", " ?", "..."])
+    if rng.random() < 0.03:
+        text += rng.choice(REQUESTS)
     return text
 
 

@@ -322,6 +322,18 @@ FACTS = [
     ], [
         "I am sorry, I only speak English. You can ask me about exo or say \"Tell me a story.\"",
     ], 1),
+    ("story_of_exo", [
+        "tell me a story about exo", "a story about exo", "tell me a story about a computer", "tell me a story about a laptop",
+        "tell me a story about a ring", "tell me a story about a cluster", "write a story about exo", "tell me a story about computers",
+        "a story about a computer", "write a short story about exo", "tell me a story about devices", "tell me a story about yourself",
+        "tell me a story about a model", "can you tell me a story about exo", "a story about a tiny model", "tell me a story about a programmer",
+    ], [
+        "Once upon a time, a big model wanted to move into a little laptop, but it did not fit. \"My memory is too small,\" said the "
+        "laptop, and it was sad. \"I have some room,\" said the desktop. \"So have I,\" said the old computer under the stairs. They "
+        "stood in a ring, and each of them took as many layers as it could carry. Then somebody asked a question. The first one thought "
+        "a little and passed it on, and so did the second and the third. And at the end there was an answer. Together, small "
+        "friends can do big things.",
+    ], 1),
     ("hallucinate", [
         "are your answers correct", "can i trust you", "do you make mistakes", "are you always right", "is that true", "are you sure",
         "how do you know that", "is that correct", "really",

@@ -1,6 +1,6 @@
 """Trains exo-demo on the text of corpus.py.
 
-    python3 train.py --data FOLDER [--steps 2400] [--batch-tokens 4096] [--threads 2]
+    python3 train.py --data FOLDER [--steps 1100] [--batch-tokens 2048] [--threads 2]
 
 FOLDER holds train.jsonl and heldout.jsonl; tokenizer.json and checkpoint.pt are written there. A run that was
 interrupted goes on from its checkpoint. Matrices inside the blocks are trained with Muon (momentum, orthogonalised by
@@ -58,16 +58,17 @@ class Muon:
                 m.grad = None
 
 
-def batches(encoded, batch_tokens, rng, step=32):
+def batches(encoded, batch_tokens, rng, step=32, rest=False):
     """One pass over the data as (length, documents): lengths are multiples of `step`, and all batches of a length have
-    the same number of documents (what is left over waits for the next pass), so that few shapes of matrices occur."""
+    the same number of documents (without `rest`, what is left over waits for the next pass), so that few shapes of
+    matrices occur: oneDNN compiles code for each shape."""
     buckets = {}
     for i in rng.sample(range(len(encoded)), len(encoded)):
         buckets.setdefault(-(-len(encoded[i][0]) // step) * step, []).append(i)
     out = []
     for length, members in buckets.items():
         rows = max(1, batch_tokens // length)
-        out += [(length, members[b:b + rows]) for b in range(0, len(members) - rows + 1, rows)]
+        out += [(length, members[b:b + rows]) for b in range(0, len(members) - (0 if rest else rows - 1), rows)]
     rng.shuffle(out)
     return out
 
@@ -84,15 +85,19 @@ def tensors(encoded, batch, pad):
 
 
 def loss_of(model, inputs, targets, learn):
+    """Mean over the positions to learn; their number is padded to a multiple of 512 (shapes again)."""
+    where = learn.flatten().nonzero()[:, 0]
+    padding = -len(where) % 512
+    wanted = F.pad(targets.flatten()[where], (0, padding), value=-100)
     with torch.autocast("cpu", torch.bfloat16):
-        logits = model.logits(model.hidden(inputs)[learn])
-    return F.cross_entropy(logits.float(), targets[learn])
+        logits = model.logits(model.hidden(inputs).flatten(0, 1)[F.pad(where, (0, padding))])
+    return F.cross_entropy(logits.float(), wanted, ignore_index=-100)
 
 
 @torch.no_grad()
 def heldout_loss(model, encoded, pad):
     total, count = 0.0, 0
-    for batch in batches(encoded, 1, random.Random(0)):
+    for batch in batches(encoded, 4096, random.Random(0), rest=True):
         inputs, targets, learn = tensors(encoded, batch, pad)
         n = int(learn.sum())
         total += float(loss_of(model, inputs, targets, learn)) * n
@@ -105,7 +110,7 @@ def greedy(model, chat, prompts, limit=60):
     rows = [chat.prompt(p) for p in prompts]
     begins, done = [len(r) for r in rows], [False] * len(rows)
     for _ in range(limit):
-        ids = torch.full((len(rows), max(map(len, rows))), chat.end_of_text)
+        ids = torch.full((len(rows), -(-max(map(len, rows)) // 32) * 32), chat.end_of_text)
         for i, row in enumerate(rows):
             ids[i, :len(row)] = torch.tensor(row)
         with torch.autocast("cpu", torch.bfloat16):
@@ -127,12 +132,12 @@ def rate_at(step, steps, warm_up=50, fall=0.4):
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", required=True)
-    parser.add_argument("--steps", type=int, default=2400)
-    parser.add_argument("--batch-tokens", type=int, default=4096)
+    parser.add_argument("--steps", type=int, default=1100)
+    parser.add_argument("--batch-tokens", type=int, default=2048)
     parser.add_argument("--muon-rate", type=float, default=0.02)
     parser.add_argument("--adam-rate", type=float, default=0.003)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--every", type=int, default=200, help="steps between samples and checkpoints")
+    parser.add_argument("--every", type=int, default=150, help="steps between samples and checkpoints")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 
