@@ -5,7 +5,9 @@
 namespace exo::ring {
 
 SlotTables::SlotTables(const StageLimits& limits)
-    : limits_(limits), slots_(static_cast<size_t>(std::max(limits.max_slots, 0))) {}
+    : limits_(limits),
+      slots_(static_cast<size_t>(std::max(limits.max_slots, 0))),
+      written_(static_cast<size_t>(std::max(limits.n_blocks, 0)), 0) {}
 
 void SlotTables::close(SlotId slot) {
   slots_[index(slot)].blocks.clear();
@@ -72,6 +74,8 @@ Status SlotTables::apply_sequence(wire::StepSequence& sequence) {
   if (end > static_cast<int64_t>(slot.blocks.size()) * limits_.block_positions)
     return fail(slot.blocks.empty() ? ErrorCode::kUnavailable : ErrorCode::kInvalidArgument,
                 "slot {}: position {} is beyond its {} blocks", sequence.slot, end - 1, slot.blocks.size());
+  EXO_CHECK_OK(check_history(sequence, slot));
+  note_written(sequence, slot);
   if (!limits_.last_stage || !sequence.wants_logits) return {};
 
   if (sequence.opening) {
@@ -86,6 +90,29 @@ Status SlotTables::apply_sequence(wire::StepSequence& sequence) {
   if (!slot.sampler)
     return fail(ErrorCode::kUnavailable, "slot {} has no sampler: an earlier step was lost", sequence.slot);
   return {};
+}
+
+// What the table brings in new, and the position right before the step's.
+Status SlotTables::check_history(const wire::StepSequence& sequence, const Slot& slot) const {
+  const int64_t per_block = limits_.block_positions;
+  const int64_t first = sequence.first.value;
+  const int64_t n_history_blocks = (first + per_block - 1) / per_block;
+  const int64_t last = n_history_blocks - 1;
+  for (int64_t i = std::min<int64_t>(sequence.blocks.empty() ? last : sequence.first_block, last);
+       i >= 0 && i <= last; ++i) {
+    const int64_t needed = std::min(per_block, first - i * per_block);
+    if (written_[slot.blocks[static_cast<size_t>(i)].value] < needed)
+      return fail(ErrorCode::kUnavailable, "slot {}: positions before {} were lost here", sequence.slot, first);
+  }
+  return {};
+}
+
+void SlotTables::note_written(const wire::StepSequence& sequence, const Slot& slot) {
+  const int64_t per_block = limits_.block_positions;
+  const int64_t end = int64_t{sequence.first.value} + sequence.n_tokens;
+  for (int64_t i = sequence.first.value / per_block; i * per_block < end; ++i)
+    written_[slot.blocks[static_cast<size_t>(i)].value] =
+        static_cast<int32_t>(std::min(per_block, end - i * per_block));
 }
 
 }  // namespace exo::ring

@@ -27,7 +27,8 @@ class SlotTables {
   explicit SlotTables(const StageLimits& limits);
 
   // Closes slots, then brings every sequence's block table up to date. Afterwards each table covers its sequence's
-  // positions and, at the last stage, each slot that wants logits has its sampler.
+  // positions, those before the step's have been computed here, and at the last stage each slot that wants logits
+  // has its sampler.
   Status apply(wire::Step& step);
 
   std::span<const BlockId> block_table(SlotId slot) const { return slots_[index(slot)].blocks; }
@@ -45,9 +46,14 @@ class SlotTables {
   void close(SlotId slot);
   Status check_payload(const wire::Step& step) const;
   Status apply_sequence(wire::StepSequence& sequence);
+  Status check_history(const wire::StepSequence& sequence, const Slot& slot) const;
+  void note_written(const wire::StepSequence& sequence, const Slot& slot);
 
   const StageLimits limits_;
   std::vector<Slot> slots_;  // [max_slots]
+  // Positions computed in each block since this stage was loaded: [n_blocks]. The scheduler may count on blocks
+  // that a stage has lost with a restart; that must not go unnoticed.
+  std::vector<int32_t> written_;
   uint64_t step_ = 0;
 };
 

@@ -280,6 +280,8 @@ void Scheduler::write_off_steps() {
 void Scheduler::on_transient_failure(const std::string& why) {
   log_info(kComponent, "{} steps are written off: {}", in_flight_.size(), why);
   write_off_steps();
+  // Failing again without success in between: perhaps a stage has restarted and lost what is cached.
+  if (backoff_ != net::Duration{}) cache_.clear();
   last_trouble_ = why;
   if (!in_trouble()) trouble_since_ = clock_.now();
   backoff_ = std::clamp(backoff_ * 2, kFirstBackoff, kLongestBackoff);

@@ -19,8 +19,8 @@
 //  - A step that fails for a reason other than a lost link or step is blamed on its sequences: each is tried alone
 //  once
 //    more, and what fails alone ends with the error.
-//  - Nothing is launched while a stage is not ready or the second or last stage's node has no link; if that, or failing, lasts
-//  longer
+//  - Nothing is launched while a stage is not ready or the second or last stage's node has no link; if that, or
+//  failing, lasts longer
 //    than `trouble_deadline`, every request ends with kUnavailable. A step unanswered for `step_deadline`
 //    (stretched for rings known to be slow) ends the running requests with kDeadlineExceeded.
 //  - Between front and scheduler the link is the session: when the front's link goes down its requests are dropped
