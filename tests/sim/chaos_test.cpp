@@ -49,7 +49,7 @@ class Chaos {
       while (simulation_.living.size() < 2) restart();
   }
   void check() {
-    const bool finished = simulation_.settle(seconds(240));
+    const bool finished = simulation_.settle(seconds(90));
     for (const auto& client : simulation_.clients) {
       ASSERT_TRUE(client->finished) << "node " << client->node << " after " << client->answer.size() << " tokens; "
                                     << simulation_.leaks();

@@ -1,0 +1,233 @@
+#include "ring/engine_thread.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+
+namespace exo::ring {
+namespace {
+
+// Runs what is posted when the test's thread says so.
+class PostedClock : public net::Clock {
+ public:
+  net::TimePoint now() const override { return {}; }
+  net::TimerId run_after(net::Duration, std::function<void()>) override { return 0; }
+  void cancel(net::TimerId) override {}
+  void post(std::function<void()> callback) override {
+    {
+      std::lock_guard lock(mutex_);
+      posted_.push_back(std::move(callback));
+    }
+    ready_.notify_all();
+  }
+  bool run_one() {
+    std::unique_lock lock(mutex_);
+    if (!ready_.wait_for(lock, std::chrono::seconds(10), [this] { return !posted_.empty(); })) return false;
+    auto callback = std::move(posted_.front());
+    posted_.erase(posted_.begin());
+    lock.unlock();
+    callback();
+    return true;
+  }
+  void wait_for_posts(size_t n) {
+    std::unique_lock lock(mutex_);
+    ready_.wait_for(lock, std::chrono::seconds(10), [&] { return posted_.size() >= n; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable ready_;
+  std::vector<std::function<void()>> posted_;
+};
+
+// Two values per row: the token or the input plus one. At the last stage the logits favour token first + n_tokens.
+class FakeStage final : public model::Stage {
+ public:
+  FakeStage(int32_t begin, int32_t end) {
+    info_.n_layers = 4;
+    info_.d_model = 2;
+    info_.n_vocab = 8;
+    config_ = {
+        .layers = {LayerIndex(begin), LayerIndex(end)}, .max_batch_rows = 6, .block_positions = 4, .n_blocks = 5};
+  }
+  Result<std::span<const float>> forward(const model::StepInput& input) override {
+    ++calls;
+    out_.clear();
+    for (const auto& sequence : input.sequences) {
+      tables.emplace_back(sequence.block_table.begin(), sequence.block_table.end());
+      if (config_.layers.end.value < 4 || !sequence.wants_logits) continue;
+      for (int32_t i = 0; i < 8; ++i)
+        out_.push_back(i == (sequence.first.value + sequence.n_tokens) % 8 ? 5.0f : 0.0f);
+    }
+    if (config_.layers.end.value < 4) {
+      for (const TokenId token : input.tokens) out_.insert(out_.end(), 2, static_cast<float>(token.value));
+      for (const float value : input.activations) out_.push_back(value + 1);
+    }
+    if (fails) return fail(ErrorCode::kInternal, "broken");
+    return std::span<const float>(out_);
+  }
+  Result<std::span<const float>> forward_all_logits(const model::StepInput& input) override {
+    return forward(input);
+  }
+  const model::ModelInfo& model() const override { return info_; }
+  const model::StageConfig& config() const override { return config_; }
+  uint64_t weight_bytes() const override { return 0; }
+  uint64_t kv_bytes() const override { return 0; }
+
+  bool fails = false;
+  std::atomic<int> calls = 0;
+  std::vector<std::vector<BlockId>> tables;
+
+ private:
+  model::ModelInfo info_;
+  model::StageConfig config_;
+  std::vector<float> out_;
+};
+
+struct Bench {
+  Bench(int32_t begin, int32_t end) {
+    auto owned = std::make_unique<FakeStage>(begin, end);
+    stage = owned.get();
+    engine = std::make_unique<EngineThread>(clock, std::move(owned), EngineOptions{.max_slots = 3});
+  }
+  Result<StageOutput> run(wire::Step step) {
+    Result<StageOutput> result = fail(ErrorCode::kInternal, "not called");
+    engine->execute(std::move(step), [&](Result<StageOutput> output) { result = std::move(output); });
+    EXPECT_TRUE(clock.run_one());
+    return result;
+  }
+  ErrorCode error_of(wire::Step step) {
+    const int before = stage->calls;
+    auto result = run(std::move(step));
+    EXPECT_FALSE(result);
+    EXPECT_EQ(stage->calls, before) << "the stage must not see a bad step";
+    return result ? ErrorCode{} : result.error().code;
+  }
+  PostedClock clock;
+  FakeStage* stage;
+  std::unique_ptr<EngineThread> engine;
+};
+
+wire::StepSequence sequence(int32_t slot, int32_t first, int32_t n, std::vector<uint32_t> blocks,
+                            int32_t first_block = 0, bool wants_logits = false) {
+  wire::StepSequence s{.slot = SlotId(slot), .first = Position(first), .n_tokens = n, .wants_logits = wants_logits};
+  s.first_block = first_block;
+  for (const uint32_t block : blocks) s.blocks.emplace_back(block);
+  if (wants_logits && first_block == 0) {
+    s.opening.emplace();
+    s.opening->sampler.temperature = 0;
+  }
+  return s;
+}
+
+wire::Step tokens_step(std::vector<wire::StepSequence> sequences) {
+  wire::Step step;
+  int32_t rows = 0;
+  for (const auto& s : sequences) rows += std::max(s.n_tokens, 0);
+  for (int32_t i = 0; i < rows; ++i) step.tokens.emplace_back(i % 8);
+  step.sequences = std::move(sequences);
+  return step;
+}
+
+TEST(EngineThread, FirstStageGivesActivationsAndKeepsTables) {
+  Bench bench(0, 2);
+  auto first = bench.run(tokens_step({sequence(1, 0, 3, {4})}));
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->activations, (std::vector<float>{0, 0, 1, 1, 2, 2}));
+  ASSERT_TRUE(bench.run(tokens_step({sequence(1, 3, 2, {2}, 1)})));
+  EXPECT_EQ(bench.stage->tables.back(), (std::vector{BlockId(4), BlockId(2)}));
+}
+
+TEST(EngineThread, LastStageSamples) {
+  Bench bench(2, 4);
+  wire::Step step;
+  step.sequences = {sequence(0, 0, 2, {0}, 0, true), sequence(1, 0, 3, {1}), sequence(2, 0, 1, {2}, 0, true)};
+  step.activations.resize(12);
+  auto output = bench.run(step);
+  ASSERT_TRUE(output) << output.error().message;
+  ASSERT_EQ(output->tokens.size(), 2u);
+  EXPECT_EQ(output->tokens[0].token, TokenId(2));
+  EXPECT_EQ(output->tokens[1].token, TokenId(1));
+  EXPECT_TRUE(output->activations.empty());
+}
+
+TEST(EngineThread, RefusesWhatPeersMayGetWrong) {
+  Bench bench(0, 4);
+  const auto invalid = ErrorCode::kInvalidArgument;
+  EXPECT_EQ(bench.error_of(tokens_step({sequence(3, 0, 1, {0})})), invalid);  // slot
+  EXPECT_EQ(bench.error_of(tokens_step({sequence(-1, 0, 1, {0})})), invalid);
+  EXPECT_EQ(bench.error_of(tokens_step({sequence(0, 0, 1, {5})})), invalid);     // block
+  EXPECT_EQ(bench.error_of(tokens_step({sequence(0, 0, 5, {0})})), invalid);     // table too short
+  EXPECT_EQ(bench.error_of(tokens_step({sequence(0, 0, 0, {0})})), invalid);     // no rows
+  EXPECT_EQ(bench.error_of(tokens_step({sequence(0, 0, 7, {0, 1})})), invalid);  // too many rows
+  EXPECT_EQ(bench.error_of(tokens_step({sequence(0, -1, 1, {0})})), invalid);
+  EXPECT_EQ(bench.error_of(tokens_step({sequence(0, 0, 1, {0}, -1)})), invalid);
+  EXPECT_EQ(bench.error_of(tokens_step({sequence(0, 0, 1, {0, 1, 2, 3, 4, 0})})), invalid);
+  EXPECT_EQ(bench.error_of(tokens_step({sequence(0, 0, 1, {0}), sequence(0, 0, 1, {0})})), invalid);
+  EXPECT_EQ(bench.error_of(tokens_step({sequence(0, 2147483647, 1, {0})})), invalid);
+  auto step = tokens_step({sequence(0, 0, 2, {0})});
+  step.tokens[1] = TokenId(8);
+  EXPECT_EQ(bench.error_of(step), invalid);
+  step.tokens.pop_back();
+  EXPECT_EQ(bench.error_of(step), invalid);
+  step = tokens_step({sequence(0, 0, 1, {0})});
+  step.activations = {1};
+  EXPECT_EQ(bench.error_of(step), invalid);
+  step = tokens_step({sequence(0, 0, 1, {0})});
+  step.closed_slots = {SlotId(99)};
+  EXPECT_EQ(bench.error_of(step), invalid);
+  step = tokens_step({sequence(0, 0, 2, {0}, 0, true)});
+  step.sequences[0].opening->history = {TokenId(1)};
+  EXPECT_EQ(bench.error_of(step), invalid);
+}
+
+TEST(EngineThread, LostStepsAreUnavailableNotInvalid) {
+  Bench bench(0, 4);
+  EXPECT_EQ(bench.error_of(tokens_step({sequence(0, 4, 1, {1}, 1)})),
+            ErrorCode::kUnavailable);  // no such table yet
+  EXPECT_EQ(bench.error_of(tokens_step({sequence(0, 4, 1, {})})), ErrorCode::kUnavailable);
+  EXPECT_EQ(bench.error_of(tokens_step({sequence(0, 4, 1, {0, 1})})), ErrorCode::kUnavailable);  // never computed
+  auto no_opening = sequence(0, 0, 1, {0}, 0, true);
+  no_opening.opening.reset();
+  EXPECT_EQ(bench.error_of(tokens_step({no_opening})), ErrorCode::kUnavailable);
+  ASSERT_TRUE(bench.run(tokens_step({sequence(0, 0, 4, {0, 1}, 0, true)})));
+  ASSERT_TRUE(bench.run(tokens_step({sequence(1, 4, 1, {0, 2}, 0, true)})));  // shares block 0
+  auto closed = tokens_step({sequence(0, 5, 1, {}, 0)});
+  closed.closed_slots = {SlotId(0)};
+  EXPECT_EQ(bench.error_of(closed), ErrorCode::kUnavailable);
+}
+
+TEST(EngineThread, AStepOfClosedSlotsOnlyIsNotComputed) {
+  Bench bench(0, 4);
+  ASSERT_TRUE(bench.run(tokens_step({sequence(0, 0, 4, {0})})));
+  wire::Step step;
+  step.closed_slots = {SlotId(0)};
+  EXPECT_TRUE(bench.run(step));
+  EXPECT_EQ(bench.stage->calls, 1);
+}
+
+TEST(EngineThread, StageErrorsComeBack) {
+  Bench bench(0, 4);
+  bench.stage->fails = true;
+  auto output = bench.run(tokens_step({sequence(0, 0, 1, {0})}));
+  ASSERT_FALSE(output);
+  EXPECT_EQ(output.error().message, "broken");
+}
+
+TEST(EngineThread, AnswersInOrderAndNoneAfterItsEnd) {
+  Bench bench(0, 4);
+  std::vector<int> answered;
+  for (int i = 0; i < 20; ++i)
+    bench.engine->execute(tokens_step({sequence(i % 3, 0, 1, {0})}),
+                          [&answered, i](Result<StageOutput>) { answered.push_back(i); });
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(bench.clock.run_one());
+  bench.clock.wait_for_posts(10);
+  bench.engine.reset();
+  for (int i = 0; i < 10; ++i) bench.clock.run_one();
+  EXPECT_EQ(answered, (std::vector{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
+}
+
+}  // namespace
+}  // namespace exo::ring

@@ -1,0 +1,194 @@
+#include "ring/stage_runner.h"
+
+#include <gtest/gtest.h>
+
+#include "net/simulated_network.h"
+
+namespace exo::ring {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Answers when told to, with one activation or token per sequence.
+class ManualExecutor final : public StageExecutor {
+ public:
+  void execute(wire::Step step, std::function<void(Result<StageOutput>)> done) override {
+    steps.push_back(std::move(step));
+    waiting.push_back(std::move(done));
+  }
+  void answer(Result<StageOutput> output) {
+    auto done = std::move(waiting.front());
+    waiting.erase(waiting.begin());
+    done(std::move(output));
+  }
+  std::vector<wire::Step> steps;
+  std::vector<std::function<void(Result<StageOutput>)>> waiting;
+};
+
+class Recorder : public net::TransportListener {
+ public:
+  void on_link_up(const net::LinkInfo&) override {}
+  void on_link_down(const NodeId&, const Error&) override {}
+  void on_message(const NodeId&, wire::Message message) override { messages.push_back(std::move(message)); }
+  template <typename T>
+  std::vector<T> all() const {
+    std::vector<T> found;
+    for (const auto& message : messages)
+      if (const auto* value = std::get_if<T>(&message)) found.push_back(*value);
+    return found;
+  }
+  std::vector<wire::Message> messages;
+};
+
+class StageRunnerTest : public ::testing::Test {
+ protected:
+  StageRunnerTest() : network(clock, 1) {
+    for (uint32_t n = 1; n <= 3; ++n) {
+      nodes[n] = &network.add_node(id(n));
+      nodes[n]->transport().add_listener(&heard[n]);
+      record.stages.push_back(
+          {id(n), {LayerIndex(static_cast<int32_t>(n)), LayerIndex(static_cast<int32_t>(n) + 1)}});
+    }
+    record.fingerprint = std::string(64, 'f');
+    record.epoch = {7, id(1)};
+    clock.advance(std::chrono::seconds(1));
+  }
+  static NodeId id(uint32_t n) { return net::simulated_node_id(n); }
+  std::unique_ptr<StageRunner> runner(uint32_t n, bool loaded = true) {
+    auto made = std::make_unique<StageRunner>(nodes[n]->clock(), nodes[n]->transport(), record,
+                                              static_cast<int32_t>(n) - 1);
+    if (loaded) load(*made);
+    return made;
+  }
+  void load(StageRunner& stage) {
+    auto owned = std::make_unique<ManualExecutor>();
+    executor = owned.get();
+    stage.set_executor(std::move(owned), 4);
+  }
+  wire::Step step(uint64_t number) {
+    wire::Step made{.fingerprint = record.fingerprint, .epoch = record.epoch, .micro_batch = MicroBatchId(number)};
+    made.sequences.push_back({.slot = SlotId(0), .n_tokens = 1, .wants_logits = true});
+    made.tokens.emplace_back(1);
+    return made;
+  }
+
+  net::VirtualClock clock;
+  net::SimulatedNetwork network;
+  std::map<uint32_t, net::SimulatedNode*> nodes;
+  std::map<uint32_t, Recorder> heard;
+  wire::InstanceRecord record;
+  ManualExecutor* executor = nullptr;
+};
+
+TEST_F(StageRunnerTest, HandsActivationsToTheNextStage) {
+  auto middle = runner(2);
+  middle->on_step(id(1), step(1));
+  executor->answer(StageOutput{.activations = {1, 2}});
+  clock.advance(milliseconds(5));
+  const auto got = heard[3].all<wire::Step>();
+  ASSERT_EQ(got.size(), 1u);
+  EXPECT_EQ(got[0].activations, (std::vector<float>{1, 2}));
+  EXPECT_EQ(got[0].sequences, step(1).sequences);
+  EXPECT_TRUE(got[0].tokens.empty());
+  EXPECT_EQ(middle->counters().rows, 1u);
+}
+
+TEST_F(StageRunnerTest, TheLastStageAnswersTheFirst) {
+  auto last = runner(3);
+  last->on_step(id(2), step(1));
+  executor->answer(StageOutput{.tokens = {{TokenId(5)}}});
+  last->on_step(id(2), step(2));
+  executor->answer(StageOutput{});  // a token is missing
+  clock.advance(milliseconds(5));
+  const auto results = heard[1].all<wire::StepResult>();
+  ASSERT_EQ(results.size(), 1u);
+  EXPECT_EQ(results[0].tokens[0].token, TokenId(5));
+  EXPECT_EQ(heard[1].all<wire::StepFailed>().size(), 1u);
+}
+
+TEST_F(StageRunnerTest, OnlyTheStageBeforeMaySendSteps) {
+  auto middle = runner(2);
+  middle->on_step(id(3), step(1));
+  middle->on_step(id(2), step(1));
+  EXPECT_TRUE(executor->steps.empty());
+  auto first = runner(1);
+  first->on_step(id(3), step(1));
+  EXPECT_TRUE(executor->steps.empty());
+}
+
+TEST_F(StageRunnerTest, RepeatsAreDroppedAndAGapForgetsAllSlots) {
+  auto middle = runner(2);
+  middle->on_step(id(1), step(1));
+  middle->on_step(id(1), step(1));
+  EXPECT_EQ(executor->steps.size(), 1u);
+  middle->on_step(id(1), step(2));
+  EXPECT_TRUE(executor->steps.back().closed_slots.empty());
+  middle->on_step(id(1), step(4));
+  EXPECT_EQ(executor->steps.back().closed_slots.size(), 4u);
+  middle->on_step(id(1), step(5));
+  EXPECT_TRUE(executor->steps.back().closed_slots.empty());
+}
+
+TEST_F(StageRunnerTest, StepsWaitForTheStageButNotWithoutEnd) {
+  auto middle = runner(2, false);
+  for (uint64_t i = 1; i <= StageRunner::kMaxWaitingSteps + 1; ++i) middle->on_step(id(1), step(i));
+  clock.advance(milliseconds(5));
+  const auto failures = heard[1].all<wire::StepFailed>();
+  ASSERT_EQ(failures.size(), 1u);
+  EXPECT_EQ(failures[0].error_code, ErrorCode::kUnavailable);
+  load(*middle);
+  EXPECT_EQ(executor->steps.size(), StageRunner::kMaxWaitingSteps);
+}
+
+TEST_F(StageRunnerTest, ErrorsGoToTheFirstStage) {
+  auto middle = runner(2);
+  middle->on_step(id(1), step(1));
+  executor->answer(fail(ErrorCode::kInvalidArgument, "no"));
+  clock.advance(milliseconds(5));
+  const auto failures = heard[1].all<wire::StepFailed>();
+  ASSERT_EQ(failures.size(), 1u);
+  EXPECT_EQ(failures[0].error_code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(failures[0].error, "no");
+  EXPECT_TRUE(heard[3].messages.empty());
+}
+
+TEST_F(StageRunnerTest, WithoutALinkToTheFirstAFailureGoesBack) {
+  nodes[3]->transport().disconnect(id(1), "test");
+  auto last = runner(3);
+  last->on_step(id(2), step(1));
+  executor->answer(fail(ErrorCode::kInvalidArgument, "no"));
+  clock.advance(milliseconds(5));
+  EXPECT_EQ(heard[2].all<wire::StepFailed>().size(), 1u);
+}
+
+TEST_F(StageRunnerTest, ALostLinkIsAFailureOfWhatWasHandedOn) {
+  auto middle = runner(2);
+  middle->on_link_down(id(3));
+  middle->on_step(id(1), step(1));
+  executor->answer(StageOutput{.activations = {1}});
+  middle->on_link_down(id(3));
+  clock.advance(milliseconds(5));
+  const auto failures = heard[1].all<wire::StepFailed>();
+  ASSERT_EQ(failures.size(), 1u);
+  EXPECT_EQ(failures[0].micro_batch, MicroBatchId(1));
+  EXPECT_EQ(failures[0].error_code, ErrorCode::kUnavailable);
+}
+
+TEST_F(StageRunnerTest, LateAnswersOfARemovedExecutorAreIgnored) {
+  auto middle = runner(2);
+  middle->on_step(id(1), step(1));
+  ManualExecutor* old = executor;
+  const auto removed = middle->set_executor(nullptr, 0);
+  old->answer(StageOutput{.activations = {1}});
+  auto ended = runner(2);
+  ended->on_step(id(1), step(1));
+  auto done = std::move(executor->waiting.front());
+  ended.reset();
+  done(StageOutput{.activations = {1}});
+  clock.advance(milliseconds(5));
+  EXPECT_TRUE(heard[3].messages.empty());
+  EXPECT_EQ(heard[1].all<wire::StepFailed>().size(), 1u) << "the step under way was given up";
+}
+
+}  // namespace
+}  // namespace exo::ring
