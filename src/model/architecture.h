@@ -40,8 +40,10 @@ struct Architecture {
   std::string_view name;  // general.architecture in a GGUF file
 
   NormKind norm = NormKind::kRms;
+  bool norms_have_weights = true;
   // Tensor names of the norms before and after the two halves of a block; empty: no such norm. A post norm applies to
-  // the half's result before it is added to the residual stream.
+  // the half's result before it is added to the residual stream. In parallel blocks the file may have only one of
+  // both norms before: the halves then share it.
   std::string_view attention_norm = "attn_norm";
   std::string_view attention_post_norm = "";
   std::string_view feed_forward_norm = "ffn_norm";

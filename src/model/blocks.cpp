@@ -120,17 +120,20 @@ void run_block(const BlockContext& context, const LayerHyperparameters& layer, c
   const auto& attention = weights.attention;
   const auto& feed_forward = weights.feed_forward;
   const auto& space = context.workspace;
-  const Tensor input = normed_input(context, attention.norm, space.normed);
   if (context.model.residual == Residual::kParallel) {
-    // Before the first addition: both halves read the same residual stream.
-    const Tensor ff_input =
-        feed_forward.norm.present ? normed_input(context, feed_forward.norm, space.normed_ff) : input;
+    // Both before the first addition: the halves read the same residual stream, under their own norms or under the
+    // one that the block has.
+    const bool shared = !attention.norm.present || !feed_forward.norm.present;
+    const auto& first_norm = attention.norm.present ? attention.norm : feed_forward.norm;
+    const Tensor input = normed_input(context, first_norm, space.normed);
+    const Tensor ff_input = shared ? input : normed_input(context, feed_forward.norm, space.normed_ff);
     const Tensor attended = attend(context, layer, attention, cache, input);
     const Tensor expanded = expand(context, layer, feed_forward, ff_input);
     add_to_hidden(context, attention.output, attention.post_norm, attended);
     add_to_hidden(context, feed_forward.down, feed_forward.post_norm, expanded);
     return;
   }
+  const Tensor input = normed_input(context, attention.norm, space.normed);
   const Tensor attended = attend(context, layer, attention, cache, input);
   add_to_hidden(context, attention.output, attention.post_norm, attended);
   const Tensor ff_input = normed_input(context, feed_forward.norm, space.normed);

@@ -217,6 +217,18 @@ Status read_layer_kinds(const Reader& reader, Hyperparameters& out) {
   return {};
 }
 
+// Keys of variants that would run, and say something else than the model does.
+Status check_unknown_variants(const Reader& reader) {
+  for (const std::string_view key : {"attention.clamp_kqv", "attention.max_alibi_bias", "attention.temperature_scale",
+                                     "attention.temperature_length", "pooling_type"}) {
+    EXO_TRY(const float value, reader.number_or(key, 0.0));
+    if (value != 0.0f) return fail(ErrorCode::kUnsupported, "'{}' is {}; this build knows only 0", reader.full(key), value);
+  }
+  EXO_TRY(const bool causal, reader.boolean_or("attention.causal", true));
+  if (!causal) return fail(ErrorCode::kUnsupported, "a model that also attends forwards (attention.causal is false)");
+  return {};
+}
+
 }  // namespace
 
 Result<Hyperparameters> read_hyperparameters(const GgufFile& file) {
@@ -226,6 +238,7 @@ Result<Hyperparameters> read_hyperparameters(const GgufFile& file) {
   EXO_TRY(out.architecture, find_architecture(architecture_name));
   out.name = metadata.string("general.name").value_or(architecture_name);
   const Reader reader(metadata, architecture_name);
+  EXO_CHECK_OK(check_unknown_variants(reader));
   EXO_TRY(const int32_t n_experts, reader.integer_or("expert_count", 0, 0, std::numeric_limits<int32_t>::max()));
   if (n_experts > 0) {
     return fail(ErrorCode::kUnsupported, "'{}' with a mixture of {} experts; this build runs dense models",

@@ -29,8 +29,11 @@ Result<Norm> load_norm(TensorLoader& loader, NormKind kind, const std::string& w
 
 Result<Norm> load_block_norm(TensorLoader& loader, const BlockNames& names, const Hyperparameters& model,
                              std::string_view part) {
+  const auto& architecture = *model.architecture;
   if (part.empty()) return Norm{};
-  return load_norm(loader, model.architecture->norm, names.weight(part), names.bias(part), model.d_model);
+  if (!architecture.norms_have_weights) return Norm{.present = true, .kind = architecture.norm};
+  if (model.residual == Residual::kParallel && !loader.has(names.weight(part))) return Norm{};  // shared
+  return load_norm(loader, architecture.norm, names.weight(part), names.bias(part), model.d_model);
 }
 
 Result<Projection> load_projection(TensorLoader& loader, const BlockNames& names, std::string_view part, int64_t rows,
@@ -124,8 +127,13 @@ Status load_embedding(TensorLoader& loader, const formats::GgufFile& file, const
 
 Status load_head(TensorLoader& loader, const formats::GgufFile& file, const Hyperparameters& model,
                  StageWeights& out) {
-  EXO_TRY(out.output_norm, load_norm(loader, model.architecture->norm, "output_norm.weight", "output_norm.bias",
-                                     model.d_model));
+  const auto& architecture = *model.architecture;
+  if (architecture.norms_have_weights) {
+    EXO_TRY(out.output_norm,
+            load_norm(loader, architecture.norm, "output_norm.weight", "output_norm.bias", model.d_model));
+  } else {
+    out.output_norm = {.present = true, .kind = architecture.norm};
+  }
   const char* name = has_tied_head(file) ? "token_embd.weight" : "output.weight";
   EXO_TRY(out.head.weight, loader.matrix(name, model.n_vocab, model.d_model));
   EXO_TRY(out.head.bias, loader.optional_vector("output.bias", model.n_vocab));
@@ -173,6 +181,9 @@ Result<StageWeights> load_weights(const formats::GgufFile& file, const Hyperpara
     auto& weights = out.layers.emplace_back();
     EXO_TRY(weights.attention, load_attention(loader, file, names, model, layer));
     EXO_TRY(weights.feed_forward, load_feed_forward(loader, names, model, layer));
+    if (model.residual == Residual::kParallel && !weights.attention.norm.present && !weights.feed_forward.norm.present) {
+      return fail(ErrorCode::kNotFound, "block {} has no norm before its halves", i);
+    }
   }
   if (layers.end.value == model.n_layers()) EXO_CHECK_OK(load_head(loader, file, model, out));
   EXO_CHECK_OK(loader.check_all_used());

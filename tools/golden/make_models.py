@@ -33,6 +33,12 @@ BLOCK = {
 }
 SANDWICH = {"post_attention_layernorm": "post_attention_norm", "pre_feedforward_layernorm": "ffn_norm",
             "post_feedforward_layernorm": "post_ffw_norm"}
+FALCON = {"input_layernorm": "attn_norm", "ln_mlp": "attn_norm", "ln_attn": "attn_norm_2",
+          "self_attention.query_key_value": "attn_qkv", "self_attention.dense": "attn_output",
+          "mlp.dense_h_to_4h": "ffn_up", "mlp.dense_4h_to_h": "ffn_down"}
+NEOX = {"attention.query_key_value": "attn_qkv", "attention.dense": "attn_output",
+        "mlp.dense_h_to_4h": "ffn_up", "mlp.dense_4h_to_h": "ffn_down"}
+PHI = {"self_attn.dense": "attn_output", "mlp.fc1": "ffn_up", "mlp.fc2": "ffn_down"}
 GLM = {"post_self_attn_layernorm": "post_attention_norm", "post_mlp_layernorm": "post_ffw_norm"}
 # model_type -> (GGUF architecture, block names, is q/k order interleaved, do norms store weight - 1)
 FAMILIES = {
@@ -43,7 +49,13 @@ FAMILIES = {
     "granite": ("granite", {}, True, False), "cohere": ("command-r", {}, False, False),
     "cohere2": ("cohere2", {}, False, False), "smollm3": ("smollm3", {}, True, False),
     "stablelm": ("stablelm", {}, False, False), "starcoder2": ("starcoder2", {}, False, False),
+    "falcon": ("falcon", FALCON, False, False), "gpt_neox": ("gptneox", NEOX, False, False),
+    "nemotron": ("nemotron", {}, False, True), "olmo": ("olmo", {}, True, False), "phi": ("phi2", PHI, False, False),
 }
+LAYER_NORM = {"command-r", "cohere2", "stablelm", "starcoder2", "falcon", "gptneox", "nemotron", "olmo", "phi2"}
+OUTER = {"embed_tokens": "token_embd", "word_embeddings": "token_embd", "embed_in": "token_embd",
+         "norm": "output_norm", "ln_f": "output_norm", "final_layer_norm": "output_norm",
+         "final_layernorm": "output_norm", "lm_head": "output", "embed_out": "output"}
 
 SMALL = dict(vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4,
              num_key_value_heads=2, max_position_embeddings=256, bos_token_id=1, eos_token_id=2, pad_token_id=0)
@@ -72,7 +84,18 @@ RANDOM = {
     "smollm3": dict(model_type="smollm3", num_hidden_layers=4),
     "stablelm": dict(model_type="stablelm", use_qkv_bias=True, rope_parameters={
         "rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25}),
+    "stablelm-parallel": dict(model_type="stablelm", use_parallel_residual=True, qk_layernorm=True,
+                              num_key_value_heads=2),
     "starcoder2": dict(model_type="starcoder2", use_bias=True),
+    "falcon": dict(model_type="falcon", new_decoder_architecture=True, num_kv_heads=2),
+    "falcon-mqa": dict(model_type="falcon", new_decoder_architecture=False, multi_query=True, parallel_attn=True),
+    "gptneox": dict(model_type="gpt_neox", intermediate_size=64, rope_parameters={
+        "rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}),
+    "nemotron": dict(model_type="nemotron", head_dim=8, rope_parameters={
+        "rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}),
+    "olmo": dict(model_type="olmo"),
+    "phi2": dict(model_type="phi", rope_parameters={
+        "rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}),
 }
 
 
@@ -121,6 +144,26 @@ def interleave(weight, n_heads):
     return shaped.swapaxes(1, 2).reshape(weight.shape)
 
 
+def group_qkv(weight, config):
+    """Rows of a fused projection from [groups, queries + key + value] order to all queries, all keys, all values."""
+    if config.model_type == "falcon" and not config.new_decoder_architecture:
+        return weight
+    groups = config.num_kv_heads if config.model_type == "falcon" else config.num_attention_heads
+    per_group = config.num_attention_heads // groups
+    head = config.hidden_size // config.num_attention_heads
+    shaped = weight.reshape(groups, per_group + 2, head, *weight.shape[1:])
+    parts = shaped[:, :per_group], shaped[:, per_group:per_group + 1], shaped[:, per_group + 1:]
+    return torch.cat([part.reshape(-1, *weight.shape[1:]) for part in parts])
+
+
+def kv_heads_of(config):
+    if config.model_type == "falcon":
+        return config.num_kv_heads if config.new_decoder_architecture else 1
+    if config.model_type == "gpt_neox":
+        return config.num_attention_heads
+    return getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+
+
 def rope_of(config):
     rope = dict(getattr(config, "rope_parameters", None) or DEFAULT_ROPE)
     return rope.get("full_attention", rope)
@@ -154,17 +197,14 @@ def put_metadata(gguf, config, arch):
     put("block_count", config.num_hidden_layers)
     put("context_length", config.max_position_embeddings)
     put("embedding_length", config.hidden_size)
-    put("feed_forward_length", config.intermediate_size)
+    put("feed_forward_length", getattr(config, "ffn_hidden_size", None) or config.intermediate_size)
     put("attention.head_count", config.num_attention_heads)
-    put("attention.head_count_kv", config.num_key_value_heads)
+    put("attention.head_count_kv", kv_heads_of(config))
     put("attention.key_length", head_dim)
     put("attention.value_length", head_dim)
-    for name in ("rms_norm_eps", "layer_norm_eps", "norm_epsilon"):
-        if getattr(config, name, None) is not None:
-            layer = arch in ("cohere2", "command-r", "stablelm", "starcoder2")
-            put("attention.layer_norm_epsilon" if layer else "attention.layer_norm_rms_epsilon",
-                float(getattr(config, name)))
-            break
+    names = ("rms_norm_eps", "layer_norm_eps", "norm_epsilon", "layer_norm_epsilon", "norm_eps")
+    epsilon = next((getattr(config, name) for name in names if getattr(config, name, None) is not None), 1e-5)
+    put("attention.layer_norm_epsilon" if arch in LAYER_NORM else "attention.layer_norm_rms_epsilon", float(epsilon))
     put("rope.dimension_count", int(head_dim * partial))
     put("rope.freq_base", float(rope["rope_theta"]))
     if rope.get("rope_type") == "linear":
@@ -184,7 +224,7 @@ def put_metadata(gguf, config, arch):
         put("logit_scale", float(config.logits_scaling))
     if arch in ("cohere2", "command-r"):
         put("logit_scale", float(config.logit_scale))
-    if arch == "stablelm":
+    if arch in ("stablelm", "gptneox"):
         put("use_parallel_residual", bool(config.use_parallel_residual))
     return rope, int(head_dim * partial)
 
@@ -193,24 +233,29 @@ def convert(config, state, path):
     arch, names, interleaved, plus_one = FAMILIES[config.model_type]
     gguf = Gguf()
     rope, dims = put_metadata(gguf, config, arch)
-    names = {**BLOCK, **names}
+    names, stacks = {**BLOCK, **names}, {}
     if rope.get("rope_type") == "llama3":
         gguf.tensor("rope_freqs.weight", llama3_factors(rope, dims))
     for name, weight in state.items():
-        module, kind = name.removeprefix("model.").rsplit(".", 1)
-        if plus_one and module.endswith("norm"):
+        outer = name.split(".", 1)
+        module, kind = (outer[1] if outer[0] in ("model", "transformer", "gpt_neox") else name).rsplit(".", 1)
+        if plus_one and module.endswith("norm") and kind == "weight":
             weight = weight + 1
-        if module.startswith("layers."):
+        if module.startswith(("layers.", "h.")):
             _, block, rest = module.split(".", 2)
             if interleaved and rest in ("self_attn.q_proj", "self_attn.k_proj"):
                 heads = config.num_attention_heads if "q_proj" in rest else config.num_key_value_heads
                 weight = interleave(weight, heads)
+            if rest.startswith(("self_attn.q_layernorm.", "self_attn.k_layernorm.")):
+                stacks.setdefault((block, rest[10]), []).append(weight)  # one module per head, in their order
+                continue
+            if rest.endswith("query_key_value"):
+                weight = group_qkv(weight, config)
             gguf.tensor(f"blk.{block}.{names[rest]}.{kind}", weight)
-        elif module == "lm_head":
-            if not config.tie_word_embeddings:
-                gguf.tensor("output.weight", weight)
-        else:
-            gguf.tensor({"embed_tokens": "token_embd", "norm": "output_norm"}[module] + "." + kind, weight)
+        elif OUTER[module] != "output" or not config.tie_word_embeddings:
+            gguf.tensor(f"{OUTER[module]}.{kind}", weight)
+    for (block, part), heads in stacks.items():
+        gguf.tensor(f"blk.{block}.attn_{part}_norm.weight", torch.stack(heads))
     gguf.write(path)
 
 
@@ -224,7 +269,7 @@ def random_model(family):
         for name, weight in model.named_parameters():
             scale = 0.2 if weight.ndim == 1 else 1.5 / math.sqrt(weight.shape[-1])
             values = torch.randn_like(weight) * scale
-            if weight.ndim == 1 and "norm" in name and not FAMILIES[config.model_type][3] and "bias" not in name:
+            if weight.ndim == 1 and ("norm" in name or "ln_" in name) and not FAMILIES[config.model_type][3] and "bias" not in name:
                 values += 1
             weight.copy_(values.bfloat16().float())
     return config, model
