@@ -145,10 +145,11 @@ void run_case(ops::Ops& device, const ops::Weight& first, int64_t copies, Elemen
 int run(const Settings& settings) {
   auto device = ops::make_cpu_ops({.threads = settings.threads, .kernels = settings.kernels});
   fmt::print("{}\n", device->description());
-  const int threads = settings.threads > 0 ? settings.threads : ThreadPool::physical_cores();
-  Limits limits{read_bandwidth_gbps(threads, uint64_t{512} << 20), int8_peak_gops() * threads, f32_peak_gflops() * threads};
+  ThreadPool pool(settings.threads), single(1);
+  const int threads = pool.size();
+  Limits limits{read_bandwidth_gbps(pool, uint64_t{512} << 20), int8_peak_gops() * threads, f32_peak_gflops() * threads};
   fmt::print("limits of {} threads: {:.1f} GB/s read (one thread {:.1f}), {:.0f} Gop/s int8, {:.0f} GFLOP/s f32\n", threads,
-             limits.bandwidth, read_bandwidth_gbps(1, uint64_t{512} << 20), limits.int8, limits.f32);
+             limits.bandwidth, read_bandwidth_gbps(single, uint64_t{512} << 20), limits.int8, limits.f32);
   bool all_agree = true;
   for (const auto& shape : split(settings.shapes)) {
     const int64_t rows = std::stoll(shape), cols = std::stoll(shape.substr(shape.find('x') + 1));

@@ -1,8 +1,8 @@
 #include "machine_limits.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
-#include <thread>
 #include <vector>
 
 #if defined(__x86_64__)
@@ -83,10 +83,12 @@ uint64_t read_all(const uint64_t* p, uint64_t n) {
   return read_plain(p, n);
 }
 
+constexpr int kRounds = 20000;  // short enough to be done between two interruptions
+
 template <typename F>
-double best_seconds(int repeats, F f) {
+[[maybe_unused]] double best_seconds(F f) {
   double best = 1e30;
-  for (int i = 0; i < repeats; ++i) {
+  for (int i = 0; i < 2000; ++i) {
     const double start = seconds();
     f();
     best = std::min(best, seconds() - start);
@@ -96,26 +98,28 @@ double best_seconds(int repeats, F f) {
 
 }  // namespace
 
-double read_bandwidth_gbps(int threads, uint64_t bytes) {
+double read_bandwidth_gbps(ThreadPool& pool, uint64_t bytes) {
   std::vector<uint64_t> memory(bytes / 8, 1);
-  const uint64_t part = memory.size() / static_cast<uint64_t>(threads);
-  volatile uint64_t sink = 0;
-  const double best = best_seconds(8, [&] {
-    std::vector<std::thread> others;
-    for (int t = 1; t < threads; ++t) {
-      others.emplace_back([&, t] { sink = read_all(memory.data() + static_cast<uint64_t>(t) * part, part); });
-    }
-    sink = read_all(memory.data(), part);
-    for (auto& other : others) other.join();
-  });
-  return static_cast<double>(bytes) / best / 1e9;
+  const auto words = static_cast<int64_t>(memory.size());
+  constexpr int64_t kPiece = 1 << 20;  // words that one call reads: 8 MB, as a weight matrix
+  std::atomic<uint64_t> sink{0};
+  double best = 1e30;
+  for (int64_t at = 0; at < 4 * words; at += kPiece) {
+    const uint64_t* piece = memory.data() + at % (words - kPiece);
+    const double start = seconds();
+    const int64_t part = kPiece / (8 * pool.size());
+    pool.parallel_for(kPiece, part, [&](int64_t begin, int64_t end, int) {
+      sink ^= read_all(piece + begin, static_cast<uint64_t>(end - begin));
+    });
+    best = std::min(best, seconds() - start);
+  }
+  return 8.0 * static_cast<double>(kPiece) / best / 1e9;
 }
 
 double int8_peak_gops() {
 #if defined(__x86_64__)
-  constexpr int kRounds = 4000000;
-  if (has_512()) return 12.0 * kRounds * 128 / best_seconds(5, [] { int8_512(kRounds); }) / 1e9;
-  return 12.0 * kRounds * 64 / best_seconds(5, [] { int8_256(kRounds); }) / 1e9;
+  if (has_512()) return 12.0 * kRounds * 128 / best_seconds([] { int8_512(kRounds); }) / 1e9;
+  return 12.0 * kRounds * 64 / best_seconds([] { int8_256(kRounds); }) / 1e9;
 #else
   return 0.0;
 #endif
@@ -123,9 +127,8 @@ double int8_peak_gops() {
 
 double f32_peak_gflops() {
 #if defined(__x86_64__)
-  constexpr int kRounds = 4000000;
-  if (has_512()) return 12.0 * kRounds * 32 / best_seconds(5, [] { f32_512(kRounds); }) / 1e9;
-  return 12.0 * kRounds * 16 / best_seconds(5, [] { f32_256(kRounds); }) / 1e9;
+  if (has_512()) return 12.0 * kRounds * 32 / best_seconds([] { f32_512(kRounds); }) / 1e9;
+  return 12.0 * kRounds * 16 / best_seconds([] { f32_256(kRounds); }) / 1e9;
 #else
   return 0.0;
 #endif

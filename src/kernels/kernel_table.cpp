@@ -66,7 +66,7 @@ void pack_reference(ElementType type, const PanelRows& rows, int64_t first, int6
   Group groups[kGroupsPerSuper];
   const uint8_t add = has_minimums(type) ? 0 : bias;
   for (int r = 0; r < kPanelRows; ++r) {
-    unpack_groups(type, rows.row[r], first, count, groups);
+    unpack_groups(type, rows.row(r), first, count, groups);
     for (int64_t g = 0; g < count; ++g) {
       for (int e = 0; e < kGroup; ++e) {
         out.q[g][e / 4][4 * r + e % 4] = static_cast<uint8_t>(static_cast<uint8_t>(groups[g].q[e]) + add);

@@ -68,12 +68,6 @@ INSTANTIATE_TEST_SUITE_P(Targets, KernelsTest, testing::Range(size_t{0}, all_ker
   return name;
 });
 
-PanelRows rows_of(const Bytes& b, int n) {
-  PanelRows rows;
-  for (int r = 0; r < kPanelRows; ++r) rows.row[r] = b.data.data() + static_cast<size_t>(std::min(r, n - 1)) * b.row;
-  return rows;
-}
-
 bool kernel_is_unsigned(const KernelTable& table) {
   for (const auto& t : int8_targets()) {
     if (t.multiply == table.multiply) return t.unsigned_panels;
@@ -86,13 +80,14 @@ uint32_t bits(float f) { return std::bit_cast<uint32_t>(f); }
 TEST_P(KernelsTest, PanelsAreThoseOfTheReference) {
   for (ElementType type : kQuantized) {
     const int64_t cols = info(type).block_elements == 32 ? 32 * 13 : 256 * 3;
-    for (int n : {1, 7, 16}) {
-      const Bytes b = random_rows(type, n, cols, static_cast<uint32_t>(n));
+    for (uint32_t seed : {1, 2}) {
+      const Bytes b = random_rows(type, kPanelRows, cols, seed);
+      const PanelRows rows{b.data.data(), static_cast<int64_t>(b.row)};
       for (int64_t first = 0; first < cols / 32; first += 8) {
         const int64_t count = std::min<int64_t>(8, cols / 32 - first);
         Panel expected{}, got{};
-        pack_reference(type, rows_of(b, n), first, count, kernel_is_unsigned(kernels()) ? 128 : 0, expected);
-        kernels().pack(type, rows_of(b, n), first, count, got);
+        pack_reference(type, rows, first, count, kernel_is_unsigned(kernels()) ? 128 : 0, expected);
+        kernels().pack(type, rows, first, count, got);
         const int halves = has_half_group_scales(type) ? 2 : 1;
         for (int64_t g = 0; g < count; ++g) {
           ASSERT_EQ(std::memcmp(expected.q[g], got.q[g], sizeof expected.q[g]), 0) << info(type).name << " group " << g;
@@ -121,9 +116,9 @@ TEST_P(KernelsTest, ProductsAreThoseOfTheScalarKernelBitForBit) {
         for (int64_t t = 0; t < n; ++t) kernels().quantize_activations(x.data() + t * cols, cols, &blocks[static_cast<size_t>(t)], n);
         Panel reference[2], panels[2];
         for (size_t p = 0; p < 2; ++p) {
-          Bytes part{{b.data.begin() + static_cast<long>(16 * p * b.row), b.data.end()}, b.row};
-          pack_reference(type, rows_of(part, 16), 0, 8, 0, reference[p]);
-          pack_reference(type, rows_of(part, 16), 0, 8, kernel_is_unsigned(kernels()) ? 128 : 0, panels[p]);
+          const PanelRows rows{b.data.data() + 16 * p * b.row, static_cast<int64_t>(b.row)};
+          pack_reference(type, rows, 0, 8, 0, reference[p]);
+          pack_reference(type, rows, 0, 8, kernel_is_unsigned(kernels()) ? 128 : 0, panels[p]);
         }
         for (int n_panels : {1, 2}) {
           std::vector<float> expected(static_cast<size_t>(n * 33), 0.25f), got = expected;

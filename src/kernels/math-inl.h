@@ -70,12 +70,16 @@ HWY_INLINE V erf(V x) {
 
 // Half-precision bits in the low half of each lane → f32, infinities and subnormals included.
 HWY_INLINE V half_to_float(V32 h) {
+#if HWY_TARGET == HWY_AVX3
+  return V{_mm512_cvtph_ps(_mm512_cvtepi32_epi16(h.raw))};
+#else
   const V32 magnitude = hn::And(h, hn::Set(d32, 0x7fff));
   const V32 shifted = hn::ShiftLeft<13>(magnitude);
   const V32 finite = hn::BitCast(d32, hn::Mul(hn::BitCast(d, shifted), hn::Set(d, 0x1p112f)));
   const V32 special = hn::Or(shifted, hn::Set(d32, 0x7f800000));
   const V32 value = hn::IfThenElse(hn::Gt(magnitude, hn::Set(d32, 0x7bff)), special, finite);
   return hn::BitCast(d, hn::Or(value, hn::ShiftLeft<16>(hn::And(h, hn::Set(d32, 0x8000)))));
+#endif
 }
 
 // Up to one vector from memory that ends after `count` floats; the rest is zero.

@@ -34,6 +34,16 @@ constexpr int kVectorBytes = HWY_MAX_BYTES;
 constexpr int kRowsPerVector = kVectorBytes / 4;
 constexpr int kSets = kPanelRows / kRowsPerVector;  // vectors that hold one 32-bit word of all 16 rows
 
+// The rows of one set, addressed so that few registers serve all of them.
+struct Rows {
+  const std::byte* quad[kVectorBytes / 16];
+  int64_t stride;
+  HWY_INLINE Rows(const PanelRows& rows, int set) : stride(rows.stride) {
+    for (int b = 0; b < kVectorBytes / 16; ++b) quad[b] = rows.row(set * kRowsPerVector + 4 * b);
+  }
+  HWY_INLINE const std::byte* at(int b, int j, int64_t offset) const { return quad[b] + offset + j * stride; }
+};
+
 template <typename T>
 HWY_INLINE T load_as(const std::byte* p) {
   T value;
@@ -42,23 +52,23 @@ HWY_INLINE T load_as(const std::byte* p) {
 }
 
 // Block b of the result: 16 bytes at `offset` of row 4 * b + j of the set.
-HWY_INLINE V32 load_rows(const std::byte* const* rows, int j, int64_t offset) {
+HWY_INLINE V32 load_rows(const Rows& rows, int j, int64_t offset) {
 #if HWY_TARGET <= HWY_AVX3 && HWY_MAX_BYTES == 64
-  const auto at = [=](int b) HWY_ATTR { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[4 * b + j] + offset)); };
+  const auto at = [&](int b) HWY_ATTR { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows.at(b, j, offset))); };
   __m512i v = _mm512_castsi128_si512(at(0));
   v = _mm512_inserti32x4(v, at(1), 1);
   v = _mm512_inserti32x4(v, at(2), 2);
   return V32{_mm512_inserti32x4(v, at(3), 3)};
 #elif HWY_TARGET == HWY_AVX2
-  const auto at = [=](int b) HWY_ATTR { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[4 * b + j] + offset)); };
+  const auto at = [&](int b) HWY_ATTR { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows.at(b, j, offset))); };
   return V32{_mm256_inserti128_si256(_mm256_castsi128_si256(at(0)), at(1), 1)};
 #else
-  return hn::BitCast(d32, hn::LoadU(d8, reinterpret_cast<const uint8_t*>(rows[j] + offset)));
+  return hn::BitCast(d32, hn::LoadU(d8, reinterpret_cast<const uint8_t*>(rows.at(0, j, offset))));
 #endif
 }
 
 // to[i]: word i of 16 bytes at `offset`, for the rows of the set in order.
-HWY_INLINE void load_words(const std::byte* const* rows, int64_t offset, V32* to) {
+HWY_INLINE void load_words(const Rows& rows, int64_t offset, V32* to) {
   const V32 a0 = load_rows(rows, 0, offset), a1 = load_rows(rows, 1, offset);
   const V32 a2 = load_rows(rows, 2, offset), a3 = load_rows(rows, 3, offset);
   const auto low01 = hn::BitCast(d64, hn::InterleaveLower(d32, a0, a1));
@@ -71,12 +81,18 @@ HWY_INLINE void load_words(const std::byte* const* rows, int64_t offset, V32* to
   to[3] = hn::BitCast(d32, hn::InterleaveUpper(d64, high01, high23));
 }
 
-// One 32-bit (or, widened, 16-bit) field of each row of the set.
+// One 32-bit (or, widened, smaller) field of each row of the set. Pairs are put together in integer registers: the
+// stores that build the vector are what a packing loop has too many of.
 template <typename T>
-HWY_INLINE V32 load_field(const std::byte* const* rows, int64_t offset) {
-  HWY_ALIGN uint32_t field[kRowsPerVector];
-  for (int r = 0; r < kRowsPerVector; ++r) field[r] = load_as<T>(rows[r] + offset);
-  return hn::Load(d32, field);
+HWY_INLINE V32 load_field(const Rows& rows, int64_t offset) {
+  HWY_ALIGN uint64_t pairs[kRowsPerVector / 2];
+  for (int b = 0; b < kVectorBytes / 16; ++b) {
+    for (int j = 0; j < 4; j += 2) {
+      const uint64_t low = load_as<T>(rows.at(b, j, offset)), high = load_as<T>(rows.at(b, j + 1, offset));
+      pairs[2 * b + j / 2] = low | high << 32;
+    }
+  }
+  return hn::BitCast(d32, hn::Load(d64, pairs));
 }
 
 HWY_INLINE V to_float(V32 v) { return hn::ConvertTo(d, hn::BitCast(hn::RebindToSigned<D>(), v)); }
@@ -113,7 +129,7 @@ constexpr int8_t kQ4Values[16] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4,
 template <typename Block, typename Scale>
 HWY_INLINE void pack_nibbles(const PanelRows& rows, int64_t first, int64_t count, V8 table, Panel& out, Scale scale) {
   for (int set = 0; set < kSets; ++set) {
-    const std::byte* const* row = rows.row + set * kRowsPerVector;
+    const Rows row(rows, set);
     const Target to{out, set};
     for (int64_t g = 0; g < count; ++g) {
       const int64_t at = (first + g) * static_cast<int64_t>(sizeof(Block));
@@ -128,18 +144,18 @@ HWY_INLINE void pack_nibbles(const PanelRows& rows, int64_t first, int64_t count
   }
 }
 
-HWY_INLINE void half_scale(const Target& to, const std::byte* const* row, int64_t at, int64_t g) {
+HWY_INLINE void half_scale(const Target& to, const Rows& row, int64_t at, int64_t g) {
   to.scale(g, 0, half_to_float(load_field<uint16_t>(row, at)));
 }
 
 // d and m side by side: y = d * q + m.
-HWY_INLINE void half_scale_and_min(const Target& to, const std::byte* const* row, int64_t at, int64_t g) {
+HWY_INLINE void half_scale_and_min(const Target& to, const Rows& row, int64_t at, int64_t g) {
   const V32 both = load_field<uint32_t>(row, at);
   to.scale(g, 0, half_to_float(hn::And(both, hn::Set(d32, 0xffff))));
   to.min(g, 0, hn::Neg(half_to_float(hn::ShiftRight<16>(both))));
 }
 
-HWY_INLINE void power_scale(const Target& to, const std::byte* const* row, int64_t at, int64_t g) {
+HWY_INLINE void power_scale(const Target& to, const Rows& row, int64_t at, int64_t g) {
   const V32 e = load_field<uint8_t>(row, at);
   const V32 normal = hn::ShiftLeft<23>(hn::Sub(e, hn::Set(d32, 1)));
   const V32 small = hn::IfThenElse(hn::Eq(e, hn::Zero(d32)), hn::Set(d32, 0x00200000), hn::Set(d32, 0x00400000));
@@ -154,7 +170,7 @@ HWY_INLINE V32 spread(V32 v, int shift) {
 template <typename Block, typename Scale>
 HWY_INLINE void pack_q5(const PanelRows& rows, int64_t first, int64_t count, int add, Panel& out, Scale scale) {
   for (int set = 0; set < kSets; ++set) {
-    const std::byte* const* row = rows.row + set * kRowsPerVector;
+    const Rows row(rows, set);
     const Target to{out, set};
     for (int64_t g = 0; g < count; ++g) {
       const int64_t at = (first + g) * static_cast<int64_t>(sizeof(Block));
@@ -172,7 +188,7 @@ HWY_INLINE void pack_q5(const PanelRows& rows, int64_t first, int64_t count, int
 
 HWY_INLINE void pack_q8(const PanelRows& rows, int64_t first, int64_t count, int bias, Panel& out) {
   for (int set = 0; set < kSets; ++set) {
-    const std::byte* const* row = rows.row + set * kRowsPerVector;
+    const Rows row(rows, set);
     const Target to{out, set};
     for (int64_t g = 0; g < count; ++g) {
       const int64_t at = (first + g) * static_cast<int64_t>(sizeof(BlockQ8_0));
@@ -189,11 +205,11 @@ HWY_INLINE void pack_q8(const PanelRows& rows, int64_t first, int64_t count, int
 template <typename Block, typename Body>
 HWY_INLINE void for_sets(const PanelRows& rows, int64_t first, Panel& out, Body body) {
   const int64_t at = first / kGroupsPerSuper * static_cast<int64_t>(sizeof(Block));
-  for (int set = 0; set < kSets; ++set) body(Target{out, set}, rows.row + set * kRowsPerVector, at);
+  for (int set = 0; set < kSets; ++set) body(Target{out, set}, Rows(rows, set), at);
 }
 
 // d, dmin and the twelve bytes of unpack_scales_k4, at the start of the block.
-HWY_INLINE void pack_scales_k4(const Target& to, const std::byte* const* row, int64_t at) {
+HWY_INLINE void pack_scales_k4(const Target& to, const Rows& row, int64_t at) {
   V32 w[4];
   load_words(row, at, w);
   const V scale = half_to_float(hn::And(w[0], hn::Set(d32, 0xffff))), min = half_to_float(hn::ShiftRight<16>(w[0]));
@@ -208,7 +224,7 @@ HWY_INLINE void pack_scales_k4(const Target& to, const std::byte* const* row, in
 }
 
 void pack_q4_k(const PanelRows& rows, int64_t first, Panel& out) {
-  for_sets<BlockQ4_K>(rows, first, out, [](const Target& to, const std::byte* const* row, int64_t at) HWY_ATTR {
+  for_sets<BlockQ4_K>(rows, first, out, [](const Target& to, const Rows& row, int64_t at) HWY_ATTR {
     pack_scales_k4(to, row, at);
     for (int j = 0; j < 8; ++j) {  // 16 bytes: half of groups 2 * (j / 2) and the next
       V32 w[4];
@@ -222,7 +238,7 @@ void pack_q4_k(const PanelRows& rows, int64_t first, Panel& out) {
 }
 
 void pack_q5_k(const PanelRows& rows, int64_t first, Panel& out) {
-  for_sets<BlockQ5_K>(rows, first, out, [](const Target& to, const std::byte* const* row, int64_t at) HWY_ATTR {
+  for_sets<BlockQ5_K>(rows, first, out, [](const Target& to, const Rows& row, int64_t at) HWY_ATTR {
     pack_scales_k4(to, row, at);
     const V32 fifth = hn::Set(d32, 0x10101010);
     for (int half = 0; half < 2; ++half) {
@@ -244,7 +260,7 @@ void pack_q5_k(const PanelRows& rows, int64_t first, Panel& out) {
 }
 
 // 16 signed bytes at `at`, times d: the scales of 16 half-groups.
-HWY_INLINE void pack_byte_scales(const Target& to, const std::byte* const* row, int64_t at, V scale) {
+HWY_INLINE void pack_byte_scales(const Target& to, const Rows& row, int64_t at, V scale) {
   const hn::RebindToSigned<D> di;
   V32 w[4];
   load_words(row, at, w);
@@ -255,7 +271,7 @@ HWY_INLINE void pack_byte_scales(const Target& to, const std::byte* const* row, 
 }
 
 void pack_q6_k(const PanelRows& rows, int64_t first, int bias, Panel& out) {
-  for_sets<BlockQ6_K>(rows, first, out, [=](const Target& to, const std::byte* const* row, int64_t at) HWY_ATTR {
+  for_sets<BlockQ6_K>(rows, first, out, [=](const Target& to, const Rows& row, int64_t at) HWY_ATTR {
     pack_byte_scales(to, row, at + 192, half_to_float(load_field<uint16_t>(row, at + 208)));
     const V32 top = hn::Set(d32, 0x30303030);
     for (int part = 0; part < 4; ++part) {  // half of the block, then half of the group
@@ -276,7 +292,7 @@ void pack_q6_k(const PanelRows& rows, int64_t first, int bias, Panel& out) {
 }
 
 void pack_q2_k(const PanelRows& rows, int64_t first, Panel& out) {
-  for_sets<BlockQ2_K>(rows, first, out, [](const Target& to, const std::byte* const* row, int64_t at) HWY_ATTR {
+  for_sets<BlockQ2_K>(rows, first, out, [](const Target& to, const Rows& row, int64_t at) HWY_ATTR {
     const V32 both = load_field<uint32_t>(row, at + 80);
     const V scale = half_to_float(hn::And(both, hn::Set(d32, 0xffff))), min = half_to_float(hn::ShiftRight<16>(both));
     V32 s[4];
@@ -296,7 +312,7 @@ void pack_q2_k(const PanelRows& rows, int64_t first, Panel& out) {
 }
 
 void pack_q3_k(const PanelRows& rows, int64_t first, int bias, Panel& out) {
-  for_sets<BlockQ3_K>(rows, first, out, [=](const Target& to, const std::byte* const* row, int64_t at) HWY_ATTR {
+  for_sets<BlockQ3_K>(rows, first, out, [=](const Target& to, const Rows& row, int64_t at) HWY_ATTR {
     const hn::RebindToSigned<D> di;
     const V scale = half_to_float(load_field<uint16_t>(row, at + 108));
     V32 s[3];
@@ -323,7 +339,7 @@ void pack_q3_k(const PanelRows& rows, int64_t first, int bias, Panel& out) {
 
 void pack_iq4_xs(const PanelRows& rows, int64_t first, int bias, Panel& out) {
   const V8 table = value_table(kIq4Values, bias);
-  for_sets<BlockIQ4_XS>(rows, first, out, [=](const Target& to, const std::byte* const* row, int64_t at) HWY_ATTR {
+  for_sets<BlockIQ4_XS>(rows, first, out, [=](const Target& to, const Rows& row, int64_t at) HWY_ATTR {
     const hn::RebindToSigned<D> di;
     V32 head[4];
     load_words(row, at, head);

@@ -45,9 +45,11 @@ inline PanelKind panel_kind(ElementType type) {
   return has_minimums(type) ? PanelKind::kWholeMin : PanelKind::kWhole;
 }
 
-// 16 rows (the last repeated when fewer exist) to be packed.
+// 16 rows to be packed: row r starts at base + r * stride.
 struct PanelRows {
-  const std::byte* row[kPanelRows];
+  const std::byte* base;
+  int64_t stride;
+  const std::byte* row(int r) const { return base + r * stride; }
 };
 
 }  // namespace exo::kernels

@@ -70,22 +70,30 @@ void CpuMatmul::quantized_tile(const Job& job, int64_t tile, int worker) {
   const int64_t first_row = tile * job.tile_rows, n_rows = std::min(job.tile_rows, w.rows - first_row);
   const int n_panels = static_cast<int>(divide_up(n_rows, kernels::kPanelRows));
   const int64_t groups = w.cols / kernels::kGroup;
-  const size_t panel_floats = 2 * sizeof(kernels::Panel) / sizeof(float);
-  float* scratch = context_.worker_scratch[static_cast<size_t>(worker)].get<float>(
-      panel_floats + static_cast<size_t>(x_.rows * kTileRows));
+  constexpr size_t kPanelFloats = 2 * sizeof(kernels::Panel) / sizeof(float);
+  const bool short_matrix = w.rows < kernels::kPanelRows;
+  Scratch& memory = context_.worker_scratch[static_cast<size_t>(worker)];
+  float* scratch = memory.get<float>(kPanelFloats + static_cast<size_t>(x_.rows * kTileRows) +
+                                     (short_matrix ? static_cast<size_t>(job.row_bytes) * kernels::kPanelRows / 4 : 0));
   auto* panels = reinterpret_cast<kernels::Panel*>(scratch);
-  float* y = scratch + panel_floats;
+  float* y = scratch + kPanelFloats;
   std::memset(y, 0, static_cast<size_t>(x_.rows * kTileRows) * sizeof(float));
 
-  const std::byte* base = w.data + first_row * job.row_bytes;
-  kernels::PanelRows rows[2];
+  // A last panel of less than 16 rows begins earlier instead; the rows that it repeats are skipped at the end.
+  const std::byte* base = w.data;
+  int64_t panel_row[2];
   for (int p = 0; p < n_panels; ++p) {
-    for (int r = 0; r < kernels::kPanelRows; ++r) {
-      rows[p].row[r] = base + std::min<int64_t>(p * kernels::kPanelRows + r, n_rows - 1) * job.row_bytes;
+    panel_row[p] = std::clamp<int64_t>(first_row + p * kernels::kPanelRows, 0, std::max<int64_t>(0, w.rows - kernels::kPanelRows));
+  }
+  if (short_matrix) {
+    auto* copy = reinterpret_cast<std::byte*>(y + x_.rows * kTileRows);
+    for (int64_t r = 0; r < kernels::kPanelRows; ++r) {
+      std::memcpy(copy + r * job.row_bytes, w.data + std::min(r, w.rows - 1) * job.row_bytes, static_cast<size_t>(job.row_bytes));
     }
+    base = copy;
   }
   // The next tile follows in memory; asked for in step with the use of this one, it arrives as one stream.
-  const std::byte* next = base + n_rows * job.row_bytes;
+  const std::byte* next = w.data + (first_row + n_rows) * job.row_bytes;
   const std::byte* end = w.data + w.rows * job.row_bytes;
   const int64_t supers = divide_up(groups, kernels::kGroupsPerSuper);
   const int64_t ahead = std::min<int64_t>(n_rows * job.row_bytes, end - next) / supers;
@@ -94,11 +102,16 @@ void CpuMatmul::quantized_tile(const Job& job, int64_t tile, int worker) {
     const int64_t first = s * kernels::kGroupsPerSuper;
     const int64_t count = std::min<int64_t>(kernels::kGroupsPerSuper, groups - first);
     prefetch(next + s * ahead, ahead);
-    for (int p = 0; p < n_panels; ++p) context_.kernels.pack(w.type, rows[p], first, count, panels[p]);
+    for (int p = 0; p < n_panels; ++p) {
+      context_.kernels.pack(w.type, {base + panel_row[p] * job.row_bytes, job.row_bytes}, first, count, panels[p]);
+    }
     context_.kernels.multiply(kind, panels, n_panels, static_cast<int>(count), quantized_ + s * x_.rows, x_.rows, y,
                               kTileRows);
   }
-  finish_tile(job, first_row, n_rows, y);
+  for (int p = 0; p < n_panels; ++p) {
+    const int64_t begin = first_row + p * kernels::kPanelRows, skip = begin - panel_row[p];
+    finish_tile(job, begin, std::min<int64_t>(kernels::kPanelRows, w.rows - begin), y + p * kernels::kPanelRows + skip);
+  }
 }
 
 void CpuMatmul::float_tile(const Job& job, int64_t tile, int worker) {
