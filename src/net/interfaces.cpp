@@ -153,6 +153,15 @@ std::vector<Interface> usable_interfaces(std::span<const std::string> named) {
   return result;
 }
 
+std::vector<std::string> all_interface_names() {
+  ifaddrs* list = nullptr;
+  if (getifaddrs(&list) != 0) return {};
+  const std::unique_ptr<ifaddrs, decltype(&freeifaddrs)> guard(list, freeifaddrs);
+  std::vector<std::string> names;
+  for (const ifaddrs* entry = list; entry; entry = entry->ifa_next) names.emplace_back(entry->ifa_name);
+  return names;
+}
+
 std::vector<std::string> dialable_addresses(std::span<const Interface> interfaces) {
   std::vector<std::string> result;
   for (const Interface& interface : interfaces) {

@@ -34,6 +34,9 @@ struct Interface {
 // Ordered by kind, then index. Empty when the system does not tell.
 std::vector<Interface> usable_interfaces(std::span<const std::string> named);
 
+// Of interfaces that are up, whatever their kind.
+std::vector<std::string> all_interface_names();
+
 // Where others may dial this node, best first: "192.168.1.7", "fd00::7", "fe80::1%eth0".
 std::vector<std::string> dialable_addresses(std::span<const Interface> interfaces);
 
