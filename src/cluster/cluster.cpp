@@ -119,7 +119,7 @@ struct Cluster::Impl {
       const auto found = nodes.find(node->id);
       const bool they_lack_it =
           found == nodes.end() || found->second < std::pair(node->incarnation, node->sequence);
-      if (they_lack_it && node->id != from) newer_nodes.push_back(node);
+      if (they_lack_it) newer_nodes.push_back(node);
     }
     std::vector<const wire::InstanceRecord*> newer_records;
     for (const auto* record : instances.records()) {

@@ -63,7 +63,6 @@ void Instances::adopt(wire::InstanceRecord record, const NodeId& from) {
   entry.model = std::move(model);
   entry.told = std::move(told);
   entry.since = clock_.now();
-  note_incarnations(entry);
   hooks_.spread(entry.record, from);
   hooks_.changed();
 }
@@ -75,6 +74,7 @@ void Instances::propose(const wire::ModelFacts& model, const Plan& plan, int32_t
   record.epoch = next_epoch(model.fingerprint);
   record.strategy = to_string(plan.strategy);
   record.stages = plan.planned_stages();
+  for (auto& stage : record.stages) stage.incarnation = membership_.find(stage.node)->incarnation;
   record.context_tokens = plan.context_tokens;
   record.max_sequences = max_sequences;
   log_info("cluster", "{}: epoch {} on {} devices", model.name, record.epoch.counter, record.stages.size());
@@ -94,35 +94,17 @@ void Instances::propose_problem(const Entry& entry, const std::string& problem) 
 
 // ---- participants
 
-void Instances::note_incarnations(Entry& entry) {
-  for (const auto& stage : entry.record.stages) {
-    const auto* facts = membership_.find_known(stage.node);
-    if (facts != nullptr) entry.incarnations.try_emplace(stage.node, facts->incarnation);
-  }
-}
-
-bool Instances::is_valid_participant(const Entry& entry, const NodeId& id) const {
-  const auto* facts = membership_.find(id);
-  if (facts == nullptr) return false;
-  if (id == membership_.self().id) return true;
-  const auto noted = entry.incarnations.find(id);
-  return noted == entry.incarnations.end() || noted->second == facts->incarnation;
+bool Instances::is_valid(const wire::PlannedStage& stage) const {
+  const auto* facts = membership_.find(stage.node);
+  return facts != nullptr && (stage.incarnation == 0 || facts->incarnation <= stage.incarnation);
 }
 
 NodeId Instances::keeper_of(const Entry& entry) const {
-  std::optional<NodeId> first_valid, first_other;
+  std::optional<NodeId> first;
   for (const auto& stage : entry.record.stages) {
-    if (is_valid_participant(entry, stage.node) && (!first_valid || stage.node < *first_valid)) {
-      first_valid = stage.node;
-    }
+    if (is_valid(stage) && (!first || stage.node < *first)) first = stage.node;
   }
-  if (first_valid) return *first_valid;
-  for (const auto* node : membership_.living()) {  // by id
-    const auto& stages = entry.record.stages;
-    const bool restarted = std::any_of(stages.begin(), stages.end(), [&](auto& s) { return s.node == node->id; });
-    if (!restarted) return node->id;
-  }
-  return {};
+  return first ? *first : membership_.living().front()->id;
 }
 
 NodeId Instances::keeper(const std::string& fingerprint) const {
@@ -147,11 +129,11 @@ InstanceView Instances::view_of(const Entry& entry) const {
   view.ready = !entry.record.stages.empty() && !entry.record.stopped;
   for (size_t i = 0; i < entry.record.stages.size(); ++i) {
     const auto& stage = entry.record.stages[i];
-    if (stage.node == membership_.self().id) view.own_stage = static_cast<int32_t>(i);
+    if (stage.node == membership_.self().id && is_valid(stage)) view.own_stage = static_cast<int32_t>(i);
     const auto* status = status_of(entry, stage);
     view.statuses.push_back(status != nullptr ? *status : wire::StageStatus{});
     const bool ready = status != nullptr && status->state == wire::StageState::kReady;
-    if (!ready || !is_valid_participant(entry, stage.node)) view.ready = false;
+    if (!ready || !is_valid(stage)) view.ready = false;
   }
   return view;
 }
@@ -228,8 +210,9 @@ void Instances::report_stage(const wire::StageStatus& status) {
 
 void Instances::follow(Entry& entry) {
   const wire::InstanceRecord record = entry.record;
-  const auto own = std::find_if(record.stages.begin(), record.stages.end(),
-                                [&](const auto& stage) { return stage.node == membership_.self().id; });
+  const auto own = std::find_if(record.stages.begin(), record.stages.end(), [&](const auto& stage) {
+    return stage.node == membership_.self().id && is_valid(stage);
+  });
   const auto loaded = loaded_.find(record.fingerprint);
   if (own == record.stages.end() || record.stopped || membership_.left()) {
     if (loaded == loaded_.end()) return;
@@ -253,7 +236,6 @@ void Instances::settle() {
   for (const auto& [fingerprint, entry] : entries_) fingerprints.push_back(fingerprint);
   for (const auto& fingerprint : fingerprints) {
     Entry& entry = entries_[fingerprint];  // never erased
-    note_incarnations(entry);
     if (auto model = model_facts(fingerprint, nullptr)) entry.model = std::move(*model);
     note_failures(entry);
     follow(entry);

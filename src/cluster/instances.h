@@ -51,7 +51,6 @@ class Instances {
  private:
   struct Entry {
     wire::InstanceRecord record;
-    std::map<NodeId, uint64_t> incarnations;  // of the participants, as first seen in this epoch
     std::optional<wire::ModelFacts> model;    // the last that anybody offered
     std::optional<InstanceView> told;         // what observers know
     net::TimePoint since{};                   // of this epoch, here
@@ -67,12 +66,11 @@ class Instances {
     std::string error;
   };
 
-  bool is_valid_participant(const Entry& entry, const NodeId& id) const;
+  bool is_valid(const wire::PlannedStage& stage) const;  // its node lives, and has not restarted since
   const wire::StageStatus* status_of(const Entry& entry, const wire::PlannedStage& stage) const;
   InstanceView view_of(const Entry& entry) const;
   NodeId keeper_of(const Entry& entry) const;
 
-  void note_incarnations(Entry& entry);
   void note_failures(Entry& entry);
   void follow(Entry& entry);  // own stage
   void keep(Entry& entry);    // the keeper's duties

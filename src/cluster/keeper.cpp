@@ -62,7 +62,7 @@ std::optional<Instances::Fault> Instances::find_fault(Entry& entry) {
   for (const auto& stage : stages) {
     const std::string name = name_of(membership_, stage.node);
     if (!membership_.is_alive(stage.node)) return Fault{name + " is gone", kDeathPatience};
-    if (!is_valid_participant(entry, stage.node)) return Fault{name + " has restarted", kDeathPatience};
+    if (!is_valid(stage)) return Fault{name + " has restarted", kDeathPatience};
     const auto* status = status_of(entry, stage);
     if (status != nullptr && status->state == wire::StageState::kReady) continue;
     if (status != nullptr && status->state == wire::StageState::kFailed) {

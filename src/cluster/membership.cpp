@@ -239,12 +239,9 @@ void Membership::on_goodbye(const NodeId& from) {
 // the incarnation went back. Outdo it.
 void Membership::merge_own_echo(const wire::NodeFacts& facts) {
   if (!newer(facts, self_) || facts.incarnation == UINT64_MAX || left()) return;
-  if (facts.incarnation > self_.incarnation) {
-    self_.incarnation = facts.incarnation + 1;
-  } else {
-    self_.sequence = std::max(self_.sequence, std::min(facts.sequence, UINT64_MAX - 1));
-  }
+  self_.incarnation = facts.incarnation + 1;
   mark_dirty();
+  hooks_.changed();
 }
 
 void Membership::merge(wire::NodeFacts facts, const NodeId& from) {

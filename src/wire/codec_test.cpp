@@ -60,7 +60,7 @@ InstanceRecord full_instance() {
           "exo-demo",
           {3, node(4)},
           "manual",
-          {{node(1), layers(0, 2)}, {node(2), layers(2, 3)}},
+          {{node(1), layers(0, 2), 71}, {node(2), layers(2, 3), 72}},
           4096,
           8,
           "too big",

@@ -167,7 +167,7 @@ class Reader {
     record.epoch = epoch(r->epoch());
     record.strategy = name(r->strategy(), "instance.strategy");
     record.stages = tables<PlannedStage>(r->stages(), kMaxStages, "instance.stages", [this](auto* s) {
-      return PlannedStage{id(*s->node()), layers(s->layers())};
+      return PlannedStage{id(*s->node()), layers(s->layers()), s->incarnation()};
     });
     record.context_tokens = count(r->context_tokens(), "instance.context_tokens");
     record.max_sequences = count(r->max_sequences(), "instance.max_sequences");

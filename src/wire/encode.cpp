@@ -173,7 +173,7 @@ class Writer {
   Offset<fb::PlannedStage> make(const PlannedStage& s) {
     const auto node = id(s.node);
     const auto range = layers(s.layers);
-    return fb::CreatePlannedStage(builder_, &node, &range);
+    return fb::CreatePlannedStage(builder_, &node, &range, s.incarnation);
   }
   Offset<fb::InstanceRecord> make(const InstanceRecord& r) {
     const auto fingerprint = name(r.fingerprint, "instance.fingerprint");

@@ -89,6 +89,7 @@ struct NodeFacts {
 struct PlannedStage {
   NodeId node;
   LayerRange layers;
+  uint64_t incarnation = 0;  // of the node when it was planned; a later one has lost the stage. 0: not checked
   bool operator==(const PlannedStage&) const = default;
 };
 
