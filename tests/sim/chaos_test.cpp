@@ -59,7 +59,8 @@ class Chaos {
         ASSERT_EQ(client->answer.size(), client->oracle().size());
       } else if (client->reason == wire::FinishReason::kError) {
         ASSERT_TRUE(client->error);
-        ASSERT_TRUE(kind_.needs_two) << client->error->message;
+        ASSERT_TRUE(kind_.needs_two) << "node " << client->node << ": " << client->error->message
+                                     << simulation_.describe();
       }
       ++finished_;
       resumed_ += static_cast<uint64_t>(client->usage.resumed);

@@ -208,6 +208,25 @@ class RingSimulation {
   bool settle(net::Duration limit) {
     return clock.run_until([this] { return all_finished(); }, limit);
   }
+  // How every node sees the instance, for a failing seed.
+  std::string describe() {
+    std::string text;
+    for (auto& [n, node] : living) {
+      text += fmt::format("\nnode {}{}: ", n, node->net.frozen() ? " (frozen)" : "");
+      for (const auto& link : node->net.transport().links()) text += fmt::format("~{} ", link.peer.bytes[3]);
+      for (const auto& member : node->cluster.members())
+        text += fmt::format("{}:{} ", member.id.bytes[3], member.incarnation);
+      const auto view = node->cluster.find_instance(model.fingerprint);
+      if (!view) continue;
+      text += fmt::format("epoch {}/{}{} ", view->record.epoch.counter, view->record.epoch.proposer.bytes[3],
+                          view->ready ? " ready" : "");
+      for (size_t i = 0; i < view->record.stages.size(); ++i)
+        text += fmt::format("[{}: epoch {} state {}] ", view->record.stages[i].node.bytes[3],
+                            view->statuses[i].epoch.counter, static_cast<int>(view->statuses[i].state));
+      text += view->record.problem;
+    }
+    return text;
+  }
   // What is wrong with memory once everything has finished; empty when all is free.
   std::string leaks() {
     std::string text;
