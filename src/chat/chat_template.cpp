@@ -20,7 +20,8 @@ Result<ChatTemplate> ChatTemplate::parse(std::string_view source, const Template
   return ChatTemplate(std::make_unique<Impl>(Impl{std::move(parsed), limits}));
 }
 
-Result<std::string> ChatTemplate::render(const TemplateInput& input, std::chrono::system_clock::time_point now) const {
+Result<std::string> ChatTemplate::render(const TemplateInput& input,
+                                         std::chrono::system_clock::time_point now) const {
   boost::json::object variables;
   variables["messages"] = input.messages;
   variables["tools"] = input.tools;

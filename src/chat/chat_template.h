@@ -14,20 +14,20 @@ namespace exo::chat {
 
 // What the template sees. JSON null where the caller has nothing.
 struct TemplateInput {
-  boost::json::value messages;              // array of {"role", "content", …}
-  boost::json::value tools;                 // array or null
-  boost::json::value documents;             // array or null
+  boost::json::value messages;   // array of {"role", "content", …}
+  boost::json::value tools;      // array or null
+  boost::json::value documents;  // array or null
   bool add_generation_prompt = true;
   std::string bos_token, eos_token;
-  boost::json::object kwargs;               // further variables (enable_thinking, …); they win over the names above
+  boost::json::object kwargs;  // further variables (enable_thinking, …); they win over the names above
 };
 
 struct TemplateLimits {
   size_t max_template_bytes = 1 << 20;
   size_t max_output_bytes = 64 << 20;   // also of any one string on the way
   size_t max_memory_bytes = 256 << 20;  // of all values alive, the input's included
-  uint64_t max_steps = 20'000'000;  // evaluated nodes: a bound on time
-  int32_t max_depth = 200;          // nesting of expressions, macros and values
+  uint64_t max_steps = 20'000'000;      // evaluated nodes: a bound on time
+  int32_t max_depth = 200;              // nesting of expressions, macros and values
 };
 
 // Immutable after parse(); render() may be called from any thread.

@@ -36,9 +36,12 @@ ReasoningDelta ReasoningParser::push(std::string_view text) {
 
 bool ReasoningParser::advance(ReasoningDelta& out) {
   switch (state_) {
-    case State::kStart: return advance_start(out);
-    case State::kAfterOpen: return advance_after_open();
-    case State::kReasoning: return advance_reasoning(out);
+    case State::kStart:
+      return advance_start(out);
+    case State::kAfterOpen:
+      return advance_after_open();
+    case State::kReasoning:
+      return advance_reasoning(out);
     case State::kAfterClose:
       held_.erase(0, leading_space(held_));
       if (held_.empty()) return false;

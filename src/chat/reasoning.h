@@ -17,13 +17,13 @@ struct ReasoningDelta {
 };
 
 // Belongs to one stream and one thread. No part of a tag is ever emitted; text that may be the beginning of one is
-// held back until it is decided. White space around the tags is dropped: directly inside them, and between the closing
-// tag and the answer. Reasoning is looked for at the beginning of the answer only (after white space); later tags are
-// ordinary content.
+// held back until it is decided. White space around the tags is dropped: directly inside them, and between the
+// closing tag and the answer. Reasoning is looked for at the beginning of the answer only (after white space);
+// later tags are ordinary content.
 class ReasoningParser {
  public:
-  // `opened_by_prompt`: the prompt ends inside the opening tag's block, so the stream begins with reasoning; the model
-  // may still repeat the opening tag.
+  // `opened_by_prompt`: the prompt ends inside the opening tag's block, so the stream begins with reasoning; the
+  // model may still repeat the opening tag.
   ReasoningParser(ReasoningTags tags, bool opened_by_prompt);
 
   ReasoningDelta push(std::string_view text);
@@ -32,8 +32,8 @@ class ReasoningParser {
 
   bool in_reasoning() const { return state_ == State::kReasoning || state_ == State::kAfterOpen; }
 
-  // Whether a rendered prompt leaves the reasoning block open: its last opening tag has no closing tag behind it and
-  // only white space follows.
+  // Whether a rendered prompt leaves the reasoning block open: its last opening tag has no closing tag behind it
+  // and only white space follows.
   static bool prompt_opens(std::string_view prompt, const ReasoningTags& tags);
 
  private:

@@ -24,14 +24,16 @@ StopMatcher::Step StopMatcher::push(std::string_view text) {
     if (stops_[i].empty()) continue;
     size_t found = held_.find(stops_[i]);
     size_t end = found + stops_[i].size();
-    if (found != std::string::npos && (first == std::string::npos || found < first || (found == first && end < first_end))) {
+    if (found != std::string::npos &&
+        (first == std::string::npos || found < first || (found == first && end < first_end))) {
       first = found;
       first_end = end;
       step.stop_index = static_cast<int32_t>(i);
     }
     held = std::max(held, held_suffix(held_, stops_[i]));
   }
-  // A longer stop string that began earlier and may yet complete does not wait: the complete one is in the text now.
+  // A longer stop string that began earlier and may yet complete does not wait: the complete one is in the text
+  // now.
   step.stopped = stopped_ = first != std::string::npos;
   step.text = held_.substr(0, stopped_ ? first : held_.size() - held);
   held_.erase(0, stopped_ ? held_.size() : held_.size() - held);

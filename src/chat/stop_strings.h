@@ -15,13 +15,13 @@ class StopMatcher {
   explicit StopMatcher(std::vector<std::string> stops);
 
   struct Step {
-    std::string text;          // to hand on
-    bool stopped = false;      // a stop string is complete: all later text is dropped
-    int32_t stop_index = -1;   // which of the constructor's strings, when stopped
+    std::string text;         // to hand on
+    bool stopped = false;     // a stop string is complete: all later text is dropped
+    int32_t stop_index = -1;  // which of the constructor's strings, when stopped
   };
 
-  // Adds what the model wrote. Text that may be the beginning of a stop string is held back for later steps. The stop
-  // string that begins first ends the stream; of several that begin there, the first that is complete.
+  // Adds what the model wrote. Text that may be the beginning of a stop string is held back for later steps. The
+  // stop string that begins first ends the stream; of several that begin there, the first that is complete.
   Step push(std::string_view text);
   // The stream ended: what was held back.
   std::string finish();

@@ -10,7 +10,7 @@ namespace {
 
 // What the immutable sandbox hides because it would change the object.
 bool is_modifying(Type type, std::string_view name) {
-  constexpr std::array<std::string_view, 8> kList = {"append", "clear",  "extend", "insert",
+  constexpr std::array<std::string_view, 8> kList = {"append", "clear",  "extend",  "insert",
                                                      "pop",    "remove", "reverse", "sort"};
   constexpr std::array<std::string_view, 5> kDict = {"clear", "pop", "popitem", "setdefault", "update"};
   if (type == Type::kList) return std::find(kList.begin(), kList.end(), name) != kList.end();
@@ -50,7 +50,8 @@ std::optional<Value> plain_attribute(const Value& object, std::string_view name)
 std::optional<Value> python_attribute(Runtime& runtime, const Value& object, std::string_view name) {
   if (object.is(Type::kNative)) return object.native()->attribute(runtime, name);
   if (is_modifying(object.type(), name)) {
-    return runtime.undefined(fmt::format("access to attribute '{}' of '{}' object is unsafe.", name, type_name(object)));
+    return runtime.undefined(
+        fmt::format("access to attribute '{}' of '{}' object is unsafe.", name, type_name(object)));
   }
   if (auto value = plain_attribute(object, name)) return value;
   const MethodEntry* method =
@@ -82,14 +83,16 @@ std::optional<Value> integer_item(Runtime& runtime, const Value& object, Int key
       if (auto index = resolve_index(key, object.items().size())) return object.items()[*index];
       return std::nullopt;
     case Type::kString:
-      if (auto index = resolve_index(key, object.string_object().length)) return character_at(runtime, object, *index);
+      if (auto index = resolve_index(key, object.string_object().length))
+        return character_at(runtime, object, *index);
       return std::nullopt;
     case Type::kRange:
       if (auto index = resolve_index(key, object.range().length)) {
         return Value::integer(object.range().start + static_cast<Int>(*index) * object.range().step);
       }
       return std::nullopt;
-    default: return std::nullopt;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -137,7 +140,8 @@ Value slice_string(Runtime& runtime, const Value& object, const SliceBounds& bou
   auto first = static_cast<size_t>(bounds.start);
   if (bounds.count == 0) return runtime.string({}, string.markup);
   if (bounds.step == 1) {
-    if (string.length == string.text.size()) return runtime.string(string.text.substr(first, bounds.count), string.markup);
+    if (string.length == string.text.size())
+      return runtime.string(string.text.substr(first, bounds.count), string.markup);
     runtime.step_bytes(string.text.size());
     size_t begin = byte_offset(string.text, first);
     size_t size = byte_offset(std::string_view(string.text).substr(begin), bounds.count);
@@ -172,7 +176,8 @@ ValueResult get_item(Runtime& runtime, const Value& object, const Value& key) {
   return runtime.undefined(fmt::format("{} has no element {}", object_description(object), to_repr(runtime, key)));
 }
 
-ValueResult get_slice(Runtime& runtime, const Value& object, const Value& start, const Value& stop, const Value& step) {
+ValueResult get_slice(Runtime& runtime, const Value& object, const Value& start, const Value& stop,
+                      const Value& step) {
   if (object.is_undefined()) return undefined_error(object);
   bool sliceable = object.is_sequence() || object.is_string() || object.is(Type::kRange);
   if (!sliceable) return python_error("'{}' object cannot be sliced", type_name(object));

@@ -16,7 +16,8 @@ ValueResult get_attribute(Runtime& runtime, const Value& object, std::string_vie
 // value[key] in a template: the item, else (for a string) the attribute.
 ValueResult get_item(Runtime& runtime, const Value& object, const Value& key);
 // value[start:stop:step]; None where a part is absent.
-ValueResult get_slice(Runtime& runtime, const Value& object, const Value& start, const Value& stop, const Value& step);
+ValueResult get_slice(Runtime& runtime, const Value& object, const Value& start, const Value& stop,
+                      const Value& step);
 
 // nullptr when there is none.
 const MethodEntry* find_string_method(std::string_view name);

@@ -5,11 +5,12 @@
 
 namespace exo::chat::jinja {
 
-Result<Bound> bind(std::string_view function, const Arguments& arguments, std::initializer_list<std::string_view> names,
-                   size_t required) {
+Result<Bound> bind(std::string_view function, const Arguments& arguments,
+                   std::initializer_list<std::string_view> names, size_t required) {
   Bound bound;
   if (arguments.positional.size() > names.size()) {
-    return python_error("{}() takes at most {} arguments ({} given)", function, names.size(), arguments.positional.size());
+    return python_error("{}() takes at most {} arguments ({} given)", function, names.size(),
+                        arguments.positional.size());
   }
   for (size_t i = 0; i < arguments.positional.size(); ++i) bound.values_[i] = &arguments.positional[i];
   for (const auto& [name, value] : arguments.named) {
@@ -21,7 +22,8 @@ Result<Bound> bind(std::string_view function, const Arguments& arguments, std::i
   }
   for (size_t i = 0; i < required; ++i) {
     if (!bound.values_[i]) {
-      return python_error("{}() missing required argument: '{}'", function, *(names.begin() + static_cast<std::ptrdiff_t>(i)));
+      return python_error("{}() missing required argument: '{}'", function,
+                          *(names.begin() + static_cast<std::ptrdiff_t>(i)));
     }
   }
   return bound;
@@ -34,7 +36,8 @@ Status no_arguments(const Arguments& arguments) {
 
 Result<int64_t> to_index(const Value& value) {
   if (value.is_undefined()) return undefined_error(value);
-  if (!value.is_integral()) return python_error("'{}' object cannot be interpreted as an integer", type_name(value));
+  if (!value.is_integral())
+    return python_error("'{}' object cannot be interpreted as an integer", type_name(value));
   constexpr Int kMax = std::numeric_limits<int64_t>::max(), kMin = std::numeric_limits<int64_t>::min();
   return static_cast<int64_t>(std::clamp(value.integer(), kMin, kMax));
 }

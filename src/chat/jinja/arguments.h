@@ -30,8 +30,8 @@ class Bound {
 
 // `names`: the parameters, at most kMaxParameters; the first `required` must be given. The result borrows from
 // `arguments`. Errors read like Python's TypeError.
-Result<Bound> bind(std::string_view function, const Arguments& arguments, std::initializer_list<std::string_view> names,
-                   size_t required = 0);
+Result<Bound> bind(std::string_view function, const Arguments& arguments,
+                   std::initializer_list<std::string_view> names, size_t required = 0);
 
 Status no_arguments(const Arguments& arguments);
 

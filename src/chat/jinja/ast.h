@@ -88,8 +88,8 @@ struct TestExpr {
 };
 
 struct Expr {
-  std::variant<ConstExpr, NameExpr, SequenceExpr, DictExpr, UnaryExpr, BinaryExpr, LogicExpr, CompareExpr, ConcatExpr,
-               ConditionExpr, AttributeExpr, ItemExpr, SliceExpr, CallExpr, FilterExpr, TestExpr>
+  std::variant<ConstExpr, NameExpr, SequenceExpr, DictExpr, UnaryExpr, BinaryExpr, LogicExpr, CompareExpr,
+               ConcatExpr, ConditionExpr, AttributeExpr, ItemExpr, SliceExpr, CallExpr, FilterExpr, TestExpr>
       node;
   int32_t line = 1;
   int32_t height = 1;  // of the tree: bounds the recursion of evaluation and destruction
@@ -172,8 +172,8 @@ struct LoopControlStmt {
 };
 
 struct Stmt {
-  std::variant<TextStmt, OutputStmt, ForStmt, IfStmt, SetStmt, SetBlockStmt, std::unique_ptr<MacroStmt>, CallBlockStmt,
-               FilterBlockStmt, WithStmt, ScopeStmt, LoopControlStmt>
+  std::variant<TextStmt, OutputStmt, ForStmt, IfStmt, SetStmt, SetBlockStmt, std::unique_ptr<MacroStmt>,
+               CallBlockStmt, FilterBlockStmt, WithStmt, ScopeStmt, LoopControlStmt>
       node;
   int32_t line = 1;
 };

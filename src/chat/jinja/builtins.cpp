@@ -58,7 +58,8 @@ Test same_as(Runtime& runtime, const Value& value, const Arguments& arguments) {
   EXO_TRY(Bound bound, bind("sameas", arguments, {"other"}, 1));
   const Value& other = *bound[0];
   if (value.type() != other.type()) return false;
-  if (value.object()) return value.object() == other.object() || (value.is_string() && equal(runtime, value, other));
+  if (value.object())
+    return value.object() == other.object() || (value.is_string() && equal(runtime, value, other));
   return equal(runtime, value, other);
 }
 
@@ -183,7 +184,8 @@ Result<AttributeGetter> AttributeGetter::make(Runtime& runtime, const Value* att
     size_t dot = rest.find('.');
     std::string_view part = rest.substr(0, dot);
     bool digits = !part.empty() && part.size() < 10 && part.find_first_not_of("0123456789") == part.npos;
-    getter.parts_.push_back(digits ? Value::integer(std::stoi(std::string(part))) : runtime.string(std::string(part)));
+    getter.parts_.push_back(digits ? Value::integer(std::stoi(std::string(part)))
+                                   : runtime.string(std::string(part)));
     if (dot == rest.npos) return getter;
     rest.remove_prefix(dot + 1);
   }

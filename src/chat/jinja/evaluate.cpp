@@ -84,8 +84,7 @@ ValueResult Interpreter::value_of(const ConditionExpr& node) {
   EXO_TRY(Value passes, evaluate(*node.test));
   if (truthy(passes)) return evaluate(*node.then);
   if (node.otherwise) return evaluate(*node.otherwise);
-  return runtime_.undefined(
-      "the inline if-expression evaluated to false and no else section was defined.");
+  return runtime_.undefined("the inline if-expression evaluated to false and no else section was defined.");
 }
 
 ValueResult Interpreter::value_of(const AttributeExpr& node) {
@@ -162,7 +161,8 @@ Result<Arguments> Interpreter::evaluate_arguments(const CallArguments& arguments
   }
   if (arguments.double_star) {
     EXO_TRY(Value mapping, evaluate(*arguments.double_star));
-    if (!mapping.is(Type::kDict)) return python_error("argument after ** must be a mapping, not {}", type_name(mapping));
+    if (!mapping.is(Type::kDict))
+      return python_error("argument after ** must be a mapping, not {}", type_name(mapping));
     for (const auto& [key, value] : mapping.dict().entries) {
       if (!key.is_string()) return python_error("keywords must be strings");
       result.named.emplace_back(key.string(), value);
@@ -199,7 +199,8 @@ ValueResult Interpreter::call_macro(const Macro& macro, Arguments arguments) {
     Scope* own = acquire_scope(macro.scope);
     scope_ = own;
     Status bound = bind_macro_arguments(macro, arguments);
-    auto text = bound ? capture(macro.statement.body) : Result<std::string>(std::unexpected(std::move(bound).error()));
+    auto text =
+        bound ? capture(macro.statement.body) : Result<std::string>(std::unexpected(std::move(bound).error()));
     release_scope(own);
     if (!text) return std::unexpected(std::move(text).error());
     return runtime_.string(std::move(*text));
@@ -225,7 +226,8 @@ Status Interpreter::bind_parameters(const Macro& macro, Arguments& arguments) {
       continue;
     }
     const std::string& name = source_.symbols[signature.parameters[i]];
-    auto named = std::find_if(arguments.named.begin(), arguments.named.end(), [&](auto& entry) { return entry.first == name; });
+    auto named = std::find_if(arguments.named.begin(), arguments.named.end(),
+                              [&](auto& entry) { return entry.first == name; });
     if (named == arguments.named.end()) continue;
     values[i] = std::move(named->second);
     arguments.named.erase(named);
@@ -237,7 +239,8 @@ Status Interpreter::bind_parameters(const Macro& macro, Arguments& arguments) {
     } else if (i >= first_default) {
       EXO_TRY(value, evaluate(*signature.defaults[i - first_default]));
     } else {
-      value = runtime_.undefined(fmt::format("parameter '{}' was not provided", source_.symbols[signature.parameters[i]]));
+      value = runtime_.undefined(
+          fmt::format("parameter '{}' was not provided", source_.symbols[signature.parameters[i]]));
     }
     scope_->set(signature.parameters[i], std::move(value));
   }
@@ -247,7 +250,8 @@ Status Interpreter::bind_parameters(const Macro& macro, Arguments& arguments) {
 Status Interpreter::bind_extra_arguments(const Macro& macro, Arguments& arguments) {
   const MacroStmt& statement = macro.statement;
   const auto& parameters = statement.signature.parameters;
-  bool names_caller = caller_symbol_ && std::find(parameters.begin(), parameters.end(), *caller_symbol_) != parameters.end();
+  bool names_caller =
+      caller_symbol_ && std::find(parameters.begin(), parameters.end(), *caller_symbol_) != parameters.end();
   if (statement.uses_caller && !names_caller) {
     auto is_caller = [](const auto& entry) { return entry.first == "caller"; };
     auto caller = std::find_if(arguments.named.begin(), arguments.named.end(), is_caller);
@@ -264,7 +268,8 @@ Status Interpreter::bind_extra_arguments(const Macro& macro, Arguments& argument
   }
   size_t taken = std::min(parameters.size(), arguments.positional.size());
   if (statement.uses_varargs) {
-    std::vector<Value> rest(arguments.positional.begin() + static_cast<std::ptrdiff_t>(taken), arguments.positional.end());
+    std::vector<Value> rest(arguments.positional.begin() + static_cast<std::ptrdiff_t>(taken),
+                            arguments.positional.end());
     scope_->set(*varargs_symbol_, runtime_.tuple(std::move(rest)));
   } else if (arguments.positional.size() > parameters.size()) {
     return python_error("macro '{}' takes not more than {} argument(s)", macro.name(), parameters.size());

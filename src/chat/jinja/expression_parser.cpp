@@ -112,7 +112,8 @@ Result<ExprPtr> ExpressionParser::operators(int lowest_level) {
       EXO_TRY(ExprPtr right, operators(info->level + 1));
       int32_t height = 1 + std::max(height_of(left), height_of(right));
       EXO_TRY(left, make(BinaryExpr{info->op, std::move(left), std::move(right)}, line, height));
-    } else if ((lowest_level <= kAnd && current().is_name("and")) || (lowest_level <= kOr && current().is_name("or"))) {
+    } else if ((lowest_level <= kAnd && current().is_name("and")) ||
+               (lowest_level <= kOr && current().is_name("or"))) {
       bool is_and = next().text == "and";
       EXO_TRY(ExprPtr right, operators(is_and ? kNot : kAnd));
       int32_t height = 1 + std::max(height_of(left), height_of(right));
@@ -168,8 +169,10 @@ Result<ExprPtr> ExpressionParser::unary(bool with_filters) {
 
 Result<ExprPtr> ExpressionParser::primary() {
   switch (current().type) {
-    case TokenType::kName: return name_or_constant();
-    case TokenType::kString: return string_constant();
+    case TokenType::kName:
+      return name_or_constant();
+    case TokenType::kString:
+      return string_constant();
     case TokenType::kInteger: {
       Token token = next();
       return make(ConstExpr{Value::integer(token.integer)}, token.line, 1);
@@ -178,7 +181,8 @@ Result<ExprPtr> ExpressionParser::primary() {
       Token token = next();
       return make(ConstExpr{Value(token.real)}, token.line, 1);
     }
-    default: break;
+    default:
+      break;
   }
   if (skip_operator("(")) {
     EXO_TRY(ExprPtr value, tuple(true, {}, true));
@@ -428,7 +432,8 @@ Result<ExprPtr> ExpressionParser::test(ExprPtr operand) {
     height = std::max(height, height_of(argument));
     arguments.positional.push_back(std::move(argument));
   }
-  EXO_TRY(ExprPtr value, make(TestExpr{std::move(operand), std::move(name), std::move(arguments)}, line, height + 1));
+  EXO_TRY(ExprPtr value,
+          make(TestExpr{std::move(operand), std::move(name), std::move(arguments)}, line, height + 1));
   if (!negated) return value;
   return make(UnaryExpr{UnaryOp::kNot, std::move(value)}, line, height + 2);
 }

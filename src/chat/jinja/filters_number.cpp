@@ -39,6 +39,7 @@ ValueResult filter_int(Runtime&, const Value& value, const Arguments& arguments)
   if (value.is_string()) {
     if (auto number = parse_int(value.string(), base)) return Value::integer(*number);
     real = parse_float(value.string());
+    if (real && std::isinf(*real)) real.reset();  // OverflowError counts as no number only here
   }
   if (real) {
     EXO_TRY(std::optional<Value> number, truncate_float(*real));
@@ -106,12 +107,15 @@ ValueResult filter_round(Runtime& runtime, const Value& value, const Arguments& 
 ValueResult filter_filesizeformat(Runtime& runtime, const Value& value, const Arguments& arguments) {
   EXO_TRY(Bound bound, bind("filesizeformat", arguments, {"binary"}));
   if (value.is_undefined()) return undefined_error(value);
-  auto number = value.is_number() ? std::optional(value.real()) : value.is_string() ? parse_float(value.string()) : std::nullopt;
+  auto number = value.is_number()   ? std::optional(value.real())
+                : value.is_string() ? parse_float(value.string())
+                                    : std::nullopt;
   if (!number) return python_error("could not convert to float");
   bool binary = bound.truth_or(0, false);
   double base = binary ? 1024 : 1000;
   if (*number == 1) return runtime.string("1 Byte");
-  if (*number < base) return runtime.string(fmt::format("{} Bytes", static_cast<int64_t>(std::max(*number, -1e18))));
+  if (*number < base)
+    return runtime.string(fmt::format("{} Bytes", static_cast<int64_t>(std::max(*number, -1e18))));
   constexpr std::string_view kPrefixes = "kMGTPEZY";
   double unit = base * base;
   size_t i = 0;
@@ -121,7 +125,7 @@ ValueResult filter_filesizeformat(Runtime& runtime, const Value& value, const Ar
 }
 
 constexpr FilterEntry kFilters[] = {
-    {"abs", &filter_abs}, {"filesizeformat", &filter_filesizeformat},
+    {"abs", &filter_abs},     {"filesizeformat", &filter_filesizeformat},
     {"float", &filter_float}, {"int", &filter_int},
     {"round", &filter_round},
 };
@@ -190,8 +194,10 @@ std::optional<double> parse_float(std::string_view text) {
   double value = 0;
   auto [end, status] = std::from_chars(rest.data(), rest.data() + rest.size(), value);
   if (end != rest.data() + rest.size() || rest.find('(') != rest.npos) return std::nullopt;
-  if (status == std::errc::result_out_of_range) value = std::strtod(std::string(rest).c_str(), nullptr);
-  else if (status != std::errc()) return std::nullopt;
+  if (status == std::errc::result_out_of_range)
+    value = std::strtod(std::string(rest).c_str(), nullptr);
+  else if (status != std::errc())
+    return std::nullopt;
   return negative ? -value : value;
 }
 

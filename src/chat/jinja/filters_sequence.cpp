@@ -11,7 +11,8 @@
 namespace exo::chat::jinja {
 namespace {
 
-Result<std::vector<Value>> keys_of(Runtime& runtime, const std::vector<Value>& items, const AttributeGetter& getter) {
+Result<std::vector<Value>> keys_of(Runtime& runtime, const std::vector<Value>& items,
+                                   const AttributeGetter& getter) {
   std::vector<Value> keys;
   keys.reserve(items.size());
   for (const Value& item : items) {
@@ -58,7 +59,8 @@ ValueResult filter_slice(Runtime& runtime, const Value& value, const Arguments& 
   EXO_TRY(std::vector<Value> items, iterate(runtime, value));
   if (count == 0) return python_error("integer division or modulo by zero");
   count = std::max<int64_t>(count, 0);
-  if (!runtime.allows_memory(static_cast<size_t>(std::min<int64_t>(count, int64_t{1} << 40)) * (sizeof(Value) + sizeof(ListObject)))) {
+  if (!runtime.allows_memory(static_cast<size_t>(std::min<int64_t>(count, int64_t{1} << 40)) *
+                             (sizeof(Value) + sizeof(ListObject)))) {
     return runtime.failure();
   }
   std::vector<Value> slices;
@@ -67,7 +69,8 @@ ValueResult filter_slice(Runtime& runtime, const Value& value, const Arguments& 
   for (size_t i = 0; i < slice_count && runtime.step(); ++i) {
     bool extra = i < items.size() % slice_count;
     size_t end = begin + items.size() / slice_count + (extra ? 1 : 0);
-    std::vector<Value> slice(items.begin() + static_cast<std::ptrdiff_t>(begin), items.begin() + static_cast<std::ptrdiff_t>(end));
+    std::vector<Value> slice(items.begin() + static_cast<std::ptrdiff_t>(begin),
+                             items.begin() + static_cast<std::ptrdiff_t>(end));
     if (bound.given(1) && !extra) slice.push_back(*bound[1]);
     slices.push_back(runtime.list(std::move(slice)));
     begin = end;
@@ -88,7 +91,9 @@ ValueResult filter_default(Runtime& runtime, const Value& value, const Arguments
   return bound[0] ? *bound[0] : runtime.string({});
 }
 
-Value pair(Runtime& runtime, const std::pair<Value, Value>& entry) { return runtime.tuple({entry.first, entry.second}); }
+Value pair(Runtime& runtime, const std::pair<Value, Value>& entry) {
+  return runtime.tuple({entry.first, entry.second});
+}
 
 ValueResult filter_dictsort(Runtime& runtime, const Value& value, const Arguments& arguments) {
   EXO_TRY(Bound bound, bind("dictsort", arguments, {"case_sensitive", "by", "reverse"}));
@@ -211,7 +216,8 @@ ValueResult filter_choose(Runtime& runtime, const Value& value, const Arguments&
   if (used < arguments.positional.size()) {
     EXO_TRY(test, to_text(arguments.positional[used++], "test name"));
   }
-  Arguments rest{{arguments.positional.begin() + static_cast<std::ptrdiff_t>(used), arguments.positional.end()}, arguments.named};
+  Arguments rest{{arguments.positional.begin() + static_cast<std::ptrdiff_t>(used), arguments.positional.end()},
+                 arguments.named};
   for (Value& item : items) {
     if (!runtime.step()) return runtime.failure();
     EXO_TRY(Value subject, getter.get(runtime, item));
@@ -282,8 +288,10 @@ ValueResult filter_groupby(Runtime& runtime, const Value& value, const Arguments
     size_t end = begin + 1;
     while (end < items.size() && equal(runtime, keys[begin], keys[end])) ++end;
     EXO_TRY(Value grouper, label.get(runtime, items[begin]));
-    std::vector<Value> members(items.begin() + static_cast<std::ptrdiff_t>(begin), items.begin() + static_cast<std::ptrdiff_t>(end));
-    groups.push_back(runtime.sequence(Type::kTuple, {std::move(grouper), runtime.list(std::move(members))}, "group"));
+    std::vector<Value> members(items.begin() + static_cast<std::ptrdiff_t>(begin),
+                               items.begin() + static_cast<std::ptrdiff_t>(end));
+    groups.push_back(
+        runtime.sequence(Type::kTuple, {std::move(grouper), runtime.list(std::move(members))}, "group"));
     begin = end;
   }
   return runtime.list(std::move(groups));
@@ -314,7 +322,8 @@ ValueResult filter_unique(Runtime& runtime, const Value& value, const Arguments&
     if (!is_hashable(keys[i])) return python_error("unhashable type: '{}'", type_name(keys[i]));
     uint64_t hash = hash_value(keys[i]);
     auto [begin, end] = seen.equal_range(hash);
-    bool known = std::any_of(begin, end, [&](const auto& entry) { return equal(runtime, keys[entry.second], keys[i]); });
+    bool known =
+        std::any_of(begin, end, [&](const auto& entry) { return equal(runtime, keys[entry.second], keys[i]); });
     if (known) continue;
     seen.emplace(hash, i);
     kept.push_back(items[i]);

@@ -20,7 +20,9 @@ ValueResult changed_text(Runtime& runtime, const Value& value, const Arguments& 
 std::string title_words(std::string_view text) {
   std::u32string in = decode_utf8(text);
   std::string out;
-  auto is_break = [](char32_t c) { return is_space(c) || c == '-' || c == '(' || c == '{' || c == '[' || c == '<'; };
+  auto is_break = [](char32_t c) {
+    return is_space(c) || c == '-' || c == '(' || c == '{' || c == '[' || c == '<';
+  };
   for (size_t i = 0; i < in.size();) {
     size_t end = i + 1;
     while (end < in.size() && is_break(in[end]) == is_break(in[i])) ++end;
@@ -109,8 +111,8 @@ ValueResult filter_replace(Runtime& runtime, const Value& value, const Arguments
   if (bound.given(2)) {
     EXO_TRY(count, to_index(*bound[2]));
   }
-  return runtime.string(replace_all(runtime, to_str(runtime, value), to_str(runtime, *bound[0]),
-                                    to_str(runtime, *bound[1]), count));
+  return runtime.string(
+      replace_all(runtime, to_str(runtime, value), to_str(runtime, *bound[0]), to_str(runtime, *bound[1]), count));
 }
 
 ValueResult filter_striptags(Runtime& runtime, const Value& value, const Arguments& arguments) {
@@ -133,7 +135,8 @@ ValueResult filter_striptags(Runtime& runtime, const Value& value, const Argumen
     if (!out.empty()) out += ' ';
     out += word;
   }
-  for (auto [entity, text_of] : {std::pair{"&lt;", "<"}, {"&gt;", ">"}, {"&#34;", "\""}, {"&quot;", "\""}, {"&#39;", "'"}, {"&amp;", "&"}}) {
+  for (auto [entity, text_of] :
+       {std::pair{"&lt;", "<"}, {"&gt;", ">"}, {"&#34;", "\""}, {"&quot;", "\""}, {"&#39;", "'"}, {"&amp;", "&"}}) {
     out = replace_all(runtime, out, entity, text_of, -1);
   }
   return runtime.string(std::move(out));
@@ -225,7 +228,8 @@ ValueResult filter_xmlattr(Runtime& runtime, const Value& value, const Arguments
   for (const auto& [key, item] : value.dict().entries) {
     if (item.is_none() || item.is_undefined()) continue;
     std::string name = to_str(runtime, key);
-    if (name.find_first_of(" \t\n\r\f\v/>=") != name.npos) return python_error("Invalid character in attribute name");
+    if (name.find_first_of(" \t\n\r\f\v/>=") != name.npos)
+      return python_error("Invalid character in attribute name");
     if (out.size() > 0 || bound.truth_or(0, true)) out.append(' ');
     auto escaped = [&](const Value& text) {
       return text.is_markup() ? text.string() : escape_html(to_str(runtime, text));

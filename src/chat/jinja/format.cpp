@@ -70,13 +70,17 @@ std::string pad_number(Runtime& runtime, const std::string& lead, const std::str
   auto length = static_cast<int64_t>(lead.size() + digits.size());
   std::string padding = repeat_text(runtime, spec.fill, spec.width - length);
   switch (spec.align) {
-    case '<': return lead + digits + padding;
-    case '=': return lead + padding + digits;
+    case '<':
+      return lead + digits + padding;
+    case '=':
+      return lead + padding + digits;
     case '^': {
       std::string left = repeat_text(runtime, spec.fill, (spec.width - length) / 2);
-      return left + lead + digits + repeat_text(runtime, spec.fill, spec.width - length - (spec.width - length) / 2);
+      return left + lead + digits +
+             repeat_text(runtime, spec.fill, spec.width - length - (spec.width - length) / 2);
     }
-    default: return padding + lead + digits;
+    default:
+      return padding + lead + digits;
   }
 }
 
@@ -179,7 +183,8 @@ Result<std::string> format_value(Runtime& runtime, const Value& value, std::stri
     if (spec.fill == "0" && spec.align == '=') spec.align = '<';
     return format_text(runtime, value.string(), spec);
   }
-  if (!value.is_number()) return python_error("unsupported format string passed to {}.__format__", type_name(value));
+  if (!value.is_number())
+    return python_error("unsupported format string passed to {}.__format__", type_name(value));
   bool real_type = spec.type != '\0' && kRealTypes.find(spec.type) != kRealTypes.npos && spec.type != 'n';
   if (value.is_integral() && !real_type) {
     if (spec.type == 'c') {
@@ -203,7 +208,7 @@ std::string ascii_repr(const std::string& text) {
       out += static_cast<char>(code);
     } else {
       auto value = static_cast<uint32_t>(code);
-      out += value < 0x100 ? fmt::format("\\x{:02x}", value)
+      out += value < 0x100     ? fmt::format("\\x{:02x}", value)
              : value < 0x10000 ? fmt::format("\\u{:04x}", value)
                                : fmt::format("\\U{:08x}", value);
     }
@@ -214,7 +219,7 @@ std::string ascii_repr(const std::string& text) {
 class PercentFormatter {
  public:
   PercentFormatter(Runtime& runtime, const Value& text, const Value& values)
-      : runtime_(runtime), text_(text.string()), values_(values), out_(runtime) {}
+      : runtime_(runtime), text_(text.string()), values_(values), escapes_(text.is_markup()), out_(runtime) {}
 
   Result<std::string> run() {
     while (at_ < text_.size() && !out_.full()) {
@@ -226,7 +231,8 @@ class PercentFormatter {
     }
     if (runtime_.exhausted()) return runtime_.failure();
     bool tuple = values_.is(Type::kTuple);
-    bool leftover = tuple ? next_ < values_.items().size() : next_ == 0 && !values_.is(Type::kDict) && !values_.is(Type::kList);
+    bool leftover =
+        tuple ? next_ < values_.items().size() : next_ == 0 && !values_.is(Type::kDict) && !values_.is(Type::kList);
     if (leftover) return python_error("not all arguments converted during string formatting");
     return out_.take();
   }
@@ -266,12 +272,18 @@ class PercentFormatter {
     bool zero = false, left = false;
     for (; at_ < text_.size(); ++at_) {
       char c = text_[at_];
-      if (c == '-') left = true;
-      else if (c == '0') zero = true;
-      else if (c == '#') spec.alternate = true;
-      else if (c == '+') spec.sign = '+';
-      else if (c == ' ') spec.sign = spec.sign == '+' ? '+' : ' ';
-      else break;
+      if (c == '-')
+        left = true;
+      else if (c == '0')
+        zero = true;
+      else if (c == '#')
+        spec.alternate = true;
+      else if (c == '+')
+        spec.sign = '+';
+      else if (c == ' ')
+        spec.sign = spec.sign == '+' ? '+' : ' ';
+      else
+        break;
     }
     EXO_TRY(spec.width, number_or_star());
     if (spec.width < 0) {
@@ -310,28 +322,40 @@ class PercentFormatter {
 
   Result<std::string> convert(const Value& value, Spec& spec) {
     switch (spec.type) {
-      case 's': return format_text(runtime_, to_str(runtime_, value), spec);
-      case 'r': return format_text(runtime_, to_repr(runtime_, value), spec);
-      case 'a': return format_text(runtime_, ascii_repr(to_repr(runtime_, value)), spec);
-      case 'c': return character(value, spec);
+      case 's':
+        return format_text(runtime_, safe_text(value, to_str(runtime_, value)), spec);
+      case 'r':
+        return format_text(runtime_, safe_text(Value(), to_repr(runtime_, value)), spec);
+      case 'a':
+        return format_text(runtime_, ascii_repr(to_repr(runtime_, value)), spec);
+      case 'c':
+        return character(value, spec);
       case 'd':
       case 'i':
       case 'u':
       case 'o':
       case 'x':
-      case 'X': return integer(value, spec);
+      case 'X':
+        return integer(value, spec);
       case 'e':
       case 'E':
       case 'f':
       case 'F':
       case 'g':
-      case 'G': break;
-      default: return python_error("unsupported format character '{}'", spec.type);
+      case 'G':
+        break;
+      default:
+        return python_error("unsupported format character '{}'", spec.type);
     }
     if (value.is_undefined()) return undefined_error(value);
     if (!value.is_number()) return python_error("must be real number, not {}", type_name(value));
     if (spec.precision > kMaxPrecision) return python_error("precision too big");
     return format_real(runtime_, value.real(), spec);
+  }
+
+  // Markup escapes what is put into it.
+  std::string safe_text(const Value& value, std::string text) const {
+    return escapes_ && !value.is_markup() && !value.is_number() ? escape_html(text) : text;
   }
 
   Result<std::string> character(const Value& value, const Spec& spec) {
@@ -360,13 +384,15 @@ class PercentFormatter {
   Runtime& runtime_;
   std::string_view text_;
   const Value& values_;
+  bool escapes_;
   TextWriter out_;
   size_t at_ = 0, next_ = 0;
 };
 
 class BraceFormatter {
  public:
-  BraceFormatter(Runtime& runtime, const Arguments& arguments) : runtime_(runtime), arguments_(arguments) {}
+  BraceFormatter(Runtime& runtime, const Arguments& arguments, bool escapes)
+      : runtime_(runtime), arguments_(arguments), escapes_(escapes) {}
 
   Result<std::string> run(std::string_view text, int level) {
     if (level > 1) return python_error("Max string recursion exceeded");
@@ -413,21 +439,30 @@ class BraceFormatter {
     EXO_TRY(Value value, field_value(text.substr(0, name_end)));
     std::string_view rest = text.substr(name_end);
     if (rest.starts_with('!')) {
-      if (rest.size() < 2 || (rest.size() > 2 && rest[2] != ':')) return python_error("expected ':' after conversion specifier");
+      if (rest.size() < 2 || (rest.size() > 2 && rest[2] != ':'))
+        return python_error("expected ':' after conversion specifier");
       EXO_TRY(value, convert(value, rest[1]));
       rest.remove_prefix(2);
     }
     if (rest.starts_with(':')) rest.remove_prefix(1);
-    EXO_TRY(std::string spec, run(rest, level + 1));
-    return format_value(runtime_, value, spec);
+    std::string spec;
+    if (!rest.empty()) {
+      EXO_TRY(spec, run(rest, level + 1));
+    }
+    EXO_TRY(std::string piece, format_value(runtime_, value, spec));
+    return escapes_ && level == 0 && !value.is_markup() ? escape_html(piece) : piece;
   }
 
   ValueResult convert(const Value& value, char conversion) {
     switch (conversion) {
-      case 's': return runtime_.string(to_str(runtime_, value));
-      case 'r': return runtime_.string(to_repr(runtime_, value));
-      case 'a': return runtime_.string(ascii_repr(to_repr(runtime_, value)));
-      default: return python_error("Unknown conversion specifier {}", conversion);
+      case 's':
+        return runtime_.string(to_str(runtime_, value));
+      case 'r':
+        return runtime_.string(to_repr(runtime_, value));
+      case 'a':
+        return runtime_.string(ascii_repr(to_repr(runtime_, value)));
+      default:
+        return python_error("Unknown conversion specifier {}", conversion);
     }
   }
 
@@ -480,6 +515,7 @@ class BraceFormatter {
 
   Runtime& runtime_;
   const Arguments& arguments_;
+  bool escapes_;  // the text is Markup
   size_t next_ = 0;
 };
 
@@ -491,7 +527,7 @@ ValueResult format_percent(Runtime& runtime, const Value& text, const Value& val
 }
 
 ValueResult format_braces(Runtime& runtime, const Value& text, const Arguments& arguments) {
-  EXO_TRY(std::string out, BraceFormatter(runtime, arguments).run(text.string(), 0));
+  EXO_TRY(std::string out, BraceFormatter(runtime, arguments, text.is_markup()).run(text.string(), 0));
   return runtime.string(std::move(out), text.is_markup());
 }
 

@@ -285,12 +285,18 @@ Value from_json(Runtime& runtime, const boost::json::value& json, int32_t depth)
     return {};
   }
   switch (json.kind()) {
-    case boost::json::kind::null: return {};
-    case boost::json::kind::bool_: return Value(json.get_bool());
-    case boost::json::kind::int64: return Value::integer(json.get_int64());
-    case boost::json::kind::uint64: return Value::integer(static_cast<Int>(json.get_uint64()));
-    case boost::json::kind::double_: return Value(json.get_double());
-    case boost::json::kind::string: return runtime.string(std::string(json.get_string()));
+    case boost::json::kind::null:
+      return {};
+    case boost::json::kind::bool_:
+      return Value(json.get_bool());
+    case boost::json::kind::int64:
+      return Value::integer(json.get_int64());
+    case boost::json::kind::uint64:
+      return Value::integer(static_cast<Int>(json.get_uint64()));
+    case boost::json::kind::double_:
+      return Value(json.get_double());
+    case boost::json::kind::string:
+      return runtime.string(std::string(json.get_string()));
     case boost::json::kind::array: {
       std::vector<Value> items;
       items.reserve(json.get_array().size());
@@ -310,7 +316,8 @@ Value from_json(Runtime& runtime, const boost::json::value& json, int32_t depth)
 }
 
 Result<std::string> render_template(const Template& source, const TemplateLimits& limits,
-                                    std::chrono::system_clock::time_point now, const boost::json::object& variables) {
+                                    std::chrono::system_clock::time_point now,
+                                    const boost::json::object& variables) {
   Runtime runtime(limits, now);
   return Interpreter(source, runtime, variables).run();
 }

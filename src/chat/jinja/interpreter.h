@@ -10,7 +10,8 @@ namespace exo::chat::jinja {
 
 // Renders `source` with `variables`. `globals` of the engine are found behind them.
 Result<std::string> render_template(const Template& source, const TemplateLimits& limits,
-                                    std::chrono::system_clock::time_point now, const boost::json::object& variables);
+                                    std::chrono::system_clock::time_point now,
+                                    const boost::json::object& variables);
 
 class Interpreter {
  public:

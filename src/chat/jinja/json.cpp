@@ -24,15 +24,28 @@ class JsonWriter {
   Status write(const Value& value, int32_t level) {
     if (!runtime_.step() || !runtime_.stack_left()) return runtime_.failure();
     switch (value.type()) {
-      case Type::kNone: out_.append("null"); return {};
-      case Type::kBool: out_.append(value.boolean() ? "true" : "false"); return {};
-      case Type::kInt: out_.append(fmt::format("{}", value.integer())); return {};
-      case Type::kFloat: out_.append(number(value.real())); return {};
-      case Type::kString: write_string(value.string()); return {};
+      case Type::kNone:
+        out_.append("null");
+        return {};
+      case Type::kBool:
+        out_.append(value.boolean() ? "true" : "false");
+        return {};
+      case Type::kInt:
+        out_.append(fmt::format("{}", value.integer()));
+        return {};
+      case Type::kFloat:
+        out_.append(number(value.real()));
+        return {};
+      case Type::kString:
+        write_string(value.string());
+        return {};
       case Type::kList:
-      case Type::kTuple: return write_array(value.items(), level);
-      case Type::kDict: return write_object(value.dict(), level);
-      default: return python_error("Object of type {} is not JSON serializable", type_name(value));
+      case Type::kTuple:
+        return write_array(value.items(), level);
+      case Type::kDict:
+        return write_object(value.dict(), level);
+      default:
+        return python_error("Object of type {} is not JSON serializable", type_name(value));
     }
   }
 
@@ -94,12 +107,23 @@ class JsonWriter {
 
   Status write_key(const Value& key) {
     switch (key.type()) {
-      case Type::kString: write_string(key.string()); return {};
-      case Type::kNone: write_string("null"); return {};
-      case Type::kBool: write_string(key.boolean() ? "true" : "false"); return {};
-      case Type::kInt: write_string(fmt::format("{}", key.integer())); return {};
-      case Type::kFloat: write_string(number(key.real())); return {};
-      default: return python_error("keys must be str, int, float, bool or None, not {}", type_name(key));
+      case Type::kString:
+        write_string(key.string());
+        return {};
+      case Type::kNone:
+        write_string("null");
+        return {};
+      case Type::kBool:
+        write_string(key.boolean() ? "true" : "false");
+        return {};
+      case Type::kInt:
+        write_string(fmt::format("{}", key.integer()));
+        return {};
+      case Type::kFloat:
+        write_string(number(key.real()));
+        return {};
+      default:
+        return python_error("keys must be str, int, float, bool or None, not {}", type_name(key));
     }
   }
 
@@ -123,14 +147,22 @@ class JsonWriter {
   // Empty when the code point stands for itself.
   std::string escape(char32_t code) const {
     switch (code) {
-      case '"': return "\\\"";
-      case '\\': return "\\\\";
-      case '\n': return "\\n";
-      case '\r': return "\\r";
-      case '\t': return "\\t";
-      case '\f': return "\\f";
-      case '\b': return "\\b";
-      default: break;
+      case '"':
+        return "\\\"";
+      case '\\':
+        return "\\\\";
+      case '\n':
+        return "\\n";
+      case '\r':
+        return "\\r";
+      case '\t':
+        return "\\t";
+      case '\f':
+        return "\\f";
+      case '\b':
+        return "\\b";
+      default:
+        break;
     }
     auto unit = [](uint32_t value) { return fmt::format("\\u{:04x}", value); };
     auto value = static_cast<uint32_t>(code);

@@ -210,7 +210,8 @@ class Lexer {
 
   size_t find_tag() const {
     for (size_t i = source_.find('{', at_); i != source_.npos; i = source_.find('{', i + 1)) {
-      if (i + 1 < source_.size() && (source_[i + 1] == '{' || source_[i + 1] == '%' || source_[i + 1] == '#')) return i;
+      if (i + 1 < source_.size() && (source_[i + 1] == '{' || source_[i + 1] == '%' || source_[i + 1] == '#'))
+        return i;
     }
     return source_.size();
   }
@@ -380,7 +381,8 @@ class Lexer {
     }
     Int value = 0;
     for (char c : digits) {
-      if (__builtin_mul_overflow(value, Int{base}, &value) || __builtin_add_overflow(value, Int{digit_value(c)}, &value)) {
+      if (__builtin_mul_overflow(value, Int{base}, &value) ||
+          __builtin_add_overflow(value, Int{digit_value(c)}, &value)) {
         return error("the number {} is too large", digits);
       }
     }
@@ -395,7 +397,8 @@ class Lexer {
     while (end < source_.size() && source_[end] != quote) end += source_[end] == '\\' ? 2 : 1;
     if (end >= source_.size()) return error("unexpected char '{}': a string is not closed", quote);
     auto text = Unescaper(source_.substr(at_ + 1, end - at_ - 1)).run();
-    if (!text) return std::unexpected(std::move(text).error().with_context(fmt::format("chat template, line {}", line_)));
+    if (!text)
+      return std::unexpected(std::move(text).error().with_context(fmt::format("chat template, line {}", line_)));
     emit(TokenType::kString, *text);
     advance(end + 1 - at_);
     return {};
@@ -442,13 +445,20 @@ Result<std::vector<Token>> tokenize(std::string_view source) {
 
 std::string describe(const Token& token) {
   switch (token.type) {
-    case TokenType::kData: return "template data / text";
-    case TokenType::kVariableBegin: return "begin of print statement";
-    case TokenType::kVariableEnd: return "end of print statement";
-    case TokenType::kBlockBegin: return "begin of statement block";
-    case TokenType::kBlockEnd: return "end of statement block";
-    case TokenType::kEof: return "end of template";
-    default: return token.text;
+    case TokenType::kData:
+      return "template data / text";
+    case TokenType::kVariableBegin:
+      return "begin of print statement";
+    case TokenType::kVariableEnd:
+      return "end of print statement";
+    case TokenType::kBlockBegin:
+      return "begin of statement block";
+    case TokenType::kBlockEnd:
+      return "end of statement block";
+    case TokenType::kEof:
+      return "end of template";
+    default:
+      return token.text;
   }
 }
 

@@ -82,11 +82,15 @@ const MethodEntry* find_in(std::span<const MethodEntry> table, std::string_view 
 
 const MethodEntry* find_container_method(Type type, std::string_view name) {
   switch (type) {
-    case Type::kDict: return find_in(kDictMethods, name);
-    case Type::kList: return find_in(kListMethods, name);
+    case Type::kDict:
+      return find_in(kDictMethods, name);
+    case Type::kList:
+      return find_in(kListMethods, name);
     case Type::kTuple:
-    case Type::kRange: return find_in(kTupleMethods, name);
-    default: return nullptr;
+    case Type::kRange:
+      return find_in(kTupleMethods, name);
+    default:
+      return nullptr;
   }
 }
 

@@ -73,7 +73,8 @@ ValueResult partition(Runtime& runtime, const Value& self, const Arguments& argu
   } else if (from_right) {
     parts = {std::string_view(), {}, text};
   }
-  return runtime.tuple({like(runtime, self, parts[0]), like(runtime, self, parts[1]), like(runtime, self, parts[2])});
+  return runtime.tuple(
+      {like(runtime, self, parts[0]), like(runtime, self, parts[1]), like(runtime, self, parts[2])});
 }
 
 // The part of the text that the arguments start and end (code points) leave.
@@ -150,7 +151,8 @@ ValueResult count(Runtime& runtime, const Value& self, const Arguments& argument
   if (!part.valid) return Value::integer(0);
   if (wanted.empty()) return Value::integer(static_cast<Int>(count_code_points(part.text)) + 1);
   Int number = 0;
-  for (size_t at = part.text.find(wanted); at != part.text.npos; at = part.text.find(wanted, at + wanted.size())) ++number;
+  for (size_t at = part.text.find(wanted); at != part.text.npos; at = part.text.find(wanted, at + wanted.size()))
+    ++number;
   return Value::integer(number);
 }
 
@@ -296,7 +298,8 @@ ValueResult is_identifier(Runtime&, const Value& self, const Arguments& argument
 
 ValueResult is_ascii(Runtime&, const Value& self, const Arguments& arguments) {
   EXO_CHECK_OK(no_arguments(arguments));
-  return Value(std::all_of(self.string().begin(), self.string().end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; }));
+  return Value(std::all_of(self.string().begin(), self.string().end(),
+                           [](char c) { return static_cast<unsigned char>(c) < 0x80; }));
 }
 
 ValueResult is_printable_text(Runtime& runtime, const Value& self, const Arguments& arguments) {
@@ -354,8 +357,9 @@ constexpr MethodEntry kMethods[] = {
 }  // namespace
 
 const MethodEntry* find_string_method(std::string_view name) {
-  auto found = std::lower_bound(std::begin(kMethods), std::end(kMethods), name,
-                                [](const MethodEntry& entry, std::string_view wanted) { return entry.name < wanted; });
+  auto found =
+      std::lower_bound(std::begin(kMethods), std::end(kMethods), name,
+                       [](const MethodEntry& entry, std::string_view wanted) { return entry.name < wanted; });
   return found != std::end(kMethods) && found->name == name ? found : nullptr;
 }
 

@@ -68,7 +68,8 @@ ValueResult make_range(Runtime& runtime, Native*, const Arguments& arguments) {
   Int stride = step > 0 ? Int{step} : -Int{step};
   Int length = distance > 0 ? (distance - 1) / stride + 1 : 0;
   if (length > static_cast<Int>(kMaxRange)) {
-    return fail(ErrorCode::kResourceExhausted, "Range too big. The sandbox blocks ranges larger than {}", kMaxRange);
+    return fail(ErrorCode::kResourceExhausted, "Range too big. The sandbox blocks ranges larger than {}",
+                kMaxRange);
   }
   return runtime.range(start, stop, step, static_cast<size_t>(length));
 }
@@ -86,7 +87,8 @@ Result<std::vector<std::pair<Value, Value>>> dict_entries(Runtime& runtime, std:
       EXO_TRY(std::vector<Value> items, iterate(runtime, source));
       for (const Value& item : items) {
         EXO_TRY(std::vector<Value> pair, iterate(runtime, item));
-        if (pair.size() != 2) return python_error("dictionary update sequence element has length {}; 2 is required", pair.size());
+        if (pair.size() != 2)
+          return python_error("dictionary update sequence element has length {}; 2 is required", pair.size());
         if (!is_hashable(pair[0])) return python_error("unhashable type: '{}'", type_name(pair[0]));
         entries.emplace_back(pair[0], pair[1]);
       }
@@ -205,7 +207,8 @@ std::optional<Value> Macro::attribute(Runtime& runtime, std::string_view name_wa
   if (name_wanted == "caller") return Value(statement.uses_caller);
   if (name_wanted != "arguments") return std::nullopt;
   std::vector<Value> names;
-  for (Symbol parameter : statement.signature.parameters) names.push_back(runtime.string(source_.symbols[parameter]));
+  for (Symbol parameter : statement.signature.parameters)
+    names.push_back(runtime.string(source_.symbols[parameter]));
   return runtime.tuple(std::move(names));
 }
 
@@ -249,12 +252,9 @@ std::optional<Value> make_global(Runtime& runtime, std::string_view name) {
     std::string_view name;
     Function::Body body;
   };
-  static constexpr Entry kGlobals[] = {{"range", &make_range},
-                                       {"dict", &make_dict},
-                                       {"namespace", &make_namespace},
-                                       {"cycler", &make_cycler},
-                                       {"joiner", &make_joiner},
-                                       {"raise_exception", &raise_exception},
+  static constexpr Entry kGlobals[] = {{"range", &make_range},         {"dict", &make_dict},
+                                       {"namespace", &make_namespace}, {"cycler", &make_cycler},
+                                       {"joiner", &make_joiner},       {"raise_exception", &raise_exception},
                                        {"strftime_now", &strftime_now}};
   for (const Entry& entry : kGlobals) {
     if (entry.name == name) return Value(runtime.native<Function>(entry.name, entry.body));

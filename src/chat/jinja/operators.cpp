@@ -50,13 +50,16 @@ ValueResult integer_arithmetic(BinaryOp op, Int a, Int b) {
   constexpr Int kMin = Int{1} << 126;
   Int result = 0;
   switch (op) {
-    case BinaryOp::kAdd: return __builtin_add_overflow(a, b, &result) ? ValueResult(overflow()) : Value::integer(result);
+    case BinaryOp::kAdd:
+      return __builtin_add_overflow(a, b, &result) ? ValueResult(overflow()) : Value::integer(result);
     case BinaryOp::kSubtract:
       return __builtin_sub_overflow(a, b, &result) ? ValueResult(overflow()) : Value::integer(result);
     case BinaryOp::kMultiply:
       return __builtin_mul_overflow(a, b, &result) ? ValueResult(overflow()) : Value::integer(result);
-    case BinaryOp::kPower: return integer_power(a, b);
-    default: break;
+    case BinaryOp::kPower:
+      return integer_power(a, b);
+    default:
+      break;
   }
   if (b == 0) return python_error("{}division by zero", op == BinaryOp::kDivide ? "" : "integer modulo or ");
   if (op == BinaryOp::kDivide) return Value(static_cast<double>(a) / static_cast<double>(b));
@@ -67,14 +70,18 @@ ValueResult integer_arithmetic(BinaryOp op, Int a, Int b) {
 
 ValueResult float_arithmetic(BinaryOp op, double a, double b) {
   switch (op) {
-    case BinaryOp::kAdd: return Value(a + b);
-    case BinaryOp::kSubtract: return Value(a - b);
-    case BinaryOp::kMultiply: return Value(a * b);
+    case BinaryOp::kAdd:
+      return Value(a + b);
+    case BinaryOp::kSubtract:
+      return Value(a - b);
+    case BinaryOp::kMultiply:
+      return Value(a * b);
     case BinaryOp::kPower:
       if (a == 0 && b < 0) return python_error("0.0 cannot be raised to a negative power");
       if (a < 0 && std::floor(b) != b) return python_error("complex numbers are not supported in templates");
       return Value(std::pow(a, b));
-    default: break;
+    default:
+      break;
   }
   if (b == 0) return python_error("float {}division by zero", op == BinaryOp::kDivide ? "" : "floor ");
   if (op == BinaryOp::kDivide) return Value(a / b);
@@ -97,7 +104,8 @@ ValueResult repeat(Runtime& runtime, const Value& sequence, const Value& count) 
     return runtime.string(std::move(out), sequence.is_markup());
   }
   const auto& items = sequence.items();
-  if (!items.empty() && static_cast<uint64_t>(times) > runtime.limits().max_memory_bytes / sizeof(Value) / items.size()) {
+  if (!items.empty() &&
+      static_cast<uint64_t>(times) > runtime.limits().max_memory_bytes / sizeof(Value) / items.size()) {
     runtime.exhaust("memory for one list");
     return runtime.failure();
   }
@@ -162,7 +170,8 @@ ValueResult apply_binary(Runtime& runtime, BinaryOp op, const Value& left, const
 
 Result<bool> contains(Runtime& runtime, const Value& container, const Value& item) {
   switch (container.type()) {
-    case Type::kUndefined: return false;
+    case Type::kUndefined:
+      return false;
     case Type::kString:
       if (!item.is_string()) {
         return python_error("'in <string>' requires string as left operand, not {}", type_name(item));
@@ -175,7 +184,8 @@ Result<bool> contains(Runtime& runtime, const Value& container, const Value& ite
     case Type::kRange: {
       const RangeObject& range = container.range();
       if (!item.is_number() || item.real() != std::floor(item.real()) || range.length == 0) return false;
-      Int value = item.is_integral() ? item.integer() : static_cast<Int>(item.real()), last = range.start + static_cast<Int>(range.length - 1) * range.step;
+      Int value = item.is_integral() ? item.integer() : static_cast<Int>(item.real()),
+          last = range.start + static_cast<Int>(range.length - 1) * range.step;
       bool inside = range.step > 0 ? value >= range.start && value <= last : value <= range.start && value >= last;
       return inside && (value - range.start) % range.step == 0;
     }
@@ -189,29 +199,38 @@ Result<bool> contains(Runtime& runtime, const Value& container, const Value& ite
       }
       return false;
     }
-    default: return python_error("argument of type '{}' is not iterable", type_name(container));
+    default:
+      return python_error("argument of type '{}' is not iterable", type_name(container));
   }
 }
 
 Result<bool> apply_compare(Runtime& runtime, CompareOp op, const Value& left, const Value& right) {
   switch (op) {
-    case CompareOp::kEqual: return equal(runtime, left, right);
-    case CompareOp::kNotEqual: return !equal(runtime, left, right);
-    case CompareOp::kIn: return contains(runtime, right, left);
+    case CompareOp::kEqual:
+      return equal(runtime, left, right);
+    case CompareOp::kNotEqual:
+      return !equal(runtime, left, right);
+    case CompareOp::kIn:
+      return contains(runtime, right, left);
     case CompareOp::kNotIn: {
       EXO_TRY(bool found, contains(runtime, right, left));
       return !found;
     }
-    default: break;
+    default:
+      break;
   }
   constexpr std::string_view kNames[] = {"==", "!=", "<", "<=", ">", ">="};
   EXO_TRY(int order, compare(runtime, left, right, kNames[static_cast<size_t>(op)]));
   if (order == kUnordered) return false;
   switch (op) {
-    case CompareOp::kLess: return order < 0;
-    case CompareOp::kLessEqual: return order <= 0;
-    case CompareOp::kGreater: return order > 0;
-    default: return order >= 0;
+    case CompareOp::kLess:
+      return order < 0;
+    case CompareOp::kLessEqual:
+      return order <= 0;
+    case CompareOp::kGreater:
+      return order > 0;
+    default:
+      return order >= 0;
   }
 }
 

@@ -76,8 +76,9 @@ class TemplateParser : public ExpressionParser {
     if (tag == "autoescape") return add(autoescape_statement());
     if (tag == "break" || tag == "continue") return loop_control(body, tag == "break", line);
     if (tag == "extends" || tag == "include" || tag == "import" || tag == "from") {
-      return fail(ErrorCode::kUnsupported, "chat template, line {}: '{}' needs other templates, which a chat template cannot have",
-                  line, tag);
+      return fail(ErrorCode::kUnsupported,
+                  "chat template, line {}: '{}' needs other templates, which a chat template cannot have", line,
+                  tag);
     }
     return error("encountered unknown tag '{}'", tag);
   }
@@ -167,7 +168,11 @@ class TemplateParser : public ExpressionParser {
     while (!current().is_operator(")")) {
       if (!result.parameters.empty()) EXO_CHECK_OK(expect_operator(","));
       EXO_TRY(std::string name, expect_name());
-      result.parameters.push_back(symbol(name));
+      Symbol parameter = symbol(name);
+      if (std::find(result.parameters.begin(), result.parameters.end(), parameter) != result.parameters.end()) {
+        return error("duplicate argument '{}' in function definition", name);
+      }
+      result.parameters.push_back(parameter);
       if (skip_operator("=")) {
         EXO_TRY(ExprPtr value, expression());
         result.defaults.push_back(std::move(value));

@@ -140,7 +140,8 @@ Value Runtime::dict(std::vector<std::pair<Value, Value>> entries) {
       kept[place[first_of[i]]].second = std::move(entries[i].second);
     }
   }
-  for (const auto& [key, value] : kept) object->depth = std::max({object->depth, value.depth() + 1, key.depth() + 1});
+  for (const auto& [key, value] : kept)
+    object->depth = std::max({object->depth, value.depth() + 1, key.depth() + 1});
   if (object->depth > limits_.max_depth) {
     exhaust("nesting of values");
     kept.clear();
@@ -191,7 +192,8 @@ std::unexpected<Error> undefined_error(const Value& value) { return python_error
 Result<std::vector<Value>> iterate(Runtime& runtime, const Value& value) {
   std::vector<Value> out;
   switch (value.type()) {
-    case Type::kUndefined: return out;
+    case Type::kUndefined:
+      return out;
     case Type::kList:
     case Type::kTuple:
     case Type::kView:
@@ -227,7 +229,8 @@ Result<std::vector<Value>> iterate(Runtime& runtime, const Value& value) {
       if (runtime.exhausted()) return runtime.failure();
       return out;
     }
-    default: return python_error("'{}' object is not iterable", type_name(value));
+    default:
+      return python_error("'{}' object is not iterable", type_name(value));
   }
 }
 
@@ -237,22 +240,31 @@ bool is_iterable(const Value& value) {
     case Type::kBool:
     case Type::kInt:
     case Type::kFloat:
-    case Type::kMethod: return false;
-    case Type::kNative: return value.native()->class_name() == "LoopContext";
-    default: return true;
+    case Type::kMethod:
+      return false;
+    case Type::kNative:
+      return value.native()->class_name() == "LoopContext";
+    default:
+      return true;
   }
 }
 
 Result<size_t> length_of(const Value& value) {
   switch (value.type()) {
-    case Type::kUndefined: return 0;
-    case Type::kString: return value.string_object().length;
+    case Type::kUndefined:
+      return 0;
+    case Type::kString:
+      return value.string_object().length;
     case Type::kList:
     case Type::kTuple:
-    case Type::kView: return value.items().size();
-    case Type::kDict: return value.dict().entries.size();
-    case Type::kRange: return value.range().length;
-    default: return python_error("object of type '{}' has no len()", type_name(value));
+    case Type::kView:
+      return value.items().size();
+    case Type::kDict:
+      return value.dict().entries.size();
+    case Type::kRange:
+      return value.range().length;
+    default:
+      return python_error("object of type '{}' has no len()", type_name(value));
   }
 }
 

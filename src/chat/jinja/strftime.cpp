@@ -27,7 +27,6 @@ Moment split(std::chrono::system_clock::time_point time) {
   return moment;
 }
 
-
 struct IsoWeek {
   int year, week;
 };
@@ -52,33 +51,60 @@ bool append_composite(std::string& out, char directive, const Moment& moment) {
     return true;
   };
   switch (directive) {
-    case 'c': return format("%a %b %e %H:%M:%S %Y");
+    case 'c':
+      return format("%a %b %e %H:%M:%S %Y");
     case 'x':
-    case 'D': return format("%m/%d/%y");
+    case 'D':
+      return format("%m/%d/%y");
     case 'X':
-    case 'T': return format("%H:%M:%S");
-    case 'F': return format("%Y-%m-%d");
-    case 'R': return format("%H:%M");
-    case 'r': return format("%I:%M:%S %p");
-    default: return false;
+    case 'T':
+      return format("%H:%M:%S");
+    case 'F':
+      return format("%Y-%m-%d");
+    case 'R':
+      return format("%H:%M");
+    case 'r':
+      return format("%I:%M:%S %p");
+    default:
+      return false;
   }
 }
 
 bool append_name(std::string& out, char directive, const std::tm& tm) {
   switch (directive) {
-    case 'a': out += kDays[tm.tm_wday].substr(0, 3); return true;
-    case 'A': out += kDays[tm.tm_wday]; return true;
+    case 'a':
+      out += kDays[tm.tm_wday].substr(0, 3);
+      return true;
+    case 'A':
+      out += kDays[tm.tm_wday];
+      return true;
     case 'b':
-    case 'h': out += kMonths[tm.tm_mon].substr(0, 3); return true;
-    case 'B': out += kMonths[tm.tm_mon]; return true;
-    case 'p': out += tm.tm_hour < 12 ? "AM" : "PM"; return true;
-    case 'P': out += tm.tm_hour < 12 ? "am" : "pm"; return true;
-    case 'n': out += '\n'; return true;
-    case 't': out += '\t'; return true;
-    case '%': out += '%'; return true;
+    case 'h':
+      out += kMonths[tm.tm_mon].substr(0, 3);
+      return true;
+    case 'B':
+      out += kMonths[tm.tm_mon];
+      return true;
+    case 'p':
+      out += tm.tm_hour < 12 ? "AM" : "PM";
+      return true;
+    case 'P':
+      out += tm.tm_hour < 12 ? "am" : "pm";
+      return true;
+    case 'n':
+      out += '\n';
+      return true;
+    case 't':
+      out += '\t';
+      return true;
+    case '%':
+      out += '%';
+      return true;
     case 'Z':
-    case 'z': return true;  // a naive datetime has no zone
-    default: return false;
+    case 'z':
+      return true;  // a naive datetime has no zone
+    default:
+      return false;
   }
 }
 
@@ -90,29 +116,58 @@ bool append_number(std::string& out, char directive, const Moment& moment, bool 
     return true;
   };
   switch (directive) {
-    case 'd': return number(tm.tm_mday, 2);
-    case 'e': out += fmt::format("{:{}d}", tm.tm_mday, padded ? 2 : 1); return true;
-    case 'm': return number(tm.tm_mon + 1, 2);
-    case 'y': return number(year % 100, 2);
-    case 'Y': out += fmt::format("{}", year); return true;
-    case 'C': return number(year / 100, 2);
-    case 'H': return number(tm.tm_hour, 2);
-    case 'k': out += fmt::format("{:{}d}", tm.tm_hour, padded ? 2 : 1); return true;
-    case 'I': return number(hour12, 2);
-    case 'l': out += fmt::format("{:{}d}", hour12, padded ? 2 : 1); return true;
-    case 'M': return number(tm.tm_min, 2);
-    case 'S': return number(tm.tm_sec, 2);
-    case 'f': out += fmt::format("{:06d}", moment.microseconds); return true;
-    case 'j': return number(tm.tm_yday + 1, 3);
-    case 'U': return number((tm.tm_yday + 7 - tm.tm_wday) / 7, 2);
-    case 'W': return number((tm.tm_yday + 7 - (tm.tm_wday + 6) % 7) / 7, 2);
-    case 'w': return number(tm.tm_wday, 1);
-    case 'u': return number(tm.tm_wday == 0 ? 7 : tm.tm_wday, 1);
-    case 'G': return number(iso_week(tm).year, 4);
-    case 'g': return number(iso_week(tm).year % 100, 2);
-    case 'V': return number(iso_week(tm).week, 2);
-    case 's': out += fmt::format("{}", moment.seconds); return true;
-    default: return false;
+    case 'd':
+      return number(tm.tm_mday, 2);
+    case 'e':
+      out += fmt::format("{:{}d}", tm.tm_mday, padded ? 2 : 1);
+      return true;
+    case 'm':
+      return number(tm.tm_mon + 1, 2);
+    case 'y':
+      return number(year % 100, 2);
+    case 'Y':
+      out += fmt::format("{}", year);
+      return true;
+    case 'C':
+      return number(year / 100, 2);
+    case 'H':
+      return number(tm.tm_hour, 2);
+    case 'k':
+      out += fmt::format("{:{}d}", tm.tm_hour, padded ? 2 : 1);
+      return true;
+    case 'I':
+      return number(hour12, 2);
+    case 'l':
+      out += fmt::format("{:{}d}", hour12, padded ? 2 : 1);
+      return true;
+    case 'M':
+      return number(tm.tm_min, 2);
+    case 'S':
+      return number(tm.tm_sec, 2);
+    case 'f':
+      out += fmt::format("{:06d}", moment.microseconds);
+      return true;
+    case 'j':
+      return number(tm.tm_yday + 1, 3);
+    case 'U':
+      return number((tm.tm_yday + 7 - tm.tm_wday) / 7, 2);
+    case 'W':
+      return number((tm.tm_yday + 7 - (tm.tm_wday + 6) % 7) / 7, 2);
+    case 'w':
+      return number(tm.tm_wday, 1);
+    case 'u':
+      return number(tm.tm_wday == 0 ? 7 : tm.tm_wday, 1);
+    case 'G':
+      return number(iso_week(tm).year, 4);
+    case 'g':
+      return number(iso_week(tm).year % 100, 2);
+    case 'V':
+      return number(iso_week(tm).week, 2);
+    case 's':
+      out += fmt::format("{}", moment.seconds);
+      return true;
+    default:
+      return false;
   }
 }
 

@@ -119,34 +119,45 @@ std::string repr_float(double value) {
     return out + fmt::format("e{}{:02d}", exponent < 0 ? '-' : '+', std::abs(exponent));
   }
   if (exponent < 0) return out + "0." + std::string(static_cast<size_t>(-exponent - 1), '0') + digits;
-  if (count <= exponent + 1) return out + digits + std::string(static_cast<size_t>(exponent + 1 - count), '0') + ".0";
-  return out + digits.substr(0, static_cast<size_t>(exponent) + 1) + "." + digits.substr(static_cast<size_t>(exponent) + 1);
+  if (count <= exponent + 1)
+    return out + digits + std::string(static_cast<size_t>(exponent + 1 - count), '0') + ".0";
+  return out + digits.substr(0, static_cast<size_t>(exponent) + 1) + "." +
+         digits.substr(static_cast<size_t>(exponent) + 1);
 }
 
 void append_repr(TextWriter& out, const Value& value) {
   if (out.full() || !out.runtime().step() || !out.runtime().stack_left()) return;
   switch (value.type()) {
-    case Type::kUndefined: return out.append("Undefined");
-    case Type::kNone: return out.append("None");
-    case Type::kBool: return out.append(value.boolean() ? "True" : "False");
-    case Type::kInt: return out.append(fmt::format("{}", value.integer()));
-    case Type::kFloat: return out.append(repr_float(value.real()));
+    case Type::kUndefined:
+      return out.append("Undefined");
+    case Type::kNone:
+      return out.append("None");
+    case Type::kBool:
+      return out.append(value.boolean() ? "True" : "False");
+    case Type::kInt:
+      return out.append(fmt::format("{}", value.integer()));
+    case Type::kFloat:
+      return out.append(repr_float(value.real()));
     case Type::kString:
       if (value.is_markup()) return out.append("Markup(" + repr_string(value.string()) + ")");
       return out.append(repr_string(value.string()));
     case Type::kList:
     case Type::kTuple:
-    case Type::kView: return append_sequence(out, value);
-    case Type::kDict: return append_dict(out, value.dict());
+    case Type::kView:
+      return append_sequence(out, value);
+    case Type::kDict:
+      return append_dict(out, value.dict());
     case Type::kRange: {
       const RangeObject& range = value.range();
       if (range.step == 1) return out.append(fmt::format("range({}, {})", range.start, range.stop));
       return out.append(fmt::format("range({}, {}, {})", range.start, range.stop, range.step));
     }
-    case Type::kIterator: return out.append(fmt::format("<{} object>", value.iterator().class_name));
+    case Type::kIterator:
+      return out.append(fmt::format("<{} object>", value.iterator().class_name));
     case Type::kMethod:
       return out.append(fmt::format("<built-in method of {} object>", type_name(value.method().self)));
-    case Type::kNative: return out.append(value.native()->repr(out.runtime()));
+    case Type::kNative:
+      return out.append(value.native()->repr(out.runtime()));
   }
 }
 
@@ -174,12 +185,23 @@ std::string escape_html(std::string_view text) {
   out.reserve(text.size());
   for (char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&#34;"; break;
-      case '\'': out += "&#39;"; break;
-      default: out += c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&#34;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += c;
     }
   }
   return out;

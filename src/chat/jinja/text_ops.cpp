@@ -67,7 +67,7 @@ std::vector<std::string_view> split_space(std::string_view text, int64_t max_spl
   text = strip_space(text, {.left = true, .right = false});
   while (!text.empty()) {
     if (parts.size() == limit_of(max_splits)) {
-      parts.push_back(strip_space(text, {.left = false, .right = true}));
+      parts.push_back(text);  // its end keeps its white space
       return parts;
     }
     size_t end = 0;
@@ -87,7 +87,7 @@ std::vector<std::string_view> split_space_from_right(std::string_view text, int6
   text = strip_space(text, {.left = false, .right = true});
   while (!text.empty()) {
     if (parts.size() == limit_of(max_splits)) {
-      parts.push_back(strip_space(text, {.left = true, .right = false}));
+      parts.push_back(text);
       break;
     }
     size_t begin = text.size();

@@ -23,7 +23,8 @@ std::vector<std::string_view> split_space(std::string_view text, int64_t max_spl
 std::vector<std::string_view> split_space_from_right(std::string_view text, int64_t max_splits);
 // str.split(separator); `separator` is not empty.
 std::vector<std::string_view> split_at(std::string_view text, std::string_view separator, int64_t max_splits);
-std::vector<std::string_view> split_at_from_right(std::string_view text, std::string_view separator, int64_t max_splits);
+std::vector<std::string_view> split_at_from_right(std::string_view text, std::string_view separator,
+                                                  int64_t max_splits);
 
 // str.replace(); `count` negative: all. Within the runtime's limits.
 std::string replace_all(Runtime& runtime, std::string_view text, std::string_view old, std::string_view replacement,

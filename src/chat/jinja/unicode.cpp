@@ -20,7 +20,16 @@ struct SpecialCase {
 
 #include "chat/jinja/unicode_tables.inc"
 
-enum Flag : uint8_t { kAlpha = 1, kDecimal = 2, kDigit = 4, kNumeric = 8, kUpper = 16, kLower = 32, kTitle = 64, kPrintable = 128 };
+enum Flag : uint8_t {
+  kAlpha = 1,
+  kDecimal = 2,
+  kDigit = 4,
+  kNumeric = 8,
+  kUpper = 16,
+  kLower = 32,
+  kTitle = 64,
+  kPrintable = 128
+};
 
 bool has_flag(char32_t code, Flag flag) {
   auto after = std::upper_bound(std::begin(kFlagRuns), std::end(kFlagRuns), static_cast<uint32_t>(code),
@@ -32,7 +41,8 @@ enum class CaseForm { kUpper, kLower, kTitle, kFold };
 
 void append_case(std::u32string& out, char32_t code, CaseForm form) {
   auto by_code = [](const auto& entry, uint32_t value) { return entry.code < value; };
-  auto special = std::lower_bound(std::begin(kSpecialCases), std::end(kSpecialCases), static_cast<uint32_t>(code), by_code);
+  auto special =
+      std::lower_bound(std::begin(kSpecialCases), std::end(kSpecialCases), static_cast<uint32_t>(code), by_code);
   if (special != std::end(kSpecialCases) && special->code == code) {
     out += form == CaseForm::kUpper   ? special->upper
            : form == CaseForm::kLower ? special->lower
@@ -40,7 +50,8 @@ void append_case(std::u32string& out, char32_t code, CaseForm form) {
                                       : special->fold;
     return;
   }
-  auto simple = std::lower_bound(std::begin(kSimpleCases), std::end(kSimpleCases), static_cast<uint32_t>(code), by_code);
+  auto simple =
+      std::lower_bound(std::begin(kSimpleCases), std::end(kSimpleCases), static_cast<uint32_t>(code), by_code);
   if (simple == std::end(kSimpleCases) || simple->code != code) {
     out += code;
     return;
@@ -222,8 +233,10 @@ std::string swap_case(std::string_view text) {
   for (size_t i = 0; i < in.size(); ++i) {
     if (is_upper(in[i])) {
       append_lower(out, in, i);
+    } else if (is_lower(in[i])) {
+      append_case(out, in[i], CaseForm::kUpper);
     } else {
-      append_case(out, in[i], is_lower(in[i]) ? CaseForm::kUpper : CaseForm::kLower);
+      out += in[i];
     }
   }
   return encode_utf8(out);

@@ -42,7 +42,7 @@ bool is_line_break(char32_t code);
 std::string to_upper(std::string_view text);
 std::string to_lower(std::string_view text);
 std::string to_casefold(std::string_view text);
-std::string to_title(std::string_view text);       // str.title(): every run of letters
+std::string to_title(std::string_view text);        // str.title(): every run of letters
 std::string to_capitalized(std::string_view text);  // str.capitalize()
 std::string swap_case(std::string_view text);
 

@@ -68,20 +68,34 @@ Result<int> compare_sequences(Runtime& runtime, const Value& a, const Value& b, 
 
 std::string_view type_name(const Value& value) {
   switch (value.type()) {
-    case Type::kUndefined: return "Undefined";
-    case Type::kNone: return "NoneType";
-    case Type::kBool: return "bool";
-    case Type::kInt: return "int";
-    case Type::kFloat: return "float";
-    case Type::kString: return value.is_markup() ? "Markup" : "str";
-    case Type::kList: return "list";
-    case Type::kTuple: return "tuple";
-    case Type::kDict: return "dict";
-    case Type::kRange: return "range";
-    case Type::kView: return value.list_object().class_name;
-    case Type::kIterator: return value.iterator().class_name;
-    case Type::kMethod: return "builtin_function_or_method";
-    case Type::kNative: return value.native()->class_name();
+    case Type::kUndefined:
+      return "Undefined";
+    case Type::kNone:
+      return "NoneType";
+    case Type::kBool:
+      return "bool";
+    case Type::kInt:
+      return "int";
+    case Type::kFloat:
+      return "float";
+    case Type::kString:
+      return value.is_markup() ? "Markup" : "str";
+    case Type::kList:
+      return "list";
+    case Type::kTuple:
+      return "tuple";
+    case Type::kDict:
+      return "dict";
+    case Type::kRange:
+      return "range";
+    case Type::kView:
+      return value.list_object().class_name;
+    case Type::kIterator:
+      return value.iterator().class_name;
+    case Type::kMethod:
+      return "builtin_function_or_method";
+    case Type::kNative:
+      return value.native()->class_name();
   }
   return "object";
 }
@@ -95,20 +109,28 @@ uint64_t hash_string(std::string_view text) { return mix(std::hash<std::string_v
 
 uint64_t hash_value(const Value& value) {
   switch (value.type()) {
-    case Type::kUndefined: return 1;
-    case Type::kNone: return 2;
+    case Type::kUndefined:
+      return 1;
+    case Type::kNone:
+      return 2;
     case Type::kBool:
-    case Type::kInt: return hash_int(value.integer());
-    case Type::kFloat: return hash_float(value.real());
-    case Type::kString: return hash_string(value.string());
+    case Type::kInt:
+      return hash_int(value.integer());
+    case Type::kFloat:
+      return hash_float(value.real());
+    case Type::kString:
+      return hash_string(value.string());
     case Type::kTuple: {
       uint64_t hash = 3;
       for (const Value& item : value.items()) hash = mix(hash * 31 + hash_value(item));
       return hash;
     }
-    case Type::kRange: return mix(value.range().length);
-    case Type::kNative: return mix(reinterpret_cast<uintptr_t>(value.native()));
-    default: return mix(reinterpret_cast<uintptr_t>(value.object()));
+    case Type::kRange:
+      return mix(value.range().length);
+    case Type::kNative:
+      return mix(reinterpret_cast<uintptr_t>(value.native()));
+    default:
+      return mix(reinterpret_cast<uintptr_t>(value.object()));
   }
 }
 
@@ -146,19 +168,27 @@ const Value* DictObject::find(std::string_view key) const {
 bool truthy(const Value& value) {
   switch (value.type()) {
     case Type::kUndefined:
-    case Type::kNone: return false;
+    case Type::kNone:
+      return false;
     case Type::kBool:
-    case Type::kInt: return value.integer() != 0;
-    case Type::kFloat: return value.real() != 0;
-    case Type::kString: return !value.string().empty();
+    case Type::kInt:
+      return value.integer() != 0;
+    case Type::kFloat:
+      return value.real() != 0;
+    case Type::kString:
+      return !value.string().empty();
     case Type::kList:
     case Type::kTuple:
-    case Type::kView: return !value.items().empty();
-    case Type::kDict: return !value.dict().entries.empty();
-    case Type::kRange: return value.range().length != 0;
+    case Type::kView:
+      return !value.items().empty();
+    case Type::kDict:
+      return !value.dict().entries.empty();
+    case Type::kRange:
+      return value.range().length != 0;
     case Type::kIterator:
     case Type::kMethod:
-    case Type::kNative: return true;
+    case Type::kNative:
+      return true;
   }
   return true;
 }
@@ -169,20 +199,27 @@ bool equal(Runtime& runtime, const Value& a, const Value& b) {
   if (a.type() != b.type()) return false;
   switch (a.type()) {
     case Type::kUndefined:
-    case Type::kNone: return true;
-    case Type::kString: return a.string() == b.string();
+    case Type::kNone:
+      return true;
+    case Type::kString:
+      return a.string() == b.string();
     case Type::kList:
-    case Type::kTuple: return equal_items(runtime, a.items(), b.items());
+    case Type::kTuple:
+      return equal_items(runtime, a.items(), b.items());
     case Type::kView:
       return a.object() == b.object() || (a.list_object().class_name != "dict_values" &&
                                           a.list_object().class_name == b.list_object().class_name &&
                                           equal_items(runtime, a.items(), b.items()));
-    case Type::kDict: return equal_dicts(runtime, a.dict(), b.dict());
-    case Type::kRange: return equal_ranges(a.range(), b.range());
+    case Type::kDict:
+      return equal_dicts(runtime, a.dict(), b.dict());
+    case Type::kRange:
+      return equal_ranges(a.range(), b.range());
     case Type::kMethod:
       return a.method().entry == b.method().entry && a.method().self.object() == b.method().self.object();
-    case Type::kNative: return a.native() == b.native();
-    default: return a.object() == b.object();
+    case Type::kNative:
+      return a.native() == b.native();
+    default:
+      return a.object() == b.object();
   }
 }
 

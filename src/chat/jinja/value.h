@@ -90,8 +90,8 @@ class Value {
   Value(Int integer) : type_(Type::kInt) { data_.integer = integer; }
   Value(Native* native) : type_(Type::kNative) { data_.native = native; }
   template <typename T>
-    requires(!std::is_convertible_v<T*, Native*>)
-  Value(T*) = delete;  // would become a bool
+  requires(!std::is_convertible_v<T*, Native*>) Value(T*)
+  = delete;  // would become a bool
   Value(Type type, std::shared_ptr<const Object> object) : type_(type), object_(std::move(object)) {}
   static Value integer(Int value) { return Value(value); }
 
