@@ -12,7 +12,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!file) return 0;
   uint32_t sum = 0;
   for (const auto& tensor : file->tensors()) {
-    if (!tensor.data.empty()) sum += static_cast<uint32_t>(tensor.data.front()) + static_cast<uint32_t>(tensor.data.back());
+    if (!tensor.data.empty())
+      sum += static_cast<uint32_t>(tensor.data.front()) + static_cast<uint32_t>(tensor.data.back());
     if (file->find_tensor(tensor.name) != &tensor || tensor.elements() <= 0) std::abort();
   }
   for (const auto& [key, value] : file->metadata().values) {

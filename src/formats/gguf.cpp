@@ -22,8 +22,19 @@ constexpr int64_t kMaxSplits = 10'000;
 constexpr uint32_t kMaxDimensions = 4;
 
 enum ValueType : uint32_t {
-  kUint8 = 0, kInt8 = 1, kUint16 = 2, kInt16 = 3, kUint32 = 4, kInt32 = 5, kFloat32 = 6, kBool = 7, kString = 8,
-  kArray = 9, kUint64 = 10, kInt64 = 11, kFloat64 = 12,
+  kUint8 = 0,
+  kInt8 = 1,
+  kUint16 = 2,
+  kInt16 = 3,
+  kUint32 = 4,
+  kInt32 = 5,
+  kFloat32 = 6,
+  kBool = 7,
+  kString = 8,
+  kArray = 9,
+  kUint64 = 10,
+  kInt64 = 11,
+  kFloat64 = 12,
 };
 
 // The least bytes that one value takes; 0 for a type that does not exist.
@@ -98,40 +109,65 @@ Result<GgufValue> read_array(ByteReader& reader) {
     return fail(ErrorCode::kCorrupt, "a metadata list claims {} entries, more than the file holds", count);
   }
   switch (type) {
-    case kUint8: return read_list<uint8_t, uint64_t>(reader, count);
-    case kInt8: return read_list<int8_t, int64_t>(reader, count);
-    case kUint16: return read_list<uint16_t, uint64_t>(reader, count);
-    case kInt16: return read_list<int16_t, int64_t>(reader, count);
-    case kUint32: return read_list<uint32_t, uint64_t>(reader, count);
-    case kInt32: return read_list<int32_t, int64_t>(reader, count);
-    case kFloat32: return read_list<float, double>(reader, count);
-    case kBool: return read_list<uint8_t, bool>(reader, count);
-    case kUint64: return read_list<uint64_t, uint64_t>(reader, count);
-    case kInt64: return read_list<int64_t, int64_t>(reader, count);
-    case kFloat64: return read_list<double, double>(reader, count);
-    default: return read_strings(reader, count);
+    case kUint8:
+      return read_list<uint8_t, uint64_t>(reader, count);
+    case kInt8:
+      return read_list<int8_t, int64_t>(reader, count);
+    case kUint16:
+      return read_list<uint16_t, uint64_t>(reader, count);
+    case kInt16:
+      return read_list<int16_t, int64_t>(reader, count);
+    case kUint32:
+      return read_list<uint32_t, uint64_t>(reader, count);
+    case kInt32:
+      return read_list<int32_t, int64_t>(reader, count);
+    case kFloat32:
+      return read_list<float, double>(reader, count);
+    case kBool:
+      return read_list<uint8_t, bool>(reader, count);
+    case kUint64:
+      return read_list<uint64_t, uint64_t>(reader, count);
+    case kInt64:
+      return read_list<int64_t, int64_t>(reader, count);
+    case kFloat64:
+      return read_list<double, double>(reader, count);
+    default:
+      return read_strings(reader, count);
   }
 }
 
 Result<GgufValue> read_value(ByteReader& reader, uint32_t type) {
   switch (type) {
-    case kUint8: return read_scalar<uint8_t, uint64_t>(reader);
-    case kInt8: return read_scalar<int8_t, int64_t>(reader);
-    case kUint16: return read_scalar<uint16_t, uint64_t>(reader);
-    case kInt16: return read_scalar<int16_t, int64_t>(reader);
-    case kUint32: return read_scalar<uint32_t, uint64_t>(reader);
-    case kInt32: return read_scalar<int32_t, int64_t>(reader);
-    case kFloat32: return read_scalar<float, double>(reader);
-    case kBool: return read_scalar<uint8_t, bool>(reader);
-    case kUint64: return read_scalar<uint64_t, uint64_t>(reader);
-    case kInt64: return read_scalar<int64_t, int64_t>(reader);
-    case kFloat64: return read_scalar<double, double>(reader);
-    case kArray: return read_array(reader);
+    case kUint8:
+      return read_scalar<uint8_t, uint64_t>(reader);
+    case kInt8:
+      return read_scalar<int8_t, int64_t>(reader);
+    case kUint16:
+      return read_scalar<uint16_t, uint64_t>(reader);
+    case kInt16:
+      return read_scalar<int16_t, int64_t>(reader);
+    case kUint32:
+      return read_scalar<uint32_t, uint64_t>(reader);
+    case kInt32:
+      return read_scalar<int32_t, int64_t>(reader);
+    case kFloat32:
+      return read_scalar<float, double>(reader);
+    case kBool:
+      return read_scalar<uint8_t, bool>(reader);
+    case kUint64:
+      return read_scalar<uint64_t, uint64_t>(reader);
+    case kInt64:
+      return read_scalar<int64_t, int64_t>(reader);
+    case kFloat64:
+      return read_scalar<double, double>(reader);
+    case kArray:
+      return read_array(reader);
     case kString: {
       EXO_TRY(auto text, read_string(reader, reader.remaining(), "a metadata text"));
       return GgufValue(std::move(text));
     }
-    default: return fail(ErrorCode::kCorrupt, "unknown metadata type {}", type);
+    default:
+      return fail(ErrorCode::kCorrupt, "unknown metadata type {}", type);
   }
 }
 
@@ -141,7 +177,8 @@ struct Header {
 
 Result<Header> read_preamble(ByteReader& reader, const GgufLimits& limits) {
   const auto magic = reader.read<uint32_t>();
-  if (!magic || *magic != kMagic) return fail(ErrorCode::kCorrupt, "not a GGUF file: it does not begin with 'GGUF'");
+  if (!magic || *magic != kMagic)
+    return fail(ErrorCode::kCorrupt, "not a GGUF file: it does not begin with 'GGUF'");
   EXO_TRY(const uint32_t version, read_field<uint32_t>(reader, "the header"));
   if (version != 0 && (version & 0xffff) == 0) {
     return fail(ErrorCode::kUnsupported, "a big-endian GGUF file; convert it to little-endian");
@@ -204,7 +241,8 @@ Result<TensorEntry> read_tensor_shape(ByteReader& reader, std::string name) {
   if (type == nullptr) return fail(ErrorCode::kUnsupported, "number format {} is unknown", type_id);
   const auto row = row_bytes(type->type, static_cast<uint64_t>(view.shape[0]));
   if (!row) {
-    return fail(ErrorCode::kCorrupt, "a row of {} elements is no whole number of {} blocks", view.shape[0], type->name);
+    return fail(ErrorCode::kCorrupt, "a row of {} elements is no whole number of {} blocks", view.shape[0],
+                type->name);
   }
   if (__builtin_mul_overflow(*row, static_cast<uint64_t>(view.rows()), &entry.size)) {
     return fail(ErrorCode::kCorrupt, "its number of bytes overflows");
@@ -236,7 +274,8 @@ Result<std::vector<TensorEntry>> read_tensor_entries(ByteReader& reader, uint64_
 Result<uint64_t> alignment_of(const GgufMetadata& metadata) {
   if (metadata.find("general.alignment") == nullptr) return kDefaultAlignment;
   EXO_TRY(const int64_t value, metadata.integer("general.alignment"));
-  if (value <= 0 || value > static_cast<int64_t>(kMaxAlignment) || !std::has_single_bit(static_cast<uint64_t>(value))) {
+  if (value <= 0 || value > static_cast<int64_t>(kMaxAlignment) ||
+      !std::has_single_bit(static_cast<uint64_t>(value))) {
     return fail(ErrorCode::kCorrupt, "general.alignment is {}, not a power of two up to {}", value, kMaxAlignment);
   }
   return static_cast<uint64_t>(value);
@@ -258,8 +297,8 @@ Result<void> place_tensor(TensorEntry& entry, std::span<const std::byte> bytes, 
   uint64_t begin, end;
   if (__builtin_add_overflow(view.file_offset, data_offset, &begin) ||
       __builtin_add_overflow(begin, entry.size, &end) || end > bytes.size()) {
-    return fail(ErrorCode::kCorrupt, "{} bytes at offset {} reach beyond the end of the file ({} bytes)", entry.size,
-                view.file_offset, bytes.size());
+    return fail(ErrorCode::kCorrupt, "{} bytes at offset {} reach beyond the end of the file ({} bytes)",
+                entry.size, view.file_offset, bytes.size());
   }
   view.file_offset = begin;
   view.data = bytes.subspan(begin, entry.size);
@@ -277,8 +316,7 @@ Result<Part> parse_part(std::span<const std::byte> bytes, const GgufLimits& limi
   part.tensors.reserve(entries.size());
   for (auto& entry : entries) {
     if (auto placed = place_tensor(entry, bytes, part.data_offset, alignment); !placed) {
-      return std::unexpected(
-          std::move(placed).error().with_context("tensor '" + printable(entry.view.name) + "'"));
+      return std::unexpected(std::move(placed).error().with_context("tensor '" + printable(entry.view.name) + "'"));
     }
     part.tensors.push_back(std::move(entry.view));
   }
@@ -289,7 +327,9 @@ Result<int64_t> optional_integer(const GgufMetadata& metadata, std::string_view 
   return metadata.find(key) == nullptr ? Result<int64_t>(absent) : metadata.integer(key);
 }
 
-std::string split_suffix(int64_t part, int64_t count) { return fmt::format("-{:05}-of-{:05}.gguf", part + 1, count); }
+std::string split_suffix(int64_t part, int64_t count) {
+  return fmt::format("-{:05}-of-{:05}.gguf", part + 1, count);
+}
 
 }  // namespace
 

@@ -6,10 +6,16 @@
 namespace exo::formats {
 namespace {
 
-constexpr const char* kKindNames[] = {"a boolean",           "an integer",         "an unsigned integer",
-                                      "a number",            "text",               "a list of booleans",
-                                      "a list of integers",  "a list of unsigned integers",
-                                      "a list of numbers",   "a list of texts"};
+constexpr const char* kKindNames[] = {"a boolean",
+                                      "an integer",
+                                      "an unsigned integer",
+                                      "a number",
+                                      "text",
+                                      "a list of booleans",
+                                      "a list of integers",
+                                      "a list of unsigned integers",
+                                      "a list of numbers",
+                                      "a list of texts"};
 
 Result<const GgufValue*> require(const GgufMetadata& metadata, std::string_view key) {
   const auto* value = metadata.find(key);
@@ -82,7 +88,8 @@ Result<std::vector<int64_t>> GgufMetadata::integers(std::string_view key) const 
     }
     return out;
   }
-  if (const auto* list = std::get_if<std::vector<bool>>(value)) return std::vector<int64_t>(list->begin(), list->end());
+  if (const auto* list = std::get_if<std::vector<bool>>(value))
+    return std::vector<int64_t>(list->begin(), list->end());
   return wrong_kind(key, *value, "a list of integers");
 }
 

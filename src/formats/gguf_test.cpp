@@ -15,7 +15,8 @@ namespace {
 using Bytes = std::vector<std::byte>;
 
 Status fill_with_offsets(const GgufWriter::Tensor& tensor, uint64_t offset, std::span<std::byte> piece) {
-  for (size_t i = 0; i < piece.size(); ++i) piece[i] = static_cast<std::byte>((offset + i + tensor.name.size()) % 251);
+  for (size_t i = 0; i < piece.size(); ++i)
+    piece[i] = static_cast<std::byte>((offset + i + tensor.name.size()) % 251);
   return {};
 }
 
@@ -130,9 +131,15 @@ TEST(Gguf, HostileHeadersAreNamed) {
                  "more than the file holds");
   expect_refused(RawFile(0, 1).string("k").put<uint32_t>(9).put<uint32_t>(9).put<uint64_t>(1).pad(32).parse(),
                  "list of lists");
-  expect_refused(
-      RawFile(0, 2).string("k").put<uint32_t>(7).put<uint8_t>(1).string("k").put<uint32_t>(7).put<uint8_t>(1).parse(),
-      "twice");
+  expect_refused(RawFile(0, 2)
+                     .string("k")
+                     .put<uint32_t>(7)
+                     .put<uint8_t>(1)
+                     .string("k")
+                     .put<uint32_t>(7)
+                     .put<uint8_t>(1)
+                     .parse(),
+                 "twice");
 }
 
 TEST(Gguf, HostileTensorsAreNamed) {

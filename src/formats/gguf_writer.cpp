@@ -14,7 +14,16 @@ namespace {
 
 constexpr uint64_t kPieceBytes = 4 << 20;
 
-enum ValueType : uint32_t { kUint16 = 2, kUint32 = 4, kInt32 = 5, kFloat32 = 6, kBool = 7, kString = 8, kArray = 9, kUint64 = 10 };
+enum ValueType : uint32_t {
+  kUint16 = 2,
+  kUint32 = 4,
+  kInt32 = 5,
+  kFloat32 = 6,
+  kBool = 7,
+  kString = 8,
+  kArray = 9,
+  kUint64 = 10
+};
 
 void append(std::vector<std::byte>& out, const void* data, size_t size) {
   const auto* bytes = static_cast<const std::byte*>(data);

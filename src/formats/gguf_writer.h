@@ -44,8 +44,8 @@ class GgufWriter {
   std::span<const Tensor> tensors() const { return tensors_; }
   uint64_t file_bytes() const;
 
-  // Fills `piece`, whole blocks of the tensor starting `offset` bytes into it; pieces come in order, the last one of
-  // a tensor may be shorter. An error ends the writing.
+  // Fills `piece`, whole blocks of the tensor starting `offset` bytes into it; pieces come in order, the last one
+  // of a tensor may be shorter. An error ends the writing.
   using TensorSource = std::function<Status(const Tensor& tensor, uint64_t offset, std::span<std::byte> piece)>;
 
   // Writes beside `path` and renames when all of it is on the disk: a reader never sees half a file.

@@ -14,8 +14,8 @@ namespace {
 
 Error system_error(const std::filesystem::path& path, const char* what) {
   const int code = errno;
-  const auto kind = code == ENOENT || code == ENOTDIR ? ErrorCode::kNotFound
-                    : code == EACCES || code == EPERM ? ErrorCode::kPermissionDenied
+  const auto kind = code == ENOENT || code == ENOTDIR                    ? ErrorCode::kNotFound
+                    : code == EACCES || code == EPERM                    ? ErrorCode::kPermissionDenied
                     : code == ENOMEM || code == EMFILE || code == ENFILE ? ErrorCode::kResourceExhausted
                                                                          : ErrorCode::kUnavailable;
   return Error{kind, fmt::format("{}: cannot {}: {}", path.string(), what, std::strerror(code))};
@@ -38,7 +38,7 @@ PageRange whole_pages(std::span<const std::byte> bytes) {
 Result<std::shared_ptr<const MappedFile>> MappedFile::open(const std::filesystem::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return std::unexpected(system_error(path, "open"));
-  struct stat status{};
+  struct stat status {};
   if (::fstat(fd, &status) != 0) {
     auto error = system_error(path, "stat");
     ::close(fd);

@@ -127,7 +127,8 @@ Result<const Architecture*> find_architecture(std::string_view name) {
   const auto* it = std::ranges::find(kArchitectures, name, &Architecture::name);
   if (it != std::end(kArchitectures)) return it;
   std::string shown(name.substr(0, 64));
-  std::ranges::replace_if(shown, [](unsigned char c) { return c < 0x20 || c > 0x7e; }, '?');
+  std::ranges::replace_if(
+      shown, [](unsigned char c) { return c < 0x20 || c > 0x7e; }, '?');
   return fail(ErrorCode::kUnsupported, "the model's architecture is '{}'; this build knows {}", shown,
               known_architectures());
 }

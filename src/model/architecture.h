@@ -1,7 +1,7 @@
 #pragma once
 // What sets one transformer architecture apart from another, as data. An architecture is one row of a table; the
-// forward pass (blocks.h) is written once over these choices. Numbers of a particular model (widths, depths, scales)
-// are not here but in hyperparameters.h.
+// forward pass (blocks.h) is written once over these choices. Numbers of a particular model (widths, depths,
+// scales) are not here but in hyperparameters.h.
 
 #include <cstdint>
 #include <string>
@@ -41,9 +41,9 @@ struct Architecture {
 
   NormKind norm = NormKind::kRms;
   bool norms_have_weights = true;
-  // Tensor names of the norms before and after the two halves of a block; empty: no such norm. A post norm applies to
-  // the half's result before it is added to the residual stream. In parallel blocks the file may have only one of
-  // both norms before: the halves then share it.
+  // Tensor names of the norms before and after the two halves of a block; empty: no such norm. A post norm applies
+  // to the half's result before it is added to the residual stream. In parallel blocks the file may have only one
+  // of both norms before: the halves then share it.
   std::string_view attention_norm = "attn_norm";
   std::string_view attention_post_norm = "";
   std::string_view feed_forward_norm = "ffn_norm";

@@ -17,7 +17,8 @@ constexpr int64_t kMaxHeads = 1 << 16;
 // Reads `architecture.key` with ranges.
 class Reader {
  public:
-  Reader(const GgufMetadata& metadata, std::string_view architecture) : metadata_(metadata), prefix_(architecture) {}
+  Reader(const GgufMetadata& metadata, std::string_view architecture)
+      : metadata_(metadata), prefix_(architecture) {}
 
   std::string full(std::string_view key) const { return fmt::format("{}.{}", prefix_, key); }
   bool has(std::string_view key) const { return metadata_.find(full(key)) != nullptr; }
@@ -51,7 +52,8 @@ class Reader {
     return has(key) ? metadata_.boolean(full(key)) : Result<bool>(absent);
   }
   // One value for all blocks, or a list with one for each.
-  Result<std::vector<int32_t>> per_layer(std::string_view key, int32_t n_layers, int64_t least, int64_t most) const {
+  Result<std::vector<int32_t>> per_layer(std::string_view key, int32_t n_layers, int64_t least,
+                                         int64_t most) const {
     const auto n = static_cast<size_t>(n_layers);
     if (metadata_.integer(full(key)).has_value()) {
       EXO_TRY(const int32_t value, integer(key, least, most));
@@ -142,12 +144,11 @@ Status read_rope_scaling(const Reader& reader, Hyperparameters& out) {
   auto& rope = out.rope;
   // Files older than the key rope.scaling.type say "linear" by having a factor.
   const bool old_linear = reader.has("rope.scale_linear");
-  EXO_TRY(const float factor,
-          reader.positive_or(old_linear ? "rope.scale_linear" : "rope.scaling.factor", 1.0));
+  EXO_TRY(const float factor, reader.positive_or(old_linear ? "rope.scale_linear" : "rope.scaling.factor", 1.0));
   EXO_TRY(const auto type, reader.text_or("rope.scaling.type", factor == 1.0f ? "none" : "linear"));
   EXO_TRY(rope.magnitude_scale, reader.positive_or("rope.scaling.attn_factor", 1.0));
-  EXO_TRY(out.rope_original_context, reader.integer_or("rope.scaling.original_context_length", out.context_length, 0,
-                                                       std::numeric_limits<int32_t>::max()));
+  EXO_TRY(out.rope_original_context, reader.integer_or("rope.scaling.original_context_length", out.context_length,
+                                                       0, std::numeric_limits<int32_t>::max()));
   if (type == "linear") {
     rope.position_scale = 1.0f / factor;
   } else if (type == "yarn") {
@@ -175,7 +176,8 @@ Status read_rope(const Reader& reader, Hyperparameters& out) {
   }
   EXO_TRY(rope.theta, reader.positive_or("rope.freq_base", 10000.0));
   EXO_CHECK_OK(read_rope_scaling(reader, out));
-  out.local_rope = {.style = rope.style, .dims = rope.dims, .theta = static_cast<float>(architecture.local_rope_theta)};
+  out.local_rope = {
+      .style = rope.style, .dims = rope.dims, .theta = static_cast<float>(architecture.local_rope_theta)};
   if (architecture.local_rope_theta > 0.0) {
     EXO_TRY(out.local_rope.theta, reader.positive_or("rope.freq_base_swa", architecture.local_rope_theta));
   }
@@ -219,13 +221,16 @@ Status read_layer_kinds(const Reader& reader, Hyperparameters& out) {
 
 // Keys of variants that would run, and say something else than the model does.
 Status check_unknown_variants(const Reader& reader) {
-  for (const std::string_view key : {"attention.clamp_kqv", "attention.max_alibi_bias", "attention.temperature_scale",
-                                     "attention.temperature_length", "pooling_type"}) {
+  for (const std::string_view key :
+       {"attention.clamp_kqv", "attention.max_alibi_bias", "attention.temperature_scale",
+        "attention.temperature_length", "pooling_type"}) {
     EXO_TRY(const float value, reader.number_or(key, 0.0));
-    if (value != 0.0f) return fail(ErrorCode::kUnsupported, "'{}' is {}; this build knows only 0", reader.full(key), value);
+    if (value != 0.0f)
+      return fail(ErrorCode::kUnsupported, "'{}' is {}; this build knows only 0", reader.full(key), value);
   }
   EXO_TRY(const bool causal, reader.boolean_or("attention.causal", true));
-  if (!causal) return fail(ErrorCode::kUnsupported, "a model that also attends forwards (attention.causal is false)");
+  if (!causal)
+    return fail(ErrorCode::kUnsupported, "a model that also attends forwards (attention.causal is false)");
   return {};
 }
 

@@ -46,7 +46,8 @@ struct Hyperparameters {
   int32_t n_layers() const { return static_cast<int32_t>(layers.size()); }
 };
 
-// kUnsupported for an unknown architecture or feature; kCorrupt or kNotFound names the key that is wrong or missing.
+// kUnsupported for an unknown architecture or feature; kCorrupt or kNotFound names the key that is wrong or
+// missing.
 Result<Hyperparameters> read_hyperparameters(const formats::GgufFile& file);
 
 }  // namespace exo::model

@@ -40,13 +40,15 @@ Result<KvCache> KvCache::allocate(const Hyperparameters& model, const StageConfi
   const auto key_bytes = row_bytes(config.kv_type, static_cast<uint64_t>(model.key_dim));
   const auto value_bytes = row_bytes(config.kv_type, static_cast<uint64_t>(model.value_dim));
   if (!key_bytes || !value_bytes) {
-    return fail(ErrorCode::kInvalidArgument, "heads of {} and {} numbers are no whole {} blocks: choose a F16 cache",
-                model.key_dim, model.value_dim, info(config.kv_type).name);
+    return fail(ErrorCode::kInvalidArgument,
+                "heads of {} and {} numbers are no whole {} blocks: choose a F16 cache", model.key_dim,
+                model.value_dim, info(config.kv_type).name);
   }
   KvCache cache;
   for (LayerIndex i = config.layers.begin; i < config.layers.end; ++i) {
     const int32_t n_kv_heads = model.layers[static_cast<size_t>(i.value)].n_kv_heads;
-    const auto keys = pages_bytes(config, n_kv_heads, *key_bytes), values = pages_bytes(config, n_kv_heads, *value_bytes);
+    const auto keys = pages_bytes(config, n_kv_heads, *key_bytes),
+               values = pages_bytes(config, n_kv_heads, *value_bytes);
     if (!keys || !values) return fail(ErrorCode::kInvalidArgument, "the cache's size overflows");
     EXO_TRY(auto buffer, ops.allocate(*keys + *values));
     cache.views_.push_back({.keys = buffer->data(),

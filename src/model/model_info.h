@@ -13,13 +13,13 @@ struct ModelInfo {
   int32_t n_layers = 0;
   int32_t d_model = 0;
   int32_t n_vocab = 0;
-  int32_t context_length = 0;          // trained
+  int32_t context_length = 0;  // trained
   int64_t n_parameters = 0;
-  std::vector<uint64_t> layer_bytes;   // weights of each block, as stored
-  uint64_t embedding_bytes = 0;        // first stage
-  uint64_t head_bytes = 0;             // last stage; a tied embedding counts here too when the stages differ
+  std::vector<uint64_t> layer_bytes;  // weights of each block, as stored
+  uint64_t embedding_bytes = 0;       // first stage
+  uint64_t head_bytes = 0;            // last stage; a tied embedding counts here too when the stages differ
   std::vector<uint64_t> kv_bytes_per_position;  // of each block with an F16 cache
-  std::string weight_type;             // the most frequent format by bytes: "Q4_0"
+  std::string weight_type;                      // the most frequent format by bytes: "Q4_0"
 };
 
 }  // namespace exo::model

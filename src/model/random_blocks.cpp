@@ -46,7 +46,8 @@ void fill_words(Random& random, std::span<std::byte> bytes) {
 }
 
 // Random sign and mantissa under one exponent: ±(1…2)·2^e has a deviation of about 1.53·2^e.
-void fill_floats(int mantissa_bits, int exponent_bias, int total_bits, double deviation, std::span<std::byte> bytes) {
+void fill_floats(int mantissa_bits, int exponent_bias, int total_bits, double deviation,
+                 std::span<std::byte> bytes) {
   const auto exponent = static_cast<uint64_t>(std::ilogb(deviation / 1.53) + exponent_bias);
   const uint64_t sign = 1ull << (total_bits - 1), mantissa = (1ull << mantissa_bits) - 1;
   uint64_t keep = 0, set = 0;
@@ -67,7 +68,8 @@ void fill_floats(int mantissa_bits, int exponent_bias, int total_bits, double de
   std::memcpy(bytes.data() + i, &word, bytes.size() - i);
 }
 
-// Uniform codes 0…15 around 8 deviate by 4.6; the sign of the scale alternates so that the half step of bias cancels.
+// Uniform codes 0…15 around 8 deviate by 4.6; the sign of the scale alternates so that the half step of bias
+// cancels.
 void scale_q4_0(double deviation, std::span<std::byte> bytes) {
   const uint16_t scale = half_bits(deviation / 4.6);
   for (size_t i = 0; i < bytes.size(); i += 18) {
@@ -95,7 +97,8 @@ void scale_q4_k(double deviation, std::span<std::byte> bytes) {
   }
 }
 
-// Block: 192 bytes of codes -32…31, 16 signed scales, d. Scales alternate in sign, which cancels the half step of bias.
+// Block: 192 bytes of codes -32…31, 16 signed scales, d. Scales alternate in sign, which cancels the half step of
+// bias.
 void scale_q6_k(double deviation, std::span<std::byte> bytes) {
   constexpr int kScale = 32;
   const uint16_t d = half_bits(deviation / (18.5 * kScale));
@@ -115,8 +118,10 @@ bool can_randomize(ElementType type) {
     case ElementType::kQ4_0:
     case ElementType::kQ8_0:
     case ElementType::kQ4_K:
-    case ElementType::kQ6_K: return true;
-    default: return false;
+    case ElementType::kQ6_K:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -124,14 +129,22 @@ void fill_random(ElementType type, double deviation, uint64_t seed, std::span<st
   Random random(seed);
   fill_words(random, bytes);
   switch (type) {
-    case ElementType::kF32: return fill_floats(23, 127, 32, deviation, bytes);
-    case ElementType::kF16: return fill_floats(10, 15, 16, deviation, bytes);
-    case ElementType::kBF16: return fill_floats(7, 127, 16, deviation, bytes);
-    case ElementType::kQ4_0: return scale_q4_0(deviation, bytes);
-    case ElementType::kQ8_0: return scale_q8_0(deviation, bytes);
-    case ElementType::kQ4_K: return scale_q4_k(deviation, bytes);
-    case ElementType::kQ6_K: return scale_q6_k(deviation, bytes);
-    default: EXO_CHECK(can_randomize(type));
+    case ElementType::kF32:
+      return fill_floats(23, 127, 32, deviation, bytes);
+    case ElementType::kF16:
+      return fill_floats(10, 15, 16, deviation, bytes);
+    case ElementType::kBF16:
+      return fill_floats(7, 127, 16, deviation, bytes);
+    case ElementType::kQ4_0:
+      return scale_q4_0(deviation, bytes);
+    case ElementType::kQ8_0:
+      return scale_q8_0(deviation, bytes);
+    case ElementType::kQ4_K:
+      return scale_q4_k(deviation, bytes);
+    case ElementType::kQ6_K:
+      return scale_q6_k(deviation, bytes);
+    default:
+      EXO_CHECK(can_randomize(type));
   }
 }
 

@@ -43,7 +43,7 @@ class StageChain {
     StepInput input{.sequences = {&sequence, 1}, .tokens = tokens};
     for (auto& stage : stages_) {
       const bool last = &stage == &stages_.back();
-      EXO_TRY(const auto out, last && all_logits ? stage->forward_all_logits(input) : stage->forward(input));
+      EXO_TRY(const auto out, last&& all_logits ? stage->forward_all_logits(input) : stage->forward(input));
       if (last) return out;
       input.tokens = {};
       input.activations = out;
@@ -90,7 +90,8 @@ Result<ReferenceRun> run_logits(std::shared_ptr<const formats::GgufFile> file, s
   const int32_t chunk = options.chunk_tokens > 0 ? std::min(options.chunk_tokens, kMaxRows) : kMaxRows;
   ReferenceRun run;
   for (int32_t first = 0; first < n_prompt; first += chunk) {
-    const auto piece = tokens.subspan(static_cast<size_t>(first), static_cast<size_t>(std::min(chunk, n_prompt - first)));
+    const auto piece =
+        tokens.subspan(static_cast<size_t>(first), static_cast<size_t>(std::min(chunk, n_prompt - first)));
     EXO_TRY(const auto logits, chain.run(piece, first, true));
     run.logits.insert(run.logits.end(), logits.begin(), logits.end());
   }

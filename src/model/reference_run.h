@@ -24,7 +24,8 @@ struct ReferenceRun {
   std::vector<float> greedy_margins;  // highest minus second highest logit at each greedy step
 };
 
-// kInvalidArgument for an empty prompt, tokens outside the vocabulary or more stages than blocks; else as load_stage.
+// kInvalidArgument for an empty prompt, tokens outside the vocabulary or more stages than blocks; else as
+// load_stage.
 Result<ReferenceRun> run_logits(std::shared_ptr<const formats::GgufFile> file, std::span<const TokenId> tokens,
                                 const ReferenceRunOptions& options, ops::Ops& ops);
 

@@ -162,8 +162,8 @@ Result<std::unique_ptr<Stage>> load_stage(std::shared_ptr<const formats::GgufFil
   EXO_TRY(parts.info, read_model_info(*file));
   EXO_TRY(parts.model, read_hyperparameters(*file));
   EXO_CHECK_OK(check_config(config, parts.model));
-  EXO_TRY(parts.weights, load_weights(*file, parts.model, config.layers, needs_long_rope(config, parts.model), ops,
-                                      progress));
+  EXO_TRY(parts.weights,
+          load_weights(*file, parts.model, config.layers, needs_long_rope(config, parts.model), ops, progress));
   EXO_TRY(parts.cache, KvCache::allocate(parts.model, config, ops));
   EXO_TRY(parts.workspace, Workspace::allocate(parts.model, config.layers, config.max_batch_rows, ops));
   parts.file = std::move(file);

@@ -17,9 +17,9 @@ namespace exo::model {
 
 struct StageConfig {
   LayerRange layers;
-  int32_t max_batch_rows = 512;    // rows of the largest step
-  int32_t block_positions = 32;    // positions per KV block
-  int32_t n_blocks = 0;            // KV blocks, shared by all sequences
+  int32_t max_batch_rows = 512;  // rows of the largest step
+  int32_t block_positions = 32;  // positions per KV block
+  int32_t n_blocks = 0;          // KV blocks, shared by all sequences
   ElementType kv_type = ElementType::kF16;
   // The longest sequence that will be run: chooses between the short and long rope factors of models that have both
   // (the same on every stage of a ring). 0: what the cache holds, at most the trained context.
@@ -36,8 +36,8 @@ struct StepSequence {
 
 struct StepInput {
   std::span<const StepSequence> sequences;
-  std::span<const TokenId> tokens;      // first stage: [n_rows]
-  std::span<const float> activations;   // other stages: [n_rows, d_model] f32 row-major
+  std::span<const TokenId> tokens;     // first stage: [n_rows]
+  std::span<const float> activations;  // other stages: [n_rows, d_model] f32 row-major
 };
 
 // Loading progress in bytes of this stage's weights; false cancels.
@@ -47,9 +47,9 @@ class Stage {
  public:
   virtual ~Stage() = default;
 
-  // Not last stage: out is [n_rows, d_model]. Last stage: [number of sequences that want logits, n_vocab], in order.
-  // `out` stays valid until the next call. Errors: kInvalidArgument for shapes, positions or tokens out of range
-  // (they may come from a peer); nothing of the cache is touched then.
+  // Not last stage: out is [n_rows, d_model]. Last stage: [number of sequences that want logits, n_vocab], in
+  // order. `out` stays valid until the next call. Errors: kInvalidArgument for shapes, positions or tokens out of
+  // range (they may come from a peer); nothing of the cache is touched then.
   virtual Result<std::span<const float>> forward(const StepInput& input) = 0;
   // As forward on the last stage, but logits of every row: [n_rows, n_vocab]. For reference checks.
   virtual Result<std::span<const float>> forward_all_logits(const StepInput& input) = 0;

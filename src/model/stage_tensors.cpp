@@ -19,7 +19,9 @@ bool is_embedding_tensor(std::string_view name) {
   return name == "token_embd.weight" || name == "position_embd.weight";
 }
 
-bool is_head_tensor(std::string_view name) { return name.starts_with("output.") || name.starts_with("output_norm."); }
+bool is_head_tensor(std::string_view name) {
+  return name.starts_with("output.") || name.starts_with("output_norm.");
+}
 
 bool is_rope_tensor(std::string_view name) {
   return name == "rope_freqs.weight" || name == "rope_factors_long.weight" || name == "rope_factors_short.weight";

@@ -16,7 +16,8 @@ struct StepLimits {
   int32_t max_rows = 0;
   int32_t n_blocks = 0;
   int32_t block_positions = 0;
-  int64_t max_positions = 0;  // of a sequence, where the model has a table of positions; 0: no limit but the cache's
+  int64_t max_positions =
+      0;  // of a sequence, where the model has a table of positions; 0: no limit but the cache's
 };
 
 // Keeps its memory from step to step.

@@ -48,7 +48,8 @@ Result<Shape> shape_of(const SynthOptions& options) {
   }
   if (options.n_layers > 0) shape.n_layers = options.n_layers;
   if (!can_randomize(options.type)) {
-    return fail(ErrorCode::kInvalidArgument, "no random weights in {}; choose F32, F16, BF16, Q4_0, Q8_0, Q4_K or Q6_K",
+    return fail(ErrorCode::kInvalidArgument,
+                "no random weights in {}; choose F32, F16, BF16, Q4_0, Q8_0, Q4_K or Q6_K",
                 info(options.type).name);
   }
   return shape;
@@ -76,7 +77,8 @@ void add_tensors(GgufWriter& writer, const Shape& shape, ElementType type) {
   const bool four_bits = type == ElementType::kQ4_0 || type == ElementType::kQ4_K;
   const ElementType head_type = four_bits ? ElementType::kQ6_K : type;
   const int64_t d = shape.d_model, kv = int64_t{shape.n_kv_heads} * shape.head_dim();
-  if (shape.rope_factor > 0.0) writer.add_tensor(std::string(kRopeFactors), ElementType::kF32, {shape.head_dim() / 2});
+  if (shape.rope_factor > 0.0)
+    writer.add_tensor(std::string(kRopeFactors), ElementType::kF32, {shape.head_dim() / 2});
   writer.add_tensor("token_embd.weight", shape.tied ? head_type : type, {d, shape.n_vocab});
   for (int32_t i = 0; i < shape.n_layers; ++i) {
     const auto add = [&](const char* part, ElementType part_type, std::vector<int64_t> extents) {
@@ -105,7 +107,8 @@ Result<GgufWriter> plan(const SynthOptions& options) {
   return writer;
 }
 
-// What divides the frequency of pair i in Llama 3.1: nothing for short waves, `factor` for long ones, between in between.
+// What divides the frequency of pair i in Llama 3.1: nothing for short waves, `factor` for long ones, between in
+// between.
 float rope_factor(const Shape& shape, int32_t pair) {
   constexpr double kOriginalContext = 8192.0, kLowFrequency = 1.0, kHighFrequency = 4.0;
   const double wave = 2.0 * std::numbers::pi * std::pow(kRopeTheta, 2.0 * pair / shape.head_dim());
@@ -115,7 +118,8 @@ float rope_factor(const Shape& shape, int32_t pair) {
   return static_cast<float>(1.0 / ((1.0 - smooth) / shape.rope_factor + smooth));
 }
 
-void fill_vector(const Shape& shape, const GgufWriter::Tensor& tensor, uint64_t offset, std::span<std::byte> piece) {
+void fill_vector(const Shape& shape, const GgufWriter::Tensor& tensor, uint64_t offset,
+                 std::span<std::byte> piece) {
   for (size_t i = 0; i < piece.size() / sizeof(float); ++i) {
     const auto index = static_cast<int32_t>(offset / sizeof(float) + i);
     const float value = tensor.name == kRopeFactors ? rope_factor(shape, index) : 1.0f;
@@ -151,17 +155,20 @@ Status synthesize(const SynthOptions& options, const std::filesystem::path& path
   EXO_TRY(const auto writer, plan(options));
   const uint64_t total = writer.file_bytes();
   uint64_t done = 0;
-  return writer.write(path, [&](const GgufWriter::Tensor& tensor, uint64_t offset, std::span<std::byte> piece) -> Status {
-    if (tensor.shape.size() == 1) {
-      fill_vector(shape, tensor, offset, piece);
-    } else {
-      const double deviation = 1.0 / std::sqrt(static_cast<double>(tensor.shape[0]));
-      fill_random(tensor.type, deviation, options.seed ^ hash(tensor.name) ^ (offset * 0x9E3779B97F4A7C15ull), piece);
-    }
-    done += piece.size();
-    if (progress && !progress(done, total)) return fail(ErrorCode::kCancelled, "writing was cancelled");
-    return {};
-  });
+  return writer.write(path,
+                      [&](const GgufWriter::Tensor& tensor, uint64_t offset, std::span<std::byte> piece) -> Status {
+                        if (tensor.shape.size() == 1) {
+                          fill_vector(shape, tensor, offset, piece);
+                        } else {
+                          const double deviation = 1.0 / std::sqrt(static_cast<double>(tensor.shape[0]));
+                          fill_random(tensor.type, deviation,
+                                      options.seed ^ hash(tensor.name) ^ (offset * 0x9E3779B97F4A7C15ull), piece);
+                        }
+                        done += piece.size();
+                        if (progress && !progress(done, total))
+                          return fail(ErrorCode::kCancelled, "writing was cancelled");
+                        return {};
+                      });
 }
 
 }  // namespace exo::model

@@ -31,6 +31,7 @@ Result<uint64_t> synthesized_bytes(const SynthOptions& options);
 
 // Writes a GGUF file piece by piece, whatever its size. Errors also: kResourceExhausted when the disk is full,
 // kCancelled. On an error nothing is left behind.
-Status synthesize(const SynthOptions& options, const std::filesystem::path& path, const SynthProgress& progress = {});
+Status synthesize(const SynthOptions& options, const std::filesystem::path& path,
+                  const SynthProgress& progress = {});
 
 }  // namespace exo::model

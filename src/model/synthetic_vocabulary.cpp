@@ -37,10 +37,17 @@ std::string word(int32_t index) {
   return out;
 }
 
-constexpr std::string_view kSpecialNames[] = {
-    "<|begin_of_text|>", "<|end_of_text|>", "<|reserved_special_token_0|>", "<|reserved_special_token_1|>",
-    "<|finetune_right_pad_id|>", "<|reserved_special_token_2|>", "<|start_header_id|>", "<|end_header_id|>",
-    "<|eom_id|>", "<|eot_id|>", "<|python_tag|>"};
+constexpr std::string_view kSpecialNames[] = {"<|begin_of_text|>",
+                                              "<|end_of_text|>",
+                                              "<|reserved_special_token_0|>",
+                                              "<|reserved_special_token_1|>",
+                                              "<|finetune_right_pad_id|>",
+                                              "<|reserved_special_token_2|>",
+                                              "<|start_header_id|>",
+                                              "<|end_header_id|>",
+                                              "<|eom_id|>",
+                                              "<|eot_id|>",
+                                              "<|python_tag|>"};
 constexpr uint32_t kEndOfTurn = 9;
 
 constexpr std::string_view kChatTemplate =

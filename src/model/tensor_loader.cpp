@@ -26,8 +26,8 @@ bool is_aligned(const TensorView& tensor) {
 
 }  // namespace
 
-TensorLoader::TensorLoader(const formats::GgufFile& file, std::span<const TensorView* const> expected, ops::Ops& ops,
-                           const LoadProgress& progress)
+TensorLoader::TensorLoader(const formats::GgufFile& file, std::span<const TensorView* const> expected,
+                           ops::Ops& ops, const LoadProgress& progress)
     : file_(file), expected_(expected), ops_(ops), progress_(progress) {
   for (const auto* tensor : expected_) total_bytes_ += tensor->data.size();
 }

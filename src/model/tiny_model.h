@@ -47,13 +47,17 @@ struct TinyModel {
     tensors.push_back({part + ".weight", ElementType::kF32, std::move(shape)});
   }
   Tensor& tensor(std::string_view name) { return *std::ranges::find(tensors, name, &Tensor::name); }
-  void remove(std::string_view name) { std::erase_if(tensors, [&](const auto& t) { return t.name == name; }); }
+  void remove(std::string_view name) {
+    std::erase_if(tensors, [&](const auto& t) { return t.name == name; });
+  }
 
   // The result owns its bytes.
   std::shared_ptr<const formats::GgufFile> file() const {
     formats::GgufWriter writer;
     writer.set("general.architecture", architecture);
-    const auto set = [&](std::string_view key, uint32_t value) { writer.set(fmt::format("{}.{}", architecture, key), value); };
+    const auto set = [&](std::string_view key, uint32_t value) {
+      writer.set(fmt::format("{}.{}", architecture, key), value);
+    };
     set("block_count", n_layers);
     set("context_length", 256);
     set("embedding_length", d_model);
@@ -68,7 +72,8 @@ struct TinyModel {
     };
     auto owned = std::make_shared<Owned>();
     owned->bytes = *writer.encode([](const auto& tensor, uint64_t offset, std::span<std::byte> piece) -> Status {
-      fill_random(tensor.type, tensor.shape.size() == 1 ? 1.0 : 0.3, std::hash<std::string>()(tensor.name) + offset, piece);
+      fill_random(tensor.type, tensor.shape.size() == 1 ? 1.0 : 0.3, std::hash<std::string>()(tensor.name) + offset,
+                  piece);
       return {};
     });
     auto parsed = formats::GgufFile::parse(owned->bytes);

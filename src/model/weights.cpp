@@ -36,8 +36,8 @@ Result<Norm> load_block_norm(TensorLoader& loader, const BlockNames& names, cons
   return load_norm(loader, architecture.norm, names.weight(part), names.bias(part), model.d_model);
 }
 
-Result<Projection> load_projection(TensorLoader& loader, const BlockNames& names, std::string_view part, int64_t rows,
-                                   int64_t cols) {
+Result<Projection> load_projection(TensorLoader& loader, const BlockNames& names, std::string_view part,
+                                   int64_t rows, int64_t cols) {
   Projection projection;
   EXO_TRY(projection.weight, loader.matrix(names.weight(part), rows, cols));
   EXO_TRY(projection.bias, loader.optional_vector(names.bias(part), rows));
@@ -63,14 +63,16 @@ Result<Norm> load_head_norm(TensorLoader& loader, const formats::GgufFile& file,
                             const std::string& name, int32_t n_heads) {
   const auto& architecture = *model.architecture;
   const auto* tensor = file.find_tensor(name);
-  if (architecture.qk_norm == QkNorm::kNone || (tensor == nullptr && architecture.qk_norm_is_optional)) return Norm{};
+  if (architecture.qk_norm == QkNorm::kNone || (tensor == nullptr && architecture.qk_norm_is_optional))
+    return Norm{};
   const int64_t all = int64_t{n_heads} * model.key_dim;
   const bool whole = architecture.qk_norm == QkNorm::kWholeRow || (tensor != nullptr && tensor->elements() == all);
   return load_norm(loader, architecture.qk_norm_kind, name, "", whole ? all : model.key_dim);
 }
 
-Result<AttentionWeights> load_attention(TensorLoader& loader, const formats::GgufFile& file, const BlockNames& names,
-                                        const Hyperparameters& model, const LayerHyperparameters& layer) {
+Result<AttentionWeights> load_attention(TensorLoader& loader, const formats::GgufFile& file,
+                                        const BlockNames& names, const Hyperparameters& model,
+                                        const LayerHyperparameters& layer) {
   const auto& architecture = *model.architecture;
   const int64_t q_rows = int64_t{layer.n_heads} * model.key_dim, k_rows = int64_t{layer.n_kv_heads} * model.key_dim;
   const int64_t v_rows = int64_t{layer.n_kv_heads} * model.value_dim;
@@ -181,7 +183,8 @@ Result<StageWeights> load_weights(const formats::GgufFile& file, const Hyperpara
     auto& weights = out.layers.emplace_back();
     EXO_TRY(weights.attention, load_attention(loader, file, names, model, layer));
     EXO_TRY(weights.feed_forward, load_feed_forward(loader, names, model, layer));
-    if (model.residual == Residual::kParallel && !weights.attention.norm.present && !weights.feed_forward.norm.present) {
+    if (model.residual == Residual::kParallel && !weights.attention.norm.present &&
+        !weights.feed_forward.norm.present) {
       return fail(ErrorCode::kNotFound, "block {} has no norm before its halves", i);
     }
   }

@@ -21,9 +21,9 @@ Result<Workspace> Workspace::allocate(const Hyperparameters& model, LayerRange l
     ops::Tensor* tensor;
     int64_t cols;
   };
-  const Slot slots[] = {{&out.hidden, d},      {&out.normed, d},   {&out.normed_ff, d}, {&out.result, d},
-                        {&out.query, query},   {&out.key, key},    {&out.value, value}, {&out.attended, attended},
-                        {&out.gate, d_ff},     {&out.up, d_ff}};
+  const Slot slots[] = {{&out.hidden, d},    {&out.normed, d}, {&out.normed_ff, d}, {&out.result, d},
+                        {&out.query, query}, {&out.key, key},  {&out.value, value}, {&out.attended, attended},
+                        {&out.gate, d_ff},   {&out.up, d_ff}};
   constexpr int64_t kAlignedFloats = 16;
   const auto floats = [&](const Slot& slot) {
     return (slot.cols * max_rows + kAlignedFloats - 1) / kAlignedFloats * kAlignedFloats;

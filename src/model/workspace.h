@@ -19,7 +19,8 @@ struct Workspace {
 
   std::unique_ptr<ops::Buffer> buffer;
 
-  static Result<Workspace> allocate(const Hyperparameters& model, LayerRange layers, int32_t max_rows, ops::Ops& ops);
+  static Result<Workspace> allocate(const Hyperparameters& model, LayerRange layers, int32_t max_rows,
+                                    ops::Ops& ops);
 };
 
 // The first `rows` rows of a workspace tensor, `cols` wide, without gaps.
