@@ -51,13 +51,14 @@ class Instances {
  private:
   struct Entry {
     wire::InstanceRecord record;
-    std::optional<wire::ModelFacts> model;    // the last that anybody offered
-    std::optional<InstanceView> told;         // what observers know
-    net::TimePoint since{};                   // of this epoch, here
+    std::optional<wire::ModelFacts> model;                           // the last that anybody offered
+    std::optional<InstanceView> told;                                // what observers know
+    net::TimePoint since{};                                          // of this epoch, here
     std::map<NodeId, std::pair<uint64_t, net::TimePoint>> progress;  // loaded bytes and when they last grew
     std::optional<net::TimePoint> broken_since;
     bool conflict = false;  // two records of this epoch were seen
     std::string tried;      // the cluster as the last vain attempt saw it
+    net::TimePoint tried_at{};
   };
   struct Ban {
     net::TimePoint until{};

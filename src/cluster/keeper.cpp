@@ -14,6 +14,7 @@ using namespace std::chrono_literals;
 constexpr net::Duration kDeathPatience = 50ms;  // deaths that come together are answered together
 constexpr net::Duration kLinkPatience = 1s;     // a link between two living stages may come back
 constexpr net::Duration kStallDeadline = 60s;   // loading without progress
+constexpr net::Duration kRetryInterval = 10s;   // of a vain placement when nothing that matters has changed
 constexpr net::Duration kFirstBan = 5s, kLongestBan = 5min;
 
 std::string name_of(const Membership& membership, const NodeId& id) {
@@ -119,6 +120,7 @@ void Instances::replace(Entry& entry, const std::string& why) {
   if (chosen) return propose(*model, *chosen, entry.record.max_sequences);
   propose_problem(entry, fmt::format("{}; {}", why, chosen.error().message));
   entry.tried = cluster_signature(entry.record.fingerprint);
+  entry.tried_at = clock_.now();
 }
 
 void Instances::retry(Entry& entry) {
@@ -126,12 +128,14 @@ void Instances::retry(Entry& entry) {
   for (const auto& [key, value] : bans_) {
     if (key.first == entry.record.fingerprint && value.until > clock_.now()) wake_at(value.until);
   }
-  if (entry.tried == signature) return;
+  const bool changed = entry.tried != signature;
+  if (!changed && clock_.now() - entry.tried_at < kRetryInterval) return;
   const auto model = model_facts(entry.record.fingerprint, &entry);
   const auto chosen = model ? plan(*model, request_of(entry.record)) : std::unexpected(model.error());
   if (chosen) return propose(*model, *chosen, entry.record.max_sequences);
-  propose_problem(entry, chosen.error().message);
+  if (changed) propose_problem(entry, chosen.error().message);
   entry.tried = signature;
+  entry.tried_at = clock_.now();
 }
 
 // ---- planning
@@ -144,8 +148,10 @@ std::string Instances::cluster_signature(const std::string& fingerprint) const {
     const auto offer = std::find_if(node->models.begin(), node->models.end(),
                                     [&](const auto& o) { return o.facts.fingerprint == fingerprint; });
     const int has = offer == node->models.end() ? 0 : offer->complete ? 2 : 1;
-    fmt::format_to(std::back_inserter(text), "{}/{}/{}/{}/{} ", node->id.hex(), node->incarnation,
-                   static_cast<int>(16 * std::log2(budget)), node->links.size(), has);
+    size_t links = 0;
+    for (const auto& link : node->links) links ^= std::hash<NodeId>()(link.peer);
+    fmt::format_to(std::back_inserter(text), "{}/{}/{}/{:x}/{} ", node->id.hex(), node->incarnation,
+                   static_cast<int>(16 * std::log2(budget)), links, has);
   }
   for (const NodeId& id : banned(fingerprint)) text += "-" + id.hex();
   return text;
