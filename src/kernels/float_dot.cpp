@@ -8,6 +8,8 @@
 #define HWY_TARGET_INCLUDE "kernels/float_dot.cpp"
 #include "hwy/foreach_target.h"
 
+#include <type_traits>
+
 #include "hwy/highway.h"
 #include "kernels/blocks.h"
 #include "kernels/half.h"
@@ -42,82 +44,144 @@ HWY_INLINE V load_tail(const T* p, int64_t count) {
   return load(buffer);
 }
 
-// R rows by C columns.
-template <int R, int C, typename T>
-HWY_INLINE void dot_tile(const T* HWY_RESTRICT w, int64_t w_stride, const float* HWY_RESTRICT x, int64_t x_stride,
-                         int64_t n, float* HWY_RESTRICT out, int64_t out_stride) {
-  V even[R][C], odd[R][C];
-  for (int r = 0; r < R; ++r) {
-    for (int c = 0; c < C; ++c) even[r][c] = odd[r][c] = hn::Zero(d);
+template <typename T>
+struct Operands {
+  const T* w;
+  int64_t w_stride;
+  const float* x;
+  int64_t x_stride, n;
+  float* out;
+  int64_t out_stride;
+
+  Operands at(int64_t r, int64_t c) const {
+    return {w + r * w_stride, w_stride, x + c * x_stride, x_stride, n, out + c * out_stride + r, out_stride};
   }
-  int64_t k = 0;
-  for (; k + 2 * kLanes <= n; k += 2 * kLanes) {
-    V a[C], b[C];
-    for (int c = 0; c < C; ++c) {
-      a[c] = load(x + c * x_stride + k);
-      b[c] = load(x + c * x_stride + k + kLanes);
-    }
-    for (int r = 0; r < R; ++r) {
-      const V wa = load(w + r * w_stride + k), wb = load(w + r * w_stride + k + kLanes);
-      for (int c = 0; c < C; ++c) {
-        even[r][c] = hn::MulAdd(wa, a[c], even[r][c]);
-        odd[r][c] = hn::MulAdd(wb, b[c], odd[r][c]);
-      }
-    }
-  }
-  for (; k < n; k += kLanes) {
+};
+
+// The end of a row: what is left after the last pair of vectors.
+template <typename T>
+HWY_INLINE V add_tail(const T* w, const float* x, int64_t n, V even) {
+  for (int64_t k = n / (2 * kLanes) * (2 * kLanes); k < n; k += kLanes) {
     const int64_t count = HWY_MIN(kLanes, n - k);
-    for (int r = 0; r < R; ++r) {
-      const V wa = load_tail(w + r * w_stride + k, count);
-      for (int c = 0; c < C; ++c) even[r][c] = hn::MulAdd(wa, load_part(x + c * x_stride + k, count), even[r][c]);
+    even = hn::MulAdd(load_tail(w + k, count), load_part(x + k, count), even);
+  }
+  return even;
+}
+
+// One row by C columns, both chains at once. For few columns: memory is the limit, and row after row is one stream.
+template <int C, typename T>
+HWY_INLINE void dot_row(const Operands<T>& o) {
+  V even[C], odd[C];
+  for (int c = 0; c < C; ++c) even[c] = odd[c] = hn::Zero(d);
+  for (int64_t k = 0; k + 2 * kLanes <= o.n; k += 2 * kLanes) {
+    const V a = load(o.w + k), b = load(o.w + k + kLanes);
+    for (int c = 0; c < C; ++c) {
+      even[c] = hn::MulAdd(a, load(o.x + c * o.x_stride + k), even[c]);
+      odd[c] = hn::MulAdd(b, load(o.x + c * o.x_stride + k + kLanes), odd[c]);
     }
   }
-  for (int r = 0; r < R; ++r) {
-    for (int c = 0; c < C; ++c) out[c * out_stride + r] = sum(hn::Add(even[r][c], odd[r][c]));
+  for (int c = 0; c < C; ++c) {
+    o.out[c * o.out_stride] = sum(hn::Add(add_tail(o.w, o.x + c * o.x_stride, o.n, even[c]), odd[c]));
   }
 }
 
-constexpr int kTileColumns = 3;
-constexpr int kTileRows = HWY_TARGET <= HWY_AVX3 && HWY_MAX_BYTES == 64 ? 4 : 2;
+constexpr int64_t kFewColumns = 3;
 
-// All columns for R rows.
-template <int R, typename T>
-HWY_INLINE void dot_columns(const T* w, int64_t w_stride, const float* x, int64_t x_stride, int64_t n_columns,
-                            int64_t n, float* out, int64_t out_stride) {
-  int64_t c = 0;
-  for (; c + kTileColumns <= n_columns; c += kTileColumns) {
-    dot_tile<R, kTileColumns>(w, w_stride, x + c * x_stride, x_stride, n, out + c * out_stride, out_stride);
+template <typename T>
+void dot_few(const Operands<T>& o, int64_t n_rows, int64_t n_columns) {
+  for (int64_t r = 0; r < n_rows; ++r) {
+    if (n_columns == 1) dot_row<1>(o.at(r, 0));
+    if (n_columns == 2) dot_row<2>(o.at(r, 0));
+    if (n_columns == 3) dot_row<3>(o.at(r, 0));
   }
-  if (n_columns - c == 2) dot_tile<R, 2>(w, w_stride, x + c * x_stride, x_stride, n, out + c * out_stride, out_stride);
-  if (n_columns - c == 1) dot_tile<R, 1>(w, w_stride, x + c * x_stride, x_stride, n, out + c * out_stride, out_stride);
+}
+
+// What the blocked product keeps in the first-level cache: a piece of 12 columns of x and the chains of 16 rows.
+constexpr int64_t kBlockColumns = 12, kBlockRows = 16, kPiece = 512;
+constexpr int64_t kTileRows = HWY_TARGET == HWY_AVX3 ? 4 : 2;
+
+// One chain (that from `begin`, every second vector) of R rows by C columns, continued from and kept in `chains`, whose
+// rows are kBlockColumns apart.
+template <int R, int C, typename T>
+HWY_INLINE void chain_tile(const Operands<T>& o, int64_t begin, int64_t end, bool first, float* HWY_RESTRICT chains) {
+  V total[R][C];
+  for (int r = 0; r < R; ++r) {
+    for (int c = 0; c < C; ++c) {
+      total[r][c] = first ? hn::Zero(d) : hn::LoadU(d, chains + (r * kBlockColumns + c) * kLanes);
+    }
+  }
+  for (int64_t k = begin; k < end; k += 2 * kLanes) {
+    V w[R];
+    for (int r = 0; r < R; ++r) w[r] = load(o.w + r * o.w_stride + k);
+    for (int c = 0; c < C; ++c) {
+      const V x = load(o.x + c * o.x_stride + k);
+      for (int r = 0; r < R; ++r) total[r][c] = hn::MulAdd(w[r], x, total[r][c]);
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    for (int c = 0; c < C; ++c) hn::StoreU(total[r][c], d, chains + (r * kBlockColumns + c) * kLanes);
+  }
+}
+
+template <int R, typename T>
+HWY_INLINE void chain_columns(const Operands<T>& o, int64_t n_columns, int64_t begin, int64_t end, bool first,
+                              float* chains) {
+  int64_t c = 0;
+  for (; c + 6 <= n_columns; c += 6) chain_tile<R, 6>(o.at(0, c), begin, end, first, chains + c * kLanes);
+  for (; c + 3 <= n_columns; c += 3) chain_tile<R, 3>(o.at(0, c), begin, end, first, chains + c * kLanes);
+  for (; c < n_columns; ++c) chain_tile<R, 1>(o.at(0, c), begin, end, first, chains + c * kLanes);
+}
+
+// Up to kBlockRows rows by kBlockColumns columns.
+template <typename T>
+void dot_block(const Operands<T>& o, int64_t n_rows, int64_t n_columns) {
+  HWY_ALIGN float chains[2][kBlockRows * kBlockColumns * kLanes];
+  const int64_t pairs_end = o.n / (2 * kLanes) * (2 * kLanes);
+  for (int64_t begin = 0; begin < HWY_MAX(pairs_end, 1); begin += kPiece) {
+    const int64_t end = HWY_MIN(begin + kPiece, pairs_end);
+    for (int64_t r = 0; r < n_rows;) {
+      const bool whole = r + kTileRows <= n_rows;
+      for (int parity = 0; parity < 2; ++parity) {
+        float* at = chains[parity] + r * kBlockColumns * kLanes;
+        const int64_t from = begin + parity * kLanes;
+        if (whole) {
+          chain_columns<kTileRows>(o.at(r, 0), n_columns, from, end, begin == 0, at);
+        } else {
+          chain_columns<1>(o.at(r, 0), n_columns, from, end, begin == 0, at);
+        }
+      }
+      r += whole ? kTileRows : 1;
+    }
+  }
+  for (int64_t r = 0; r < n_rows; ++r) {
+    for (int64_t c = 0; c < n_columns; ++c) {
+      const int64_t at = (r * kBlockColumns + c) * kLanes;
+      const V even = add_tail(o.w + r * o.w_stride, o.x + c * o.x_stride, o.n, hn::LoadU(d, chains[0] + at));
+      o.out[c * o.out_stride + r] = sum(hn::Add(even, hn::LoadU(d, chains[1] + at)));
+    }
+  }
 }
 
 template <typename T>
-void dot_rows(const T* w, int64_t w_stride, int64_t n_rows, const float* x, int64_t x_stride, int64_t n_columns,
-              int64_t n, float* out, int64_t out_stride) {
-  int64_t r = 0;
-  // Few columns: memory is the limit, and one row after the other is one stream.
-  if (n_columns > kTileColumns) {
-    for (; r + kTileRows <= n_rows; r += kTileRows) {
-      dot_columns<kTileRows>(w + r * w_stride, w_stride, x, x_stride, n_columns, n, out + r, out_stride);
+void dot_rows(const Operands<T>& o, int64_t n_rows, int64_t n_columns) {
+  if (n_columns <= kFewColumns) return dot_few(o, n_rows, n_columns);
+  for (int64_t c = 0; c < n_columns; c += kBlockColumns) {
+    for (int64_t r = 0; r < n_rows; r += kBlockRows) {
+      dot_block(o.at(r, c), HWY_MIN(kBlockRows, n_rows - r), HWY_MIN(kBlockColumns, n_columns - c));
     }
   }
-  for (; r < n_rows; ++r) dot_columns<1>(w + r * w_stride, w_stride, x, x_stride, n_columns, n, out + r, out_stride);
 }
 
 void dot(ElementType type, const std::byte* w, int64_t w_stride_bytes, int64_t n_rows, const float* x,
          int64_t x_stride, int64_t n_columns, int64_t n, float* out, int64_t out_stride) {
-  const int64_t half_stride = w_stride_bytes / 2;
-  if (type == ElementType::kF32) {
-    dot_rows(reinterpret_cast<const float*>(w), w_stride_bytes / 4, n_rows, x, x_stride, n_columns, n, out,
-             out_stride);
-  } else if (type == ElementType::kF16) {
-    dot_rows(reinterpret_cast<const hwy::float16_t*>(w), half_stride, n_rows, x, x_stride, n_columns, n, out,
-             out_stride);
-  } else {
-    dot_rows(reinterpret_cast<const hwy::bfloat16_t*>(w), half_stride, n_rows, x, x_stride, n_columns, n, out,
-             out_stride);
-  }
+  const auto run = [&](auto* rows) HWY_ATTR {
+    using T = std::remove_const_t<std::remove_pointer_t<decltype(rows)>>;
+    const int64_t stride = w_stride_bytes / static_cast<int64_t>(sizeof(T));
+    dot_rows(Operands<T>{rows, stride, x, x_stride, n, out, out_stride}, n_rows, n_columns);
+  };
+  if (type == ElementType::kF32) return run(reinterpret_cast<const float*>(w));
+  if (type == ElementType::kF16) return run(reinterpret_cast<const hwy::float16_t*>(w));
+  run(reinterpret_cast<const hwy::bfloat16_t*>(w));
 }
 
 template <typename T>

@@ -23,7 +23,12 @@ inline __attribute__((always_inline)) void multiply_tile(const Panel* panels, in
   for (int v = 0; v < kVectors; ++v) {
     for (int c = 0; c < kColumns; ++c) total[v][c] = Isa::load_f(y + c * y_stride + v * Isa::kLanes);
   }
+  for (int c = 0; c < kColumns; ++c) __builtin_prefetch(y + (kColumns + c) * y_stride, 1);
   for (int g = 0; g < groups; ++g) {
+    // The next tile's activations, a line of each per group: their stride is no pattern that processors foresee.
+    for (int c = 0; c < kColumns; ++c) {
+      __builtin_prefetch(reinterpret_cast<const char*>(x + kColumns + c) + g * 64);
+    }
 #pragma GCC unroll 2
     for (int h = 0; h < kHalves; ++h) {
       I dot[kVectors][kColumns];

@@ -73,6 +73,7 @@ class CpuMatmul {
     int64_t first_tile;  // in the numbering of all jobs
   };
   void quantize(Tensor x);
+  void pad(Tensor x);
   void quantized_tile(const Job& job, int64_t tile, int worker);
   void float_tile(const Job& job, int64_t tile, int worker);
   void finish_tile(const Job& job, int64_t first_row, int64_t n_rows, const float* y) const;
@@ -80,7 +81,8 @@ class CpuMatmul {
   CpuContext& context_;
   Scratch activations_;
   const kernels::ActivationBlock* quantized_ = nullptr;
-  Tensor x_;
+  Scratch padded_memory_;
+  Tensor x_, padded_;
   std::vector<Job> jobs_;
 };
 

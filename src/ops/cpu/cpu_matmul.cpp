@@ -8,8 +8,10 @@ namespace exo::ops {
 namespace {
 
 constexpr int64_t kTileRows = 2 * kernels::kPanelRows;
-constexpr int64_t kWidenAbove = 3;     // rows of x from which F16 and BF16 tiles are converted to f32 first
-constexpr int64_t kFloatColumns = 24;  // rows of x that stay in the second-level cache beside a tile
+constexpr int64_t kWidenAbove = 3;  // rows of x from which float tiles are converted to f32 in the cache first
+
+// Rows a multiple of 4096 bytes apart would share the few places of a cache set.
+int64_t padded_stride(int64_t cols) { return (cols + 15) / 16 * 16 + 16; }
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -30,16 +32,24 @@ void CpuMatmul::quantize(Tensor x) {
   quantized_ = blocks;
 }
 
+void CpuMatmul::pad(Tensor x) {
+  const int64_t stride = padded_stride(x.cols);
+  padded_ = {padded_memory_.get<float>(static_cast<size_t>(x.rows * stride)), x.rows, x.cols, stride};
+  context_.for_rows(x.rows, x.cols, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) std::copy_n(x.data + r * x.stride, x.cols, padded_.data + r * stride);
+  });
+}
+
 void CpuMatmul::run(Tensor x, std::span<const Linear> projections) {
   if (x.rows == 0) return;
   x_ = x;
   jobs_.clear();
   int64_t tiles = 0, bytes = 0;
-  bool any_quantized = false;
+  bool any_quantized = false, any_float = false;
   for (const Linear& linear : projections) {
     const Weight& w = *linear.weight;
     const bool quantized = kernels::is_quantized(w.type);
-    any_quantized |= quantized;
+    (quantized ? any_quantized : any_float) = true;
     const int64_t tile_rows = quantized && x.rows == 1 ? kernels::kPanelRows : kTileRows;
     jobs_.push_back({&linear, quantized, static_cast<int64_t>(*row_bytes(w.type, static_cast<uint64_t>(w.cols))),
                      tile_rows, tiles});
@@ -47,6 +57,7 @@ void CpuMatmul::run(Tensor x, std::span<const Linear> projections) {
     bytes += w.rows * jobs_.back().row_bytes;
   }
   if (any_quantized) quantize(x);
+  if (any_float && x.rows > kWidenAbove) pad(x);
   // Chunks long enough to be one stream of memory, short enough that a slow core does not delay the end.
   const int64_t per_tile = std::max<int64_t>(1, bytes / std::max<int64_t>(1, tiles));
   int64_t grain = std::clamp<int64_t>(tiles / (context_.pool.size() * 8), 1, std::max<int64_t>(1, (1 << 20) / per_tile));
@@ -117,24 +128,23 @@ void CpuMatmul::quantized_tile(const Job& job, int64_t tile, int worker) {
 void CpuMatmul::float_tile(const Job& job, int64_t tile, int worker) {
   const Weight& w = *job.linear->weight;
   const int64_t first_row = tile * job.tile_rows, n_rows = std::min(job.tile_rows, w.rows - first_row);
-  const bool widen = w.type != ElementType::kF32 && x_.rows > kWidenAbove;
-  const int64_t wide = (w.cols + 15) / 16 * 16;
+  const bool widen = x_.rows > kWidenAbove;
   float* y = context_.worker_scratch[static_cast<size_t>(worker)].get<float>(
-      static_cast<size_t>(x_.rows * kTileRows + (widen ? kTileRows * wide : 0)));
+      static_cast<size_t>(x_.rows * kTileRows + (widen ? kTileRows * padded_stride(w.cols) : 0)));
   const std::byte* base = w.data + first_row * job.row_bytes;
   ElementType type = w.type;
   int64_t stride = job.row_bytes;
+  Tensor x = x_;
   if (widen) {
     float* rows = y + x_.rows * kTileRows;
+    const int64_t wide = padded_stride(w.cols);
     for (int64_t r = 0; r < n_rows; ++r) context_.kernels.widen(w.type, base + r * stride, rows + r * wide, w.cols);
     base = reinterpret_cast<const std::byte*>(rows);
     type = ElementType::kF32;
     stride = wide * static_cast<int64_t>(sizeof(float));
+    x = padded_;
   }
-  for (int64_t c = 0; c < x_.rows; c += kFloatColumns) {
-    context_.kernels.dot(type, base, stride, n_rows, x_.data + c * x_.stride, x_.stride,
-                         std::min(kFloatColumns, x_.rows - c), w.cols, y + c * kTileRows, kTileRows);
-  }
+  context_.kernels.dot(type, base, stride, n_rows, x.data, x.stride, x.rows, w.cols, y, kTileRows);
   finish_tile(job, first_row, n_rows, y);
 }
 
