@@ -96,6 +96,28 @@ TEST_F(FrontTest, ALinkThatFlapsInsideTheRingOnlyPauses) {
   EXPECT_LT(longest_pause_s(*client), 1.0);
 }
 
+TEST_F(FrontTest, RepeatedGapsAndForeignUpdatesChangeNothing) {
+  start(3, 3);
+  const auto client = simulation->ask(1, prompt_of(20), 200);
+  for (size_t part = 1; part <= 3; ++part) {
+    run_until_answer_has(*client, 40 * part);
+    const auto ring = simulation->ring_of(1);
+    const auto epoch = (*simulation)[1].cluster.find_instance(simulation->model.fingerprint)->record.epoch;
+    const auto send = [&](uint32_t from, int32_t index, Epoch of) {
+      wire::RequestUpdate update{.request = client->id, .epoch = of, .index = index};
+      for (int i = 0; i < 5; ++i) update.tokens.push_back({TokenId(1)});
+      (*simulation)[from].net.transport().send(RingSimulation::id_of(1), update);
+    };
+    const auto now = static_cast<int32_t>(20 + client->answer.size());
+    send(ring[0], now - 5, epoch);                            // said before
+    send(ring[0], now + 20, epoch);                           // something is missing: asked again
+    send(ring[1], now, epoch);                                // not the first stage
+    send(ring[0], now, {epoch.counter + 1, epoch.proposer});  // of another epoch
+  }
+  ASSERT_TRUE(simulation->settle(seconds(30)));
+  expect_complete(*client);
+}
+
 TEST_F(FrontTest, PromptTooLongSaysTheNumbers) {
   start(2, 1);
   const auto client = simulation->ask(1, prompt_of(600), 5);
