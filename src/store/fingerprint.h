@@ -1,0 +1,33 @@
+#pragma once
+// What identifies a model's bytes: SHA-256, as 64 hex digits, over each file's header and size.
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "formats/gguf.h"
+#include "net/file_transfer.h"
+
+namespace exo::store {
+
+// Reads the headers through the source.
+Result<std::string> fingerprint_of(const net::FileSource& source);
+
+bool is_fingerprint(std::string_view text);  // 64 lower-case hex digits
+
+// Sizes of a model's files. `first`: the path that `file` was opened from.
+Result<net::FileLayout> layout_of(const formats::GgufFile& file, const std::filesystem::path& first);
+// All files of a model, first one first: the parts of "x-00001-of-00003.gguf", else the path itself.
+std::vector<std::filesystem::path> part_paths(const std::filesystem::path& first);
+
+// A complete model on the disk. Opens every file now; reads of any thread.
+Result<std::shared_ptr<const net::FileSource>> open_file_source(const std::filesystem::path& first,
+                                                                net::FileLayout layout);
+// Bytes that live as long as the program.
+std::shared_ptr<const net::FileSource> memory_source(std::span<const std::byte> bytes, uint64_t header_bytes);
+
+}  // namespace exo::store

@@ -1,0 +1,260 @@
+#include "store/model_store.h"
+
+#include <algorithm>
+#include <cctype>
+#include <set>
+#include <system_error>
+#include <tuple>
+
+#include "base/log.h"
+#include "store/fingerprint.h"
+#include "store/partial_file.h"
+
+namespace exo::store {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int kMaxFolderDepth = 3;
+constexpr size_t kMaxFiles = 4096;
+constexpr size_t kMinFingerprintDigits = 8;
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  std::transform(result.begin(), result.end(), result.begin(), [](unsigned char c) { return std::tolower(c); });
+  return result;
+}
+
+bool is_model_file(const fs::path& path) {
+  return lower(path.extension().string()) == ".gguf" && !path.filename().string().starts_with('.');
+}
+
+// 0 for whole files and first parts: only these stand for a model.
+bool is_later_part(const fs::path& path) {
+  const std::string stem = path.stem().string();
+  const size_t of = stem.rfind("-of-");
+  return of != std::string::npos && of >= 6 && stem[of - 6] == '-' && stem.substr(of - 5, 5) != "00001" &&
+         std::all_of(stem.begin() + static_cast<ptrdiff_t>(of) - 5, stem.begin() + static_cast<ptrdiff_t>(of),
+                     [](unsigned char c) { return std::isdigit(c); });
+}
+
+std::string model_name(const fs::path& path) {
+  std::string stem = path.stem().string();
+  if (const size_t part = stem.rfind("-00001-of-"); part != std::string::npos) stem.resize(part);
+  return stem;
+}
+
+std::string names_of(const std::vector<StoredModel>& models) {
+  std::string text;
+  for (const StoredModel& model : models) text += (text.empty() ? "" : ", ") + model.name;
+  return text.empty() ? "none" : text;
+}
+
+}  // namespace
+
+ModelStore::ModelStore(StoreOptions options) : options_(std::move(options)) {
+  std::error_code error;
+  fs::create_directories(models_dir(), error);
+  if (error) log_warning("store", "cannot make {}: {}", models_dir().string(), error.message());
+  refresh();
+}
+
+Result<StoredModel> ModelStore::look_at(const fs::path& first, const std::string& name) {
+  auto gguf = formats::GgufFile::open(first);
+  if (!gguf) return std::unexpected(std::move(gguf).error());
+  StoredModel model;
+  model.name = name;
+  model.path = first;
+  EXO_TRY(model.layout, layout_of(*gguf, first));
+  EXO_TRY(const auto source, open_file_source(first, model.layout));
+  EXO_TRY(model.fingerprint, fingerprint_of(*source));
+  return model;
+}
+
+void ModelStore::add_file(const fs::path& file, const std::string& name, std::vector<StoredModel>& found) {
+  std::error_code error;
+  const FileState state{fs::file_size(file, error), fs::last_write_time(file, error)};
+  if (error || found.size() >= kMaxFiles) return;
+  auto entry = known_.find(file);
+  if (entry == known_.end() || entry->second.state != state) {
+    Known known{state, look_at(file, name)};
+    if (!known.model) log_warning("store", "not a model: {}", known.model.error().message);
+    entry = known_.insert_or_assign(file, std::move(known)).first;
+  }
+  if (entry->second.model) found.push_back(*entry->second.model);
+}
+
+void ModelStore::add_folder(const fs::path& folder, std::vector<StoredModel>& found, int depth) {
+  std::error_code error;
+  std::set<fs::path> entries;  // in order
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (entries.size() < kMaxFiles) entries.insert(entry.path());
+  }
+  for (const fs::path& path : entries) {
+    if (fs::is_directory(path, error)) {
+      if (depth < kMaxFolderDepth) add_folder(path, found, depth + 1);
+    } else if (is_model_file(path) && !is_later_part(path)) {
+      add_file(path, model_name(path), found);
+    }
+  }
+}
+
+void ModelStore::add_named(const fs::path& place, std::vector<StoredModel>& found) {
+  std::error_code error;
+  if (fs::is_directory(place, error)) {
+    add_folder(place, found, 0);
+  } else {
+    add_file(place, model_name(place), found);
+  }
+}
+
+void ModelStore::add_shards(std::vector<StoredModel>& found) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(shards_dir(), error)) {
+    if (entry.path().extension() != ".ranges") continue;
+    const auto file = PartialFile::open(shards_dir(), entry.path().stem().string());
+    if (!file || !(*file)->verify_header()) continue;
+    StoredModel model;
+    model.name = (*file)->name();
+    model.fingerprint = (*file)->fingerprint();
+    model.path = (*file)->path();
+    model.layout = (*file)->layout();
+    model.complete = (*file)->has(0, model.total_bytes());
+    found.push_back(std::move(model));
+  }
+}
+
+void ModelStore::add_embedded(std::vector<StoredModel>& found) const {
+  for (const EmbeddedModel& embedded : options_.embedded) {
+    const auto gguf = formats::GgufFile::parse(embedded.bytes);
+    if (!gguf) {
+      log_error("store", "the built-in model {}: {}", embedded.name, gguf.error().message);
+      continue;
+    }
+    StoredModel model;
+    model.name = embedded.name;
+    model.embedded = embedded.bytes;
+    model.layout.parts.push_back({embedded.bytes.size(), gguf->data_offset()});
+    const auto fingerprint = fingerprint_of(*memory_source(embedded.bytes, gguf->data_offset()));
+    if (!fingerprint) continue;
+    model.fingerprint = *fingerprint;
+    found.push_back(std::move(model));
+  }
+}
+
+bool ModelStore::refresh() {
+  const std::lock_guard lock(mutex_);
+  std::vector<StoredModel> found;
+  for (const fs::path& place : options_.model_files) add_named(place, found);
+  add_folder(models_dir(), found, 0);
+  for (const fs::path& folder : options_.model_dirs) add_folder(folder, found, 0);
+  add_embedded(found);
+  add_shards(found);
+
+  std::set<std::string> fingerprints, names;
+  std::vector<StoredModel> models;
+  std::stable_sort(found.begin(), found.end(),
+                   [](const StoredModel& a, const StoredModel& b) { return a.complete > b.complete; });
+  for (StoredModel& model : found) {
+    if (!fingerprints.insert(model.fingerprint).second) continue;  // the same model twice
+    if (!names.insert(lower(model.name)).second) model.name += "-" + model.fingerprint.substr(0, 6);
+    models.push_back(std::move(model));
+  }
+  std::sort(models.begin(), models.end(), [](const StoredModel& a, const StoredModel& b) {
+    return std::tuple(!a.complete, a.name) < std::tuple(!b.complete, b.name);
+  });
+  const auto same = [](const StoredModel& a, const StoredModel& b) {
+    return a.fingerprint == b.fingerprint && a.complete == b.complete && a.name == b.name && a.path == b.path;
+  };
+  const bool changed = !std::equal(models.begin(), models.end(), models_.begin(), models_.end(), same);
+  if (changed) sources_.clear();
+  models_ = std::move(models);
+  return changed;
+}
+
+std::vector<StoredModel> ModelStore::models() const {
+  const std::lock_guard lock(mutex_);
+  return models_;
+}
+
+Result<StoredModel> ModelStore::find(std::string_view wanted) {
+  const fs::path path(wanted);
+  std::error_code error;
+  if (fs::exists(path, error) && (path.has_parent_path() || is_model_file(path))) {
+    const fs::path full = fs::weakly_canonical(path, error);
+    bool is_new = false;
+    {
+      const std::lock_guard lock(mutex_);
+      is_new =
+          std::find(options_.model_files.begin(), options_.model_files.end(), full) == options_.model_files.end();
+      if (is_new) options_.model_files.push_back(full);
+    }
+    if (is_new) refresh();
+    std::vector<StoredModel> here;
+    {
+      const std::lock_guard lock(mutex_);
+      add_named(full, here);
+      const auto known = known_.find(full);
+      if (here.empty() && known != known_.end() && !known->second.model) {
+        return std::unexpected(known->second.model.error());
+      }
+    }
+    if (here.empty()) return fail(ErrorCode::kNotFound, "{}: no GGUF file there", path.string());
+    if (here.size() > 1) return fail(ErrorCode::kInvalidArgument, "{} holds {}", path.string(), names_of(here));
+    return find_fingerprint(here[0].fingerprint);
+  }
+
+  const std::string name = lower(wanted);
+  std::vector<StoredModel> beginnings;
+  for (const StoredModel& model : models()) {
+    if (lower(model.name) == name) return model;
+    const bool by_digits = name.size() >= kMinFingerprintDigits && model.fingerprint.starts_with(name);
+    if (!name.empty() && (by_digits || lower(model.name).starts_with(name))) beginnings.push_back(model);
+  }
+  if (beginnings.size() == 1) return beginnings[0];
+  if (!beginnings.empty()) {
+    return fail(ErrorCode::kInvalidArgument, "\"{}\" may be {}", wanted, names_of(beginnings));
+  }
+  return fail(ErrorCode::kNotFound, "no model \"{}\" here; there are: {}", wanted, names_of(models()));
+}
+
+Result<StoredModel> ModelStore::find_fingerprint(std::string_view fingerprint) const {
+  const std::lock_guard lock(mutex_);
+  for (const StoredModel& model : models_) {
+    if (model.fingerprint == fingerprint) return model;
+  }
+  return fail(ErrorCode::kNotFound, "no model with the fingerprint {} here", fingerprint);
+}
+
+Result<formats::GgufFile> ModelStore::open(const StoredModel& model) {
+  if (!model.embedded.empty()) return formats::GgufFile::parse(model.embedded);
+  return formats::GgufFile::open(model.path);
+}
+
+std::shared_ptr<const net::FileSource> ModelStore::file_source(std::string_view fingerprint) {
+  if (!is_fingerprint(fingerprint)) return nullptr;
+  const auto model = find_fingerprint(fingerprint);
+  if (!model || !model->complete) {
+    // What is fetched now grows: the note is read anew, and the source is not kept.
+    auto part = PartialFile::open(shards_dir(), std::string(fingerprint));
+    return part ? std::shared_ptr<const net::FileSource>(std::move(*part)) : nullptr;
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto known = sources_.find(fingerprint); known != sources_.end()) {
+      if (auto source = known->second.lock()) return source;
+    }
+  }
+  std::shared_ptr<const net::FileSource> source;
+  if (!model->embedded.empty()) {
+    source = memory_source(model->embedded, model->layout.parts[0].header_bytes);
+  } else if (auto opened = open_file_source(model->path, model->layout)) {
+    source = std::move(*opened);
+  }
+  const std::lock_guard lock(mutex_);
+  if (source) sources_[model->fingerprint] = source;
+  return source;
+}
+
+}  // namespace exo::store

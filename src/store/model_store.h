@@ -1,0 +1,88 @@
+#pragma once
+// The models that this device has: files in its data folder and in folders and places the user named, copies in
+// parts that were fetched from peers, and the one built into the program.
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "formats/gguf.h"
+#include "net/file_transfer.h"
+#include "store/byte_ranges.h"
+
+namespace exo::store {
+
+struct EmbeddedModel {
+  std::string name;
+  std::span<const std::byte> bytes;  // a GGUF file, aligned to 64 bytes; lives as long as the program
+};
+
+struct StoreOptions {
+  std::filesystem::path data_dir;                  // holds models/ (the user's) and shards/ (parts from peers)
+  std::vector<std::filesystem::path> model_dirs;   // read only
+  std::vector<std::filesystem::path> model_files;  // files or folders
+  std::vector<EmbeddedModel> embedded;
+};
+
+struct StoredModel {
+  std::string name;            // the file's stem, a folder's name, …; unique in the store
+  std::string fingerprint;     // 64 hex digits
+  std::filesystem::path path;  // of the first file; empty when built in
+  net::FileLayout layout;
+  bool complete = true;                 // false: some byte ranges, fetched from peers
+  std::span<const std::byte> embedded;  // when built in
+  uint64_t total_bytes() const { return layout.total_bytes(); }
+};
+
+// Any thread.
+class ModelStore {
+ public:
+  explicit ModelStore(StoreOptions options);
+
+  // Looks again at folders and files. Files that are no models are left out and logged once. True: something
+  // changed.
+  bool refresh();
+  std::vector<StoredModel> models() const;  // complete ones first, then by name
+  // A path (file or folder, also outside the store: it then belongs to it), a fingerprint or at least 8 digits of
+  // one, a name or its beginning, upper and lower case alike. kNotFound lists what there is; kInvalidArgument:
+  // several fit.
+  Result<StoredModel> find(std::string_view name_or_path);
+  Result<StoredModel> find_fingerprint(std::string_view fingerprint) const;
+  static Result<formats::GgufFile> open(const StoredModel& model);
+  // For NodeNetwork::set_file_source: complete models and parts alike; nullptr when it is not here (any more).
+  std::shared_ptr<const net::FileSource> file_source(std::string_view fingerprint);
+
+  std::filesystem::path models_dir() const { return options_.data_dir / "models"; }
+  std::filesystem::path shards_dir() const { return options_.data_dir / "shards"; }
+
+ private:
+  struct FileState {
+    uintmax_t bytes = 0;
+    std::filesystem::file_time_type changed;
+    bool operator==(const FileState&) const = default;
+  };
+  struct Known {
+    FileState state;
+    Result<StoredModel> model;
+  };
+  Result<StoredModel> look_at(const std::filesystem::path& first, const std::string& name);
+  void add_folder(const std::filesystem::path& folder, std::vector<StoredModel>& found, int depth);
+  void add_file(const std::filesystem::path& file, const std::string& name, std::vector<StoredModel>& found);
+  void add_named(const std::filesystem::path& place, std::vector<StoredModel>& found);
+  void add_shards(std::vector<StoredModel>& found);
+  void add_embedded(std::vector<StoredModel>& found) const;
+
+  StoreOptions options_;
+  mutable std::mutex mutex_;
+  std::map<std::filesystem::path, Known> known_;  // what was found out about each file, so that it is read once
+  std::vector<StoredModel> models_;
+  std::map<std::string, std::weak_ptr<const net::FileSource>, std::less<>> sources_;
+};
+
+}  // namespace exo::store
