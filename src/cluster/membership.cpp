@@ -121,6 +121,8 @@ void Membership::on_link_up(const net::LinkInfo& link) {
   neighbour = Neighbour{};
   neighbour.link = link;
   neighbour.last_heard = clock_.now();
+  // Whoever links runs: a goodbye that came before, perhaps late and from an earlier run, is void.
+  if (const auto known = known_.find(link.peer); known != known_.end()) known->second.departed = false;
   refresh_links();
   recompute_alive();
 }
