@@ -1,5 +1,7 @@
 #include "app/model_argument.h"
 
+#include "store/model_store.h"
+
 extern "C" const char exo_demo_model[];
 extern "C" const size_t exo_demo_model_size;
 
@@ -10,22 +12,14 @@ std::span<const std::byte> demo_model_bytes() {
 }
 
 Result<std::shared_ptr<const formats::GgufFile>> open_model(const std::string& argument, const std::filesystem::path& data_dir) {
-  std::error_code ignored;
-  if (std::filesystem::exists(argument, ignored)) {
-    EXO_TRY(auto file, formats::GgufFile::open(argument));
-    return std::make_shared<const formats::GgufFile>(std::move(file));
-  }
-  const auto installed = data_dir / "models" / (argument + ".gguf");
-  if (std::filesystem::exists(installed, ignored)) return open_model(installed.string(), data_dir);
-  if (argument == kDemoModelName) {
-    EXO_TRY(auto file, formats::GgufFile::parse(demo_model_bytes()));
-    return std::make_shared<const formats::GgufFile>(std::move(file));
-  }
-  std::string names = kDemoModelName;
-  for (const auto& entry : std::filesystem::directory_iterator(data_dir / "models", ignored)) {
-    if (entry.path().extension() == ".gguf" && entry.path().stem() != kDemoModelName) names += ", " + entry.path().stem().string();
-  }
-  return fail(ErrorCode::kNotFound, "there is no file and no installed model '{}'; installed: {}", argument, names);
+  store::StoreOptions options;
+  options.data_dir = data_dir;
+  options.embedded.push_back({kDemoModelName, demo_model_bytes()});
+  store::ModelStore store(std::move(options));
+  EXO_TRY(const auto stored, store.find(argument));
+  if (!stored.complete) return fail(ErrorCode::kNotFound, "only parts of {} are on this device", stored.name);
+  EXO_TRY(auto file, store::ModelStore::open(stored));
+  return std::make_shared<const formats::GgufFile>(std::move(file));
 }
 
 }  // namespace exo::app

@@ -66,7 +66,7 @@ struct Node::Impl {
   Impl(const NodeOptions& o, net::Identity identity, wire::NodeFacts self, cluster::ClusterOptions cluster_options, std::string key)
       : options(o),
         network(loop, std::move(identity), network_options(o)),
-        files(o, network),
+        files(o, loop, network),
         loader(loop, files, o.threads),
         cluster(loop, network, loader, std::move(cluster_options), std::move(self)),
         ring(loop, network, cluster, ring_options(loader)),
@@ -76,7 +76,7 @@ struct Node::Impl {
         http(loop.context(), {o.host, o.port}, api::make_routes(services)) {
     loader.connect(cluster, ring);
     library.connect(cluster);
-    files.connect(cluster, loop);
+    files.connect(cluster);
     network.add_listener(&cluster);
     network.add_listener(&ring);
     network.add_listener(&front);
@@ -195,6 +195,7 @@ void Node::stop() {
     node.loop.cancel(node.placing_timer);
     node.http.stop();
     node.cluster.leave("it was stopped");
+    node.files.stop();
     node.network.stop("it was stopped");
   });
   std::this_thread::sleep_for(200ms);  // so that the peers read the goodbye

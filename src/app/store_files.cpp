@@ -1,0 +1,155 @@
+#include "app/store_files.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <optional>
+
+#include "app/model_argument.h"
+#include "app/model_facts.h"
+#include "base/log.h"
+#include "model/load.h"
+#include "model/stage_tensors.h"
+
+namespace exo::app {
+
+namespace {
+
+store::StoreOptions store_options(const NodeOptions& options) {
+  store::StoreOptions result;
+  result.data_dir = options.data_dir;
+  result.model_dirs = options.model_dirs;
+  std::error_code ignored;
+  if (!options.model.empty() && std::filesystem::exists(options.model, ignored)) result.model_files.emplace_back(options.model);
+  result.embedded.push_back({kDemoModelName, demo_model_bytes()});
+  return result;
+}
+
+// Where a fetch running on the network thread meets the thread that waits for it.
+struct Rendezvous {
+  std::mutex mutex;
+  std::condition_variable changed;
+  store::FetchProgress progress;
+  std::optional<Result<std::shared_ptr<store::PartialFile>>> result;
+  store::FetchId id = 0;
+};
+
+}  // namespace
+
+StoreFiles::StoreFiles(const NodeOptions& options, net::EventLoop& loop, net::NodeNetwork& network)
+    : loop_(loop), store_(store_options(options)) {
+  store_.refresh();
+  fetcher_ = std::make_unique<store::ShardFetcher>(loop, network, store_.shards_dir());
+}
+
+StoreFiles::~StoreFiles() = default;
+
+void StoreFiles::stop() { fetcher_.reset(); }
+
+net::FileSourceLookup StoreFiles::source_lookup() {
+  return [this](std::string_view fingerprint) { return store_.file_source(fingerprint); };
+}
+
+Result<std::shared_ptr<const formats::GgufFile>> StoreFiles::open_complete(const std::string& fingerprint) {
+  EXO_TRY(const auto stored, store_.find_fingerprint(fingerprint));
+  if (!stored.complete) return fail(ErrorCode::kNotFound, "{} is here in parts only", stored.name);
+  std::lock_guard lock(mutex_);
+  if (auto open = open_[fingerprint].lock()) return open;
+  EXO_TRY(auto file, store::ModelStore::open(stored));
+  auto shared = std::make_shared<const formats::GgufFile>(std::move(file));
+  open_[fingerprint] = shared;
+  return shared;
+}
+
+Result<wire::ModelFacts> StoreFiles::facts_of_stored(const store::StoredModel& stored) {
+  EXO_TRY(const auto file, store::ModelStore::open(stored));
+  EXO_TRY(const auto info, model::read_model_info(file));
+  return facts_of(info, stored.name, stored.fingerprint, stored.total_bytes());
+}
+
+std::vector<wire::ModelOffer> StoreFiles::offers() {
+  store_.refresh();
+  std::vector<wire::ModelOffer> result;
+  for (const auto& stored : store_.models()) {
+    std::lock_guard lock(mutex_);
+    auto known = facts_.find(stored.fingerprint);
+    if (known == facts_.end()) {
+      auto facts = facts_of_stored(stored);
+      if (!facts) log_warning("store", "{} cannot be run: {}", stored.name, facts.error().message);
+      // A model that cannot be run is remembered without layers, so that it is looked at once only.
+      known = facts_.emplace(stored.fingerprint, facts ? *facts : wire::ModelFacts{}).first;
+    }
+    if (known->second.n_layers > 0) result.push_back({known->second, stored.complete});
+  }
+  return result;
+}
+
+Result<std::shared_ptr<const formats::GgufFile>> StoreFiles::fetch(const std::string& fingerprint, Chooser choose,
+                                                                   const model::LoadProgress& progress) {
+  auto meeting = std::make_shared<Rendezvous>();
+  loop_.post([this, fingerprint, choose = std::move(choose), meeting] {
+    auto finish = [meeting](Result<std::shared_ptr<store::PartialFile>> result) {
+      std::lock_guard lock(meeting->mutex);
+      meeting->result = std::move(result);
+      meeting->changed.notify_all();
+    };
+    if (!fetcher_) return finish(fail(ErrorCode::kCancelled, "this device is stopping"));
+    store::FetchRequest request{fingerprint, "", {}, choose};
+    for (const auto& member : cluster_->members()) {
+      for (const auto& offer : member.models) {
+        if (member.id == cluster_->self().id || offer.facts.fingerprint != fingerprint) continue;
+        request.sources.push_back(member.id);
+        request.name = offer.facts.name;
+      }
+    }
+    if (request.sources.empty()) return finish(fail(ErrorCode::kUnavailable, "no reachable device has this model any more"));
+    meeting->id = fetcher_->fetch(
+        std::move(request),
+        [meeting](const store::FetchProgress& p) {
+          std::lock_guard lock(meeting->mutex);
+          meeting->progress = p;
+          meeting->changed.notify_all();
+        },
+        finish);
+  });
+
+  std::unique_lock lock(meeting->mutex);
+  while (!meeting->result) {
+    meeting->changed.wait_for(lock, std::chrono::milliseconds(200));
+    const auto now = meeting->progress;
+    lock.unlock();
+    const bool go_on = !progress || progress(now.done_bytes, now.total_bytes);
+    lock.lock();
+    if (go_on || meeting->result) continue;
+    loop_.post([this, meeting] {
+      if (fetcher_) fetcher_->cancel(meeting->id);
+    });
+    return fail(ErrorCode::kCancelled, "cancelled");
+  }
+  if (!*meeting->result) return std::unexpected(meeting->result->error());
+  const auto partial = **meeting->result;
+  lock.unlock();
+  EXO_TRY(auto file, formats::GgufFile::open(partial->path()));
+  return std::make_shared<const formats::GgufFile>(std::move(file));
+}
+
+Result<std::shared_ptr<const formats::GgufFile>> StoreFiles::open_layers(const std::string& fingerprint, LayerRange layers,
+                                                                         const model::LoadProgress& progress) {
+  if (auto complete = open_complete(fingerprint)) return complete;
+  return fetch(
+      fingerprint,
+      [layers](const formats::GgufFile& file, const net::FileLayout& layout) -> Result<store::RangeSet> {
+        EXO_TRY(const auto info, model::read_model_info(file));
+        store::RangeSet ranges;
+        for (const auto* tensor : model::stage_tensors(file, layers, info.n_layers)) ranges.add(store::tensor_range(layout, *tensor));
+        return ranges;
+      },
+      progress);
+}
+
+Result<std::shared_ptr<const formats::GgufFile>> StoreFiles::open_header(const std::string& fingerprint) {
+  if (auto complete = open_complete(fingerprint)) return complete;
+  return fetch(
+      fingerprint, [](const formats::GgufFile&, const net::FileLayout&) -> Result<store::RangeSet> { return store::RangeSet(); }, {});
+}
+
+}  // namespace exo::app
