@@ -105,6 +105,7 @@ TEST(ChatTemplate, LoopsScopesAndControls) {
           {"{% for x in l %}{{ loop.cycle('a', 'b') }}{{ loop.changed(x > 1) }}{% endfor %}", "aTruebTrueaTrue"},
           {"{% for k, v in {'a': 1, 'b': 2}.items() %}{{ k }}{{ v }}{% endfor %}", "a1b2"},
           {"{% with a = 1 %}{{ a }}{% endwith %}{{ a is defined }}", "1False"},
+          {"{% for x in l %}{% set loop = 1 %}{% endfor %}", "!chat template, line 1: can't assign to 'loop' in a loop"},
           {"{% break %}", "!chat template, line 1: 'break' outside of a loop"},
       },
       kVariables);
@@ -159,7 +160,7 @@ TEST(ChatTemplate, SequenceFilters) {
 TEST(ChatTemplate, TextFiltersAndMethods) {
   expect_all({
       {"{{ ' a b ' | trim }}|{{ 'xxaxx'.strip('x') }}|{{ 'a,b,c'.split(',', 1) }}|{{ ' a  b '.split() }}",
-       "a|a|['a', 'b,c']|['a', 'b']"},
+       "a b|a|['a', 'b,c']|['a', 'b']"},
       {"{{ 'stra\u00dfe'.upper() }} {{ \"it's ok\".title() }} {{ \"it's-ok\" | title }} {{ 'HELLO' | capitalize }}",
        "STRASSE It'S Ok It's-Ok Hello"},
       {"{{ 'abab' | replace('b', 'x', 1) }} {{ 'ab'.replace('', '-') }} {{ 'abab'.rfind('b') }} {{ "

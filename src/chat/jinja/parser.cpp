@@ -155,6 +155,7 @@ class TemplateParser : public ExpressionParser {
     for (std::string_view constant : {"true", "false", "none", "True", "False", "None"}) {
       if (name == constant) return error("can't assign to '{}'", name);
     }
+    if (name == "loop" && loop_depth_ > 0) return error("can't assign to 'loop' in a loop");
     if (with_attributes && skip_operator(".")) {
       EXO_TRY(std::string attribute, expect_name());
       return Target{AttributeTarget{symbol(name), std::move(attribute)}};
