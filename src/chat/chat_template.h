@@ -30,7 +30,8 @@ struct TemplateLimits {
   int32_t max_depth = 200;              // nesting of expressions, macros and values
 };
 
-// Immutable after parse(); render() may be called from any thread.
+// Immutable after parse(); render() may be called from any thread that has 512 KiB of stack. Deeper nesting than
+// 320 KiB of it allows is refused like the other limits (kResourceExhausted).
 class ChatTemplate {
  public:
   static Result<ChatTemplate> parse(std::string_view source, const TemplateLimits& limits = {});

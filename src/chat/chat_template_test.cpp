@@ -105,7 +105,8 @@ TEST(ChatTemplate, LoopsScopesAndControls) {
           {"{% for x in l %}{{ loop.cycle('a', 'b') }}{{ loop.changed(x > 1) }}{% endfor %}", "aTruebTrueaTrue"},
           {"{% for k, v in {'a': 1, 'b': 2}.items() %}{{ k }}{{ v }}{% endfor %}", "a1b2"},
           {"{% with a = 1 %}{{ a }}{% endwith %}{{ a is defined }}", "1False"},
-          {"{% for x in l %}{% set loop = 1 %}{% endfor %}", "!chat template, line 1: can't assign to 'loop' in a loop"},
+          {"{% for x in l %}{% set loop = 1 %}{% endfor %}",
+           "!chat template, line 1: can't assign to 'loop' in a loop"},
           {"{% break %}", "!chat template, line 1: 'break' outside of a loop"},
       },
       kVariables);
