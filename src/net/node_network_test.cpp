@@ -210,7 +210,7 @@ TEST(NodeNetwork, StoppedNodeIsNoticedAndARestartedOneReplacesIt) {
   const auto identity = Identity::generate().value();
   TestNode a("a");
   auto b = std::make_unique<TestNode>("b", seed(a), identity);
-  ASSERT_TRUE(a.wait_for_links(1));
+  ASSERT_TRUE(a.wait_for_links(1) && b->wait_for_links(1));
   b->loop.run_and_wait([&] { b->network.stop("on holiday"); });
   ASSERT_TRUE(a.wait([&] { return a.downs.size() == 1; }));
   EXPECT_EQ(a.downs[0].second, "on holiday");
@@ -222,7 +222,7 @@ TEST(NodeNetwork, RestartedPeerReplacesItsHalfOpenLink) {
   const auto identity = Identity::generate().value();
   TestNode a("a");
   TestNode frozen("b", seed(a), identity);
-  ASSERT_TRUE(a.wait_for_links(1));
+  ASSERT_TRUE(a.wait_for_links(1) && frozen.wait_for_links(1));
   frozen.loop.stop();  // says nothing any more, its socket stays open
   TestNode again("b", seed(a), identity);
   ASSERT_TRUE(a.wait([&] { return a.ups == 2; }));

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <thread>
 
 #include "net/beacon.h"
@@ -122,7 +123,9 @@ TEST(Beacon, EveryCutAndEveryFlippedBitIsAValueOrAnError) {
     auto bad = bytes;
     bad[bit / 8] ^= static_cast<std::byte>(1 << (bit % 8));
     const auto decoded = decode_beacon(bad);
-    if (bit < 40) EXPECT_FALSE(decoded.has_value()) << "magic and layout";
+    if (bit < 40) {
+      EXPECT_FALSE(decoded.has_value()) << "magic and layout";
+    }
   }
   std::srand(1);
   for (int i = 0; i < 2000; ++i) {
@@ -146,7 +149,7 @@ TEST(Beacon, LaterLayoutsLongerTailsAndLargeOnes) {
 TEST(Printable, DisarmsWhatMovesTerminals) {
   EXPECT_EQ(printable("a\x1b[2Jb\n\x7f"), "a?[2Jb??");
   EXPECT_EQ(printable("Grüße 你好"), "Grüße 你好");
-  EXPECT_EQ(printable("\xff\xc3\x28\xc2\x9b"), "??(?");
+  EXPECT_EQ(printable("\xff\xc3\x28\xc2\x9b"), std::string(2, '?') + "(?");
   EXPECT_EQ(printable("\xe4\xbd\xa0\xe5", 3), "\xe4\xbd\xa0");
 }
 
@@ -158,12 +161,20 @@ struct Pair {
   Digest channel{};
 };
 
+// Each secret is derived once: that is slow on purpose.
+const ClusterKey& key_of(const std::string& secret) {
+  static std::map<std::string, ClusterKey> keys;
+  const auto [entry, is_new] = keys.try_emplace(secret);
+  if (is_new) entry->second = ClusterKey::from_secret(secret);
+  return entry->second;
+}
+
 Pair make_pair(const std::string& dialer_secret, const std::string& acceptor_secret) {
   Pair pair;
   pair.dialer.id.bytes[0] = 1;
   pair.acceptor.id.bytes[0] = 2;
-  pair.dialer_key = ClusterKey::from_secret(dialer_secret);
-  pair.acceptor_key = ClusterKey::from_secret(acceptor_secret);
+  pair.dialer_key = key_of(dialer_secret);
+  pair.acceptor_key = key_of(acceptor_secret);
   for (auto* side : {&pair.dialer, &pair.acceptor}) {
     side->peer_port = 1;
     side->software_version = "0.1.0";
@@ -192,7 +203,7 @@ TEST(Hello, SecretsDecide) {
   EXPECT_EQ(judge(make_pair("", "y")), Verdict::kSecretMissing);
   EXPECT_EQ(judge(make_pair("x", "")), Verdict::kSecretUnexpected);
   EXPECT_EQ(ClusterKey::from_secret("x").tag(), same.dialer_key.tag());
-  EXPECT_NE(ClusterKey::from_secret("y").tag(), same.dialer_key.tag());
+  EXPECT_NE(key_of("y").tag(), same.dialer_key.tag());
 }
 
 TEST(Hello, ProofsAreBoundToChannelRoleAndIds) {

@@ -23,7 +23,8 @@ class RangeSet {
   bool contains(ByteRange range) const;
   RangeSet without(const RangeSet& other) const;
   uint64_t total_bytes() const;
-  std::span<const ByteRange> ranges() const { return ranges_; }
+  std::span<const ByteRange> ranges() const& { return ranges_; }
+  std::span<const ByteRange> ranges() const&& = delete;  // would dangle
   bool operator==(const RangeSet&) const = default;
 
  private:

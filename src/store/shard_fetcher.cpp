@@ -93,7 +93,8 @@ class ShardFetcher::Job {
     auto gguf = formats::GgufFile::open(file_->path());
     if (!gguf) return std::unexpected(std::move(gguf).error());
     EXO_TRY(wanted_, request_.choose(*gguf, file_->layout()));
-    for (const ByteRange& range : file_->header_ranges().ranges()) wanted_.add(range);
+    const RangeSet headers = file_->header_ranges();
+    for (const ByteRange& range : headers.ranges()) wanted_.add(range);
     const RangeSet missing = wanted_.without(file_->present());
     EXO_CHECK_OK(check_room(missing.total_bytes()));
     report(true);
