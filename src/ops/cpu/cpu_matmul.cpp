@@ -50,7 +50,7 @@ void CpuMatmul::run(Tensor x, std::span<const Linear> projections) {
     const Weight& w = *linear.weight;
     const bool quantized = kernels::is_quantized(w.type);
     (quantized ? any_quantized : any_float) = true;
-    const int64_t tile_rows = quantized && x.rows == 1 ? kernels::kPanelRows : kTileRows;
+    const int64_t tile_rows = quantized && x.rows <= 16 ? kernels::kPanelRows : kTileRows;
     jobs_.push_back({&linear, quantized, static_cast<int64_t>(*row_bytes(w.type, static_cast<uint64_t>(w.cols))),
                      tile_rows, tiles});
     tiles += divide_up(w.rows, tile_rows);
