@@ -91,7 +91,7 @@ class Node:
         self.namespace, self.name = namespace, name
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"exo-{name}-"))
         self.options = ["--name", name, "--data-dir", str(self.folder / "data"), "--memory", memory, "--threads", "1",
-                        "--context", str(context), "--model", model, "--log-level", "info", *options]
+                        "--context", str(context), *(["--model", model] if model else []), "--log-level", "info", *options]
         self.process = None
         self.start()
 
@@ -176,6 +176,8 @@ class Stream(threading.Thread):
                 return
             for line in answer:
                 self.take(line.decode().strip())
+            if not self.done:
+                self.error = self.error or "the stream broke off"
         except (OSError, http.client.HTTPException, ValueError) as problem:
             self.error = self.error or f"connection: {problem}"
         finally:

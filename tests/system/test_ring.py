@@ -14,7 +14,7 @@ from netlab import (Network, Node, Stream, inside, node_names, ready_stages, rea
 
 SKIP = reason_to_skip()
 LONG = {"ignore_eos": True, "max_tokens": 600}  # an answer long enough to be interrupted
-SPLIT_MEMORY = "12MiB"  # exo-demo with its cache does not fit into one such device, but into two
+SPLIT_MEMORY = "15MiB"  # exo-demo with its cache does not fit into one such device, but into two
 
 
 @unittest.skipIf(SKIP, SKIP)
@@ -35,7 +35,10 @@ class ClusterTest(unittest.TestCase):
 
     def wait_members(self, nodes, expected, timeout=10):
         names = sorted(expected)
-        wait_until(lambda: all(node_names(node.try_topology()) == names for node in nodes), timeout,
+        def all_there(node):
+            topology = node.try_topology()
+            return node_names(topology) == names and len(topology["links"]) == len(names) * (len(names) - 1)
+        wait_until(lambda: all(all_there(node) for node in nodes), timeout,
                    lambda: f"{names} on {[node.name for node in nodes]}\n{self.logs()}")
 
     def wait_ready(self, node, stages=None, timeout=20):
@@ -66,10 +69,13 @@ class ClusterTest(unittest.TestCase):
             lone.close()
 
     def ring(self, count, *options):
-        nodes = [self.node(f"node{i + 1}", *options, memory=SPLIT_MEMORY, context=1024) for i in range(count)]
+        """`count` devices that know each other, then the model placed on all of them."""
+        nodes = [self.node(f"node{i + 1}", *options, memory=SPLIT_MEMORY, context=1024, model=None) for i in range(count)]
         self.wait_members(nodes, [node.name for node in nodes])
+        status, plan = nodes[0].request("POST", "/v1/instances", {"model": "exo-demo", "context": 1024})
+        self.assertEqual(status, 202, plan)
         for node in nodes:
-            self.wait_ready(node)
+            self.wait_ready(node, count)
         return nodes
 
 
@@ -220,7 +226,7 @@ class Refusals(ClusterTest):
 class ModelFromAPeer(ClusterTest):
     def test_a_device_without_the_file_gets_its_layers_from_a_peer(self):
         source = os.path.join(os.path.dirname(__file__), "../../assets/exo-demo.gguf")
-        owner = self.node("owner", "--model", "my-model", memory=SPLIT_MEMORY, model="my-model")
+        owner = self.node("owner", memory=SPLIT_MEMORY, model=None)
         wait_until(owner.try_topology, 20, lambda: self.logs())
         models = owner.folder / "data" / "models"
         models.mkdir(parents=True, exist_ok=True)
@@ -229,7 +235,7 @@ class ModelFromAPeer(ClusterTest):
         at = data.find(b"exo-demo")
         data[at:at + 8] = b"my-model"
         (models / "my-model.gguf").write_bytes(data)
-        guest = self.node("guest", memory=SPLIT_MEMORY)
+        guest = self.node("guest", memory=SPLIT_MEMORY, model=None)
         self.wait_members([owner, guest], ["owner", "guest"])
         wait_until(lambda: any(m["name"] == "my-model" for m in guest.topology()["models"]), 20, lambda: self.logs())
         status, body = guest.request("POST", "/v1/chat/completions", {
@@ -271,6 +277,7 @@ class BadInput(ClusterTest):
             connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
             document = json.loads(answer.read())
+            connection.close()
             self.assertEqual(answer.status, status, (body[:80], document))
             self.assertIn(word, document["error"]["message"], body[:80])
         self.assertIn(b"400", self.raw(node, b"GARBAGE\r\n\r\n")[:20])
