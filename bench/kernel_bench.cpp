@@ -1,6 +1,7 @@
-// Matrix products of the CPU device by format and shape: first checked against the oracle, then timed (best of many),
-// printed as GB/s of weights and Gop/s with the distance to what the machine reaches on the spot.
-//   kernel_bench [--threads N] [--types Q4_0,Q8_0] [--shapes 2048x2048,…] [--rows 1,4,512] [--seconds 0.5] [--kernels NAME]
+// Matrix products of the CPU device by format and shape: first checked against the oracle, then timed (best of
+// many), printed as GB/s of weights and Gop/s with the distance to what the machine reaches on the spot.
+//   kernel_bench [--threads N] [--types Q4_0,Q8_0] [--shapes 2048x2048,…] [--rows 1,4,512] [--seconds 0.5]
+//   [--kernels NAME]
 
 #include <fmt/format.h>
 
@@ -23,7 +24,9 @@
 namespace exo::bench {
 namespace {
 
-double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 std::vector<std::string> split(const std::string& text) {
   std::vector<std::string> parts;
@@ -94,7 +97,8 @@ void fill_weights(ElementType type, std::vector<std::byte>& bytes, int64_t cols)
   }
 }
 
-// Against double arithmetic on the dequantised weights; the share of 8-bit activations in the error is what is allowed.
+// Against double arithmetic on the dequantised weights; the share of 8-bit activations in the error is what is
+// allowed.
 bool agrees(ops::Ops& device, const ops::Weight& w, ElementType type) {
   constexpr int64_t kRows = 7;
   auto x = random_floats(static_cast<size_t>(kRows * w.cols), 3);
@@ -107,7 +111,8 @@ bool agrees(ops::Ops& device, const ops::Weight& w, ElementType type) {
     kernels::dequantize_row(type, w.data + r * bytes, row.data(), w.cols);
     for (int64_t t = 0; t < kRows; ++t) {
       double exact = 0.0;
-      for (int64_t k = 0; k < w.cols; ++k) exact += double{row[static_cast<size_t>(k)]} * x[static_cast<size_t>(t * w.cols + k)];
+      for (int64_t k = 0; k < w.cols; ++k)
+        exact += double{row[static_cast<size_t>(k)]} * x[static_cast<size_t>(t * w.cols + k)];
       const double d = y[static_cast<size_t>(t * w.rows + r)] - exact;
       error += d * d;
       size += exact * exact;
@@ -121,12 +126,14 @@ struct Limits {
 };
 
 // `copies` of the weight follow each other in memory; each call takes the next, so that none is in a cache.
-void run_case(ops::Ops& device, const ops::Weight& first, int64_t copies, ElementType type, int64_t n, double budget, const Limits& limits) {
+void run_case(ops::Ops& device, const ops::Weight& first, int64_t copies, ElementType type, int64_t n,
+              double budget, const Limits& limits) {
   ops::Weight w = first;
   auto x = random_floats(static_cast<size_t>(n * w.cols), 5);
   std::vector<float> y(static_cast<size_t>(n * w.rows));
   const ops::Linear linear{&w, {y.data(), n, w.rows, w.rows}};
-  const double one = static_cast<double>(*row_bytes(type, static_cast<uint64_t>(w.cols))) * static_cast<double>(w.rows);
+  const double one =
+      static_cast<double>(*row_bytes(type, static_cast<uint64_t>(w.cols))) * static_cast<double>(w.rows);
   double best = 1e30;
   const double start = seconds();
   for (int i = 0; i < 3 || seconds() - start < budget; ++i) {
@@ -137,9 +144,9 @@ void run_case(ops::Ops& device, const ops::Weight& first, int64_t copies, Elemen
   }
   const double gops = 2.0 * static_cast<double>(w.rows * w.cols * n) / best / 1e9;
   const double peak = kernels::is_quantized(type) ? limits.int8 : limits.f32;
-  fmt::print("{:8} {:>7}x{:<6} {:>4} rows {:9.3f} ms {:7.1f} GB/s {:5.1f} % {:8.0f} Gop/s {:5.1f} %\n", info(type).name,
-             w.rows, w.cols, n, best * 1e3, one / best / 1e9, 100 * one / best / 1e9 / limits.bandwidth, gops,
-             100 * gops / peak);
+  fmt::print("{:8} {:>7}x{:<6} {:>4} rows {:9.3f} ms {:7.1f} GB/s {:5.1f} % {:8.0f} Gop/s {:5.1f} %\n",
+             info(type).name, w.rows, w.cols, n, best * 1e3, one / best / 1e9,
+             100 * one / best / 1e9 / limits.bandwidth, gops, 100 * gops / peak);
 }
 
 int run(const Settings& settings) {
@@ -147,9 +154,10 @@ int run(const Settings& settings) {
   fmt::print("{}\n", device->description());
   ThreadPool pool(settings.threads), single(1);
   const int threads = pool.size();
-  Limits limits{read_bandwidth_gbps(pool, uint64_t{512} << 20), int8_peak_gops() * threads, f32_peak_gflops() * threads};
-  fmt::print("limits of {} threads: {:.1f} GB/s read (one thread {:.1f}), {:.0f} Gop/s int8, {:.0f} GFLOP/s f32\n", threads,
-             limits.bandwidth, read_bandwidth_gbps(single, uint64_t{512} << 20), limits.int8, limits.f32);
+  Limits limits{read_bandwidth_gbps(pool, uint64_t{512} << 20), int8_peak_gops() * threads,
+                f32_peak_gflops() * threads};
+  fmt::print("limits of {} threads: {:.1f} GB/s read (one thread {:.1f}), {:.0f} Gop/s int8, {:.0f} GFLOP/s f32\n",
+             threads, limits.bandwidth, read_bandwidth_gbps(single, uint64_t{512} << 20), limits.int8, limits.f32);
   bool all_agree = true;
   for (const auto& shape : split(settings.shapes)) {
     const int64_t rows = std::stoll(shape), cols = std::stoll(shape.substr(shape.find('x') + 1));

@@ -12,7 +12,9 @@
 namespace exo::bench {
 namespace {
 
-double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 #if defined(__x86_64__)
 #define EXO_512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
@@ -28,18 +30,30 @@ EXO_512 uint64_t read_512(const uint64_t* p, uint64_t n) {
     c = _mm512_xor_si512(c, _mm512_loadu_si512(p + i + 16));
     e = _mm512_xor_si512(e, _mm512_loadu_si512(p + i + 24));
   }
-  return static_cast<uint64_t>(_mm512_reduce_add_epi64(_mm512_xor_si512(_mm512_xor_si512(a, b), _mm512_xor_si512(c, e))));
+  return static_cast<uint64_t>(
+      _mm512_reduce_add_epi64(_mm512_xor_si512(_mm512_xor_si512(a, b), _mm512_xor_si512(c, e))));
 }
 
 // Twelve independent chains hide the latency; the barrier keeps the compiler from merging rounds.
-#define EXO_CHAINS(type, zero, step)                                                                 \
-  type a0 = zero, a1 = zero, a2 = zero, a3 = zero, a4 = zero, a5 = zero;                             \
-  type b0 = zero, b1 = zero, b2 = zero, b3 = zero, b4 = zero, b5 = zero;                             \
-  for (int i = 0; i < rounds; ++i) {                                                                 \
-    a0 = step(a0); a1 = step(a1); a2 = step(a2); a3 = step(a3); a4 = step(a4); a5 = step(a5);        \
-    b0 = step(b0); b1 = step(b1); b2 = step(b2); b3 = step(b3); b4 = step(b4); b5 = step(b5);        \
-    asm volatile("" : "+v"(a0), "+v"(a1), "+v"(a2), "+v"(a3), "+v"(a4), "+v"(a5), "+v"(b0), "+v"(b1), \
-                 "+v"(b2), "+v"(b3), "+v"(b4), "+v"(b5));                                            \
+#define EXO_CHAINS(type, zero, step)                                                                         \
+  type a0 = zero, a1 = zero, a2 = zero, a3 = zero, a4 = zero, a5 = zero;                                     \
+  type b0 = zero, b1 = zero, b2 = zero, b3 = zero, b4 = zero, b5 = zero;                                     \
+  for (int i = 0; i < rounds; ++i) {                                                                         \
+    a0 = step(a0);                                                                                           \
+    a1 = step(a1);                                                                                           \
+    a2 = step(a2);                                                                                           \
+    a3 = step(a3);                                                                                           \
+    a4 = step(a4);                                                                                           \
+    a5 = step(a5);                                                                                           \
+    b0 = step(b0);                                                                                           \
+    b1 = step(b1);                                                                                           \
+    b2 = step(b2);                                                                                           \
+    b3 = step(b3);                                                                                           \
+    b4 = step(b4);                                                                                           \
+    b5 = step(b5);                                                                                           \
+    asm volatile(""                                                                                          \
+                 : "+v"(a0), "+v"(a1), "+v"(a2), "+v"(a3), "+v"(a4), "+v"(a5), "+v"(b0), "+v"(b1), "+v"(b2), \
+                   "+v"(b3), "+v"(b4), "+v"(b5));                                                            \
   }
 
 EXO_512 void int8_512(int rounds) {

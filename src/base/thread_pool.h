@@ -16,8 +16,7 @@ namespace exo {
 class RangeTask {
  public:
   template <typename F>
-    requires(!std::is_same_v<std::remove_cvref_t<F>, RangeTask>)
-  RangeTask(F&& f)  // implicit: callers pass lambdas
+  requires(!std::is_same_v<std::remove_cvref_t<F>, RangeTask>) RangeTask(F&& f)  // implicit: callers pass lambdas
       : object_(const_cast<void*>(static_cast<const void*>(&f))),
         call_([](void* object, int64_t begin, int64_t end, int worker) {
           (*static_cast<std::remove_reference_t<F>*>(object))(begin, end, worker);
@@ -40,8 +39,8 @@ class ThreadPool {
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
   // Calls task(begin, end, worker) for disjoint ranges of at most `grain` that cover [0, count), on several threads
-  // at once, and returns when all are done. `worker` is in [0, size()) and no two ranges with the same worker run at
-  // the same time. The task must not throw and must not use the pool. One caller at a time.
+  // at once, and returns when all are done. `worker` is in [0, size()) and no two ranges with the same worker run
+  // at the same time. The task must not throw and must not use the pool. One caller at a time.
   void parallel_for(int64_t count, int64_t grain, RangeTask task);
 
   static int physical_cores();

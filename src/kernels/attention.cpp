@@ -1,13 +1,12 @@
-// Attention over one chunk of positions: scores, online softmax (Milakov and Gimelshein 2018), weighted values. What is
-// computed for a row does not depend on the rows beside it.
+// Attention over one chunk of positions: scores, online softmax (Milakov and Gimelshein 2018), weighted values.
+// What is computed for a row does not depend on the rows beside it.
 #include "kernels/targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/attention.cpp"
-#include "hwy/foreach_target.h"
-
 #include <cmath>
 
+#include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels/kernel_table.h"
 #include "kernels/math-inl.h"
@@ -50,7 +49,8 @@ HWY_INLINE void score_rows(const float* HWY_RESTRICT q, int64_t q_stride, const 
 void scores(const float* q, int64_t q_stride, int rows, const float* k, int64_t k_stride, int n, int64_t dim,
             float* s) {
   int r = 0;
-  for (; r + 4 <= rows; r += 4) score_rows<4>(q + r * q_stride, q_stride, k, k_stride, n, dim, s + r * kAttentionChunk);
+  for (; r + 4 <= rows; r += 4)
+    score_rows<4>(q + r * q_stride, q_stride, k, k_stride, n, dim, s + r * kAttentionChunk);
   for (; r < rows; ++r) score_rows<1>(q + r * q_stride, q_stride, k, k_stride, n, dim, s + r * kAttentionChunk);
 }
 

@@ -1,15 +1,14 @@
 // Dot products of f32 activations with F32, F16 and BF16 weights, and conversions between these formats.
 //
-// Every dot is summed alike, whatever tile it is computed in: vectors 0, 2, 4… of the row in one chain, 1, 3, 5… in the
-// other, what is left of the row in the first, then the two are added and the lanes summed.
+// Every dot is summed alike, whatever tile it is computed in: vectors 0, 2, 4… of the row in one chain, 1, 3, 5… in
+// the other, what is left of the row in the first, then the two are added and the lanes summed.
 #include "kernels/targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/float_dot.cpp"
-#include "hwy/foreach_target.h"
-
 #include <type_traits>
 
+#include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels/blocks.h"
 #include "kernels/half.h"
@@ -100,10 +99,11 @@ void dot_few(const Operands<T>& o, int64_t n_rows, int64_t n_columns) {
 constexpr int64_t kBlockColumns = 12, kBlockRows = 16, kPiece = 512;
 constexpr int64_t kTileRows = HWY_TARGET == HWY_AVX3 ? 4 : 2;
 
-// One chain (that from `begin`, every second vector) of R rows by C columns, continued from and kept in `chains`, whose
-// rows are kBlockColumns apart.
+// One chain (that from `begin`, every second vector) of R rows by C columns, continued from and kept in `chains`,
+// whose rows are kBlockColumns apart.
 template <int R, int C, typename T>
-HWY_INLINE void chain_tile(const Operands<T>& o, int64_t begin, int64_t end, bool first, float* HWY_RESTRICT chains) {
+HWY_INLINE void chain_tile(const Operands<T>& o, int64_t begin, int64_t end, bool first,
+                           float* HWY_RESTRICT chains) {
   V total[R][C];
   for (int r = 0; r < R; ++r) {
     for (int c = 0; c < C; ++c) {
@@ -205,10 +205,14 @@ void widen_q8(const BlockQ8_0* blocks, float* to, int64_t n) {
 
 void widen(ElementType type, const std::byte* from, float* to, int64_t n) {
   switch (type) {
-    case ElementType::kF16: return widen_row(reinterpret_cast<const hwy::float16_t*>(from), to, n);
-    case ElementType::kBF16: return widen_row(reinterpret_cast<const hwy::bfloat16_t*>(from), to, n);
-    case ElementType::kQ8_0: return widen_q8(reinterpret_cast<const BlockQ8_0*>(from), to, n);
-    default: std::memcpy(to, from, static_cast<size_t>(n) * sizeof(float));
+    case ElementType::kF16:
+      return widen_row(reinterpret_cast<const hwy::float16_t*>(from), to, n);
+    case ElementType::kBF16:
+      return widen_row(reinterpret_cast<const hwy::bfloat16_t*>(from), to, n);
+    case ElementType::kQ8_0:
+      return widen_q8(reinterpret_cast<const BlockQ8_0*>(from), to, n);
+    default:
+      std::memcpy(to, from, static_cast<size_t>(n) * sizeof(float));
   }
 }
 

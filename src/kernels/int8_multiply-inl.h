@@ -56,7 +56,8 @@ inline __attribute__((always_inline)) void multiply_tile(const Panel* panels, in
         const int lane = v % kPerPanel * Isa::kLanes;
         const F scale = Isa::load_f(panel.scale[g][h] + lane);
         for (int c = 0; c < kColumns; ++c) {
-          total[v][c] = Isa::fma(Isa::to_float(dot[v][c]), Isa::mul(scale, Isa::broadcast_f(x[c].scale[g])), total[v][c]);
+          total[v][c] =
+              Isa::fma(Isa::to_float(dot[v][c]), Isa::mul(scale, Isa::broadcast_f(x[c].scale[g])), total[v][c]);
         }
         if constexpr (kMin) {
           const F min = Isa::load_f(panel.min[g][h] + lane);
@@ -81,7 +82,8 @@ __attribute__((noinline)) void tile(const Panel* panels, int groups, const Activ
 }
 
 template <typename Isa, int kPanels, bool kHalf, bool kMin>
-void multiply_columns(const Panel* panels, int groups, const ActivationBlock* x, int64_t n, float* y, int64_t y_stride) {
+void multiply_columns(const Panel* panels, int groups, const ActivationBlock* x, int64_t n, float* y,
+                      int64_t y_stride) {
   constexpr int kMost = Isa::kColumns;
   for (; n >= kMost; n -= kMost, x += kMost, y += kMost * y_stride) {
     tile<Isa, kPanels, kMost, kHalf, kMin>(panels, groups, x, y, y_stride);
@@ -105,10 +107,14 @@ template <typename Isa, int kPanels>
 void multiply_kind(PanelKind kind, const Panel* panels, int groups, const ActivationBlock* x, int64_t n, float* y,
                    int64_t y_stride) {
   switch (kind) {
-    case PanelKind::kWhole: return multiply_columns<Isa, kPanels, false, false>(panels, groups, x, n, y, y_stride);
-    case PanelKind::kWholeMin: return multiply_columns<Isa, kPanels, false, true>(panels, groups, x, n, y, y_stride);
-    case PanelKind::kHalf: return multiply_columns<Isa, kPanels, true, false>(panels, groups, x, n, y, y_stride);
-    case PanelKind::kHalfMin: return multiply_columns<Isa, kPanels, true, true>(panels, groups, x, n, y, y_stride);
+    case PanelKind::kWhole:
+      return multiply_columns<Isa, kPanels, false, false>(panels, groups, x, n, y, y_stride);
+    case PanelKind::kWholeMin:
+      return multiply_columns<Isa, kPanels, false, true>(panels, groups, x, n, y, y_stride);
+    case PanelKind::kHalf:
+      return multiply_columns<Isa, kPanels, true, false>(panels, groups, x, n, y, y_stride);
+    case PanelKind::kHalfMin:
+      return multiply_columns<Isa, kPanels, true, true>(panels, groups, x, n, y, y_stride);
   }
 }
 

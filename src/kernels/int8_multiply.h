@@ -9,8 +9,8 @@
 
 namespace exo::kernels {
 
-using Int8Multiply = void (*)(PanelKind kind, const Panel* panels, int n_panels, int groups, const ActivationBlock* x,
-                              int64_t n_columns, float* y, int64_t y_stride);
+using Int8Multiply = void (*)(PanelKind kind, const Panel* panels, int n_panels, int groups,
+                              const ActivationBlock* x, int64_t n_columns, float* y, int64_t y_stride);
 
 void int8_multiply_scalar(PanelKind, const Panel*, int, int, const ActivationBlock*, int64_t, float*, int64_t);
 void int8_multiply_avx2(PanelKind, const Panel*, int, int, const ActivationBlock*, int64_t, float*, int64_t);

@@ -24,8 +24,8 @@ struct Avx512Vnni {
 };
 }  // namespace
 
-void int8_multiply_avx512_vnni(PanelKind kind, const Panel* panels, int n_panels, int groups, const ActivationBlock* x,
-                               int64_t n_columns, float* y, int64_t y_stride) {
+void int8_multiply_avx512_vnni(PanelKind kind, const Panel* panels, int n_panels, int groups,
+                               const ActivationBlock* x, int64_t n_columns, float* y, int64_t y_stride) {
   multiply<Avx512Vnni>(kind, panels, n_panels, groups, x, n_columns, y, y_stride);
 }
 

@@ -1,4 +1,5 @@
-// AVX-VNNI: the 256-bit dot product of processors without AVX-512. Compiled with its own flags (module.cmake); called only where the processor has them.
+// AVX-VNNI: the 256-bit dot product of processors without AVX-512. Compiled with its own flags (module.cmake);
+// called only where the processor has them.
 #include <immintrin.h>
 
 #include "kernels/int8_multiply-inl.h"
@@ -25,7 +26,7 @@ struct AvxVnni {
 }  // namespace
 
 void int8_multiply_avx_vnni(PanelKind kind, const Panel* panels, int n_panels, int groups, const ActivationBlock* x,
-                        int64_t n_columns, float* y, int64_t y_stride) {
+                            int64_t n_columns, float* y, int64_t y_stride) {
   multiply<AvxVnni>(kind, panels, n_panels, groups, x, n_columns, y, y_stride);
 }
 

@@ -15,8 +15,8 @@ struct FloatTarget {
   int64_t bit;
   std::string_view name;
 };
-constexpr FloatTarget kFloatTargets[] = {{HWY_AVX3, "AVX3"}, {HWY_AVX2, "AVX2"}, {HWY_NEON, "NEON"},
-                                         {HWY_SSE4, "SSE4"}, {HWY_WASM, "WASM"}, {HWY_EMU128, "portable"},
+constexpr FloatTarget kFloatTargets[] = {{HWY_AVX3, "AVX3"},      {HWY_AVX2, "AVX2"}, {HWY_NEON, "NEON"},
+                                         {HWY_SSE4, "SSE4"},      {HWY_WASM, "WASM"}, {HWY_EMU128, "portable"},
                                          {HWY_SCALAR, "portable"}};
 
 bool fill(int64_t target, const Int8Target& int8, KernelTable& table) {
@@ -40,7 +40,8 @@ struct Tables {
   Tables() {
     const auto int8 = int8_targets();
     for (const auto& target : kFloatTargets) {
-      // The portable build of the float kernels goes with the portable product, so that one table is portable alone.
+      // The portable build of the float kernels goes with the portable product, so that one table is portable
+      // alone.
       add(target, target.name == "portable" ? int8.back() : int8.front());
     }
     if (!list.empty()) {
@@ -62,7 +63,8 @@ std::span<const KernelTable> all_kernels() {
   return tables.list;
 }
 
-void pack_reference(ElementType type, const PanelRows& rows, int64_t first, int64_t count, uint8_t bias, Panel& out) {
+void pack_reference(ElementType type, const PanelRows& rows, int64_t first, int64_t count, uint8_t bias,
+                    Panel& out) {
   Group groups[kGroupsPerSuper];
   const uint8_t add = has_minimums(type) ? 0 : bias;
   for (int r = 0; r < kPanelRows; ++r) {

@@ -31,8 +31,8 @@ struct KernelTable {
   void (*multiply)(PanelKind kind, const Panel* panels, int n_panels, int groups, const ActivationBlock* x,
                    int64_t n_columns, float* y, int64_t y_stride);
 
-  // Float products. out[c * out_stride + r] = Σ w[r][k] * x[c * x_stride + k]; w of F32, F16 or BF16. Per (r, c) the
-  // order of summation depends on n only.
+  // Float products. out[c * out_stride + r] = Σ w[r][k] * x[c * x_stride + k]; w of F32, F16 or BF16. Per (r, c)
+  // the order of summation depends on n only.
   void (*dot)(ElementType type, const std::byte* w, int64_t w_stride_bytes, int64_t n_rows, const float* x,
               int64_t x_stride, int64_t n_columns, int64_t n, float* out, int64_t out_stride);
   // F32, F16, BF16 or Q8_0 → f32.
@@ -54,8 +54,8 @@ struct KernelTable {
   // s[r * 32 + j] = q[r] · k[j]
   void (*scores)(const float* q, int64_t q_stride, int rows, const float* k, int64_t k_stride, int n, int64_t dim,
                  float* s);
-  // One row of 32 scores, valid in [begin, end), not empty: turns them into exp(s - new maximum), 0 outside; updates
-  // maximum and sum; returns what earlier values are to be multiplied by.
+  // One row of 32 scores, valid in [begin, end), not empty: turns them into exp(s - new maximum), 0 outside;
+  // updates maximum and sum; returns what earlier values are to be multiplied by.
   float (*softmax_step)(float* s, int begin, int end, float& maximum, float& sum);
   // o[r] = o[r] * factor[r] + Σ_j p[r * 32 + j] * v[j]
   void (*mix_values)(const float* p, const float* factor, int rows, const float* v, int64_t v_stride, int n,
@@ -66,6 +66,7 @@ std::span<const KernelTable> all_kernels();  // those that this machine runs, fa
 inline const KernelTable& best_kernels() { return all_kernels().front(); }
 
 // The definition of pack, in plain code; `bias` is 128 for unsigned panels.
-void pack_reference(ElementType type, const PanelRows& rows, int64_t first, int64_t count, uint8_t bias, Panel& out);
+void pack_reference(ElementType type, const PanelRows& rows, int64_t first, int64_t count, uint8_t bias,
+                    Panel& out);
 
 }  // namespace exo::kernels

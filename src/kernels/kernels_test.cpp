@@ -19,8 +19,9 @@ namespace exo::kernels {
 namespace {
 
 using enum ElementType;
-constexpr ElementType kQuantized[] = {kQ4_0,   kQ4_1,   kQ5_0,    kQ5_1,  kQ8_0,  kQ2_K, kQ3_K, kQ4_K, kQ5_K, kQ6_K, kIQ4_NL,
-                                      kIQ4_XS, kMXFP4, kIQ2_XXS, kIQ2_XS, kIQ2_S, kIQ3_XXS, kIQ3_S, kIQ1_S, kIQ1_M, kTQ1_0, kTQ2_0};
+constexpr ElementType kQuantized[] = {kQ4_0,    kQ4_1,  kQ5_0,   kQ5_1,   kQ8_0,  kQ2_K,    kQ3_K,   kQ4_K,
+                                      kQ5_K,    kQ6_K,  kIQ4_NL, kIQ4_XS, kMXFP4, kIQ2_XXS, kIQ2_XS, kIQ2_S,
+                                      kIQ3_XXS, kIQ3_S, kIQ1_S,  kIQ1_M,  kTQ1_0, kTQ2_0};
 
 struct Bytes {
   std::vector<std::byte> data;
@@ -62,11 +63,12 @@ class KernelsTest : public testing::TestWithParam<size_t> {
  protected:
   const KernelTable& kernels() const { return all_kernels()[GetParam()]; }
 };
-INSTANTIATE_TEST_SUITE_P(Targets, KernelsTest, testing::Range(size_t{0}, all_kernels().size()), [](const auto& target) {
-  std::string name(all_kernels()[target.param].name);
-  for (auto& c : name) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Targets, KernelsTest, testing::Range(size_t{0}, all_kernels().size()),
+                         [](const auto& target) {
+                           std::string name(all_kernels()[target.param].name);
+                           for (auto& c : name) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+                           return name;
+                         });
 
 bool kernel_is_unsigned(const KernelTable& table) {
   for (const auto& t : int8_targets()) {
@@ -90,7 +92,8 @@ TEST_P(KernelsTest, PanelsAreThoseOfTheReference) {
         kernels().pack(type, rows, first, count, got);
         const int halves = has_half_group_scales(type) ? 2 : 1;
         for (int64_t g = 0; g < count; ++g) {
-          ASSERT_EQ(std::memcmp(expected.q[g], got.q[g], sizeof expected.q[g]), 0) << info(type).name << " group " << g;
+          ASSERT_EQ(std::memcmp(expected.q[g], got.q[g], sizeof expected.q[g]), 0)
+              << info(type).name << " group " << g;
           for (int h = 0; h < halves; ++h) {
             for (int r = 0; r < 16; ++r) {
               ASSERT_EQ(bits(expected.scale[g][h][r]), bits(got.scale[g][h][r])) << info(type).name;
@@ -113,7 +116,8 @@ TEST_P(KernelsTest, ProductsAreThoseOfTheScalarKernelBitForBit) {
         auto x = random_floats(static_cast<size_t>(n * cols), 5);
         for (size_t i = 0; i < 32; ++i) x[i] = i % 2 ? 9.0f : -9.0f;  // extremes of both signs
         std::vector<ActivationBlock> blocks(static_cast<size_t>(n));
-        for (int64_t t = 0; t < n; ++t) kernels().quantize_activations(x.data() + t * cols, cols, &blocks[static_cast<size_t>(t)], n);
+        for (int64_t t = 0; t < n; ++t)
+          kernels().quantize_activations(x.data() + t * cols, cols, &blocks[static_cast<size_t>(t)], n);
         Panel reference[2], panels[2];
         for (size_t p = 0; p < 2; ++p) {
           const PanelRows rows{b.data.data() + 16 * p * b.row, static_cast<int64_t>(b.row)};
@@ -122,9 +126,11 @@ TEST_P(KernelsTest, ProductsAreThoseOfTheScalarKernelBitForBit) {
         }
         for (int n_panels : {1, 2}) {
           std::vector<float> expected(static_cast<size_t>(n * 33), 0.25f), got = expected;
-          int8_multiply_scalar(panel_kind(type), reference, n_panels, groups, blocks.data(), n, expected.data(), 33);
+          int8_multiply_scalar(panel_kind(type), reference, n_panels, groups, blocks.data(), n, expected.data(),
+                               33);
           kernels().multiply(panel_kind(type), panels, n_panels, groups, blocks.data(), n, got.data(), 33);
-          for (size_t i = 0; i < got.size(); ++i) ASSERT_EQ(got[i], expected[i]) << info(type).name << " " << i << " of " << n;
+          for (size_t i = 0; i < got.size(); ++i)
+            ASSERT_EQ(got[i], expected[i]) << info(type).name << " " << i << " of " << n;
         }
       }
     }
@@ -165,7 +171,8 @@ TEST_P(KernelsTest, DotsOfFloats) {
     for (int64_t k : {1, 15, 32, 80, 96, 129, 2048}) {
       for (int64_t n : {1, 2, 3, 4, 7, 17}) {
         const int64_t rows = 9;
-        const auto w = random_floats(static_cast<size_t>(rows * k), 1), x = random_floats(static_cast<size_t>(n * (k + 3)), 2);
+        const auto w = random_floats(static_cast<size_t>(rows * k), 1),
+                   x = random_floats(static_cast<size_t>(n * (k + 3)), 2);
         const size_t row = *row_bytes(type, static_cast<uint64_t>(k));
         std::vector<std::byte> bytes(row * rows);
         std::vector<float> values(w.size());
@@ -176,11 +183,13 @@ TEST_P(KernelsTest, DotsOfFloats) {
         std::vector<float> out(static_cast<size_t>(n * 11), -1.0f), one(11);
         kernels().dot(type, bytes.data(), static_cast<int64_t>(row), rows, x.data(), k + 3, n, k, out.data(), 11);
         for (int64_t t = 0; t < n; ++t) {
-          kernels().dot(type, bytes.data(), static_cast<int64_t>(row), rows, x.data() + t * (k + 3), k + 3, 1, k, one.data(), 11);
+          kernels().dot(type, bytes.data(), static_cast<int64_t>(row), rows, x.data() + t * (k + 3), k + 3, 1, k,
+                        one.data(), 11);
           for (int64_t r = 0; r < rows; ++r) {
             double exact = 0.0, size = 0.0;
             for (int64_t i = 0; i < k; ++i) {
-              const double product = double{values[static_cast<size_t>(r * k + i)]} * x[static_cast<size_t>(t * (k + 3) + i)];
+              const double product =
+                  double{values[static_cast<size_t>(r * k + i)]} * x[static_cast<size_t>(t * (k + 3) + i)];
               exact += product;
               size += std::abs(product);
             }
@@ -217,17 +226,23 @@ TEST_P(KernelsTest, WidensAndNarrows) {
 
 double exact(Function f, double x) {
   switch (f) {
-    case Function::kSilu: return x / (1.0 + std::exp(-x));
-    case Function::kGeluTanh: return 0.5 * x * (1.0 + std::tanh(0.79788456080286536 * (x + 0.044715 * x * x * x)));
-    case Function::kGeluErf: return 0.5 * x * (1.0 + std::erf(x * 0.70710678118654752));
-    case Function::kRelu: return std::max(x, 0.0);
-    case Function::kReluSquared: return std::max(x, 0.0) * std::max(x, 0.0);
+    case Function::kSilu:
+      return x / (1.0 + std::exp(-x));
+    case Function::kGeluTanh:
+      return 0.5 * x * (1.0 + std::tanh(0.79788456080286536 * (x + 0.044715 * x * x * x)));
+    case Function::kGeluErf:
+      return 0.5 * x * (1.0 + std::erf(x * 0.70710678118654752));
+    case Function::kRelu:
+      return std::max(x, 0.0);
+    case Function::kReluSquared:
+      return std::max(x, 0.0) * std::max(x, 0.0);
   }
   return 0.0;
 }
 
 TEST_P(KernelsTest, Functions) {
-  for (auto f : {Function::kSilu, Function::kGeluTanh, Function::kGeluErf, Function::kRelu, Function::kReluSquared}) {
+  for (auto f :
+       {Function::kSilu, Function::kGeluTanh, Function::kGeluErf, Function::kRelu, Function::kReluSquared}) {
     std::vector<float> x;
     for (float v = -30.0f; v < 30.0f; v += 0.00731f) x.push_back(v);
     x.insert(x.end(), {0.0f, -1e-20f, 1e-3f, 100.0f, -100.0f, 1e4f, -1e4f});
@@ -285,7 +300,7 @@ TEST(Half, RoundTripsAndRounds) {
   }
   EXPECT_EQ(f32_to_f16(65519.0f), 0x7bff);
   EXPECT_EQ(f32_to_f16(65520.0f), 0x7c00);
-  EXPECT_EQ(f32_to_f16(1.0f + 0x1p-11f), 0x3c00);         // tie to even
+  EXPECT_EQ(f32_to_f16(1.0f + 0x1p-11f), 0x3c00);  // tie to even
   EXPECT_EQ(f32_to_f16(1.0f + 3 * 0x1p-11f), 0x3c02);
   EXPECT_EQ(f32_to_f16(0x1p-25f), 0x0000);
   EXPECT_EQ(f32_to_f16(-0x1.8p-25f), 0x8001);

@@ -1,12 +1,11 @@
-// Interleaves 16 rows of a quantised weight into a panel. Each format's loop holds for vectors of any width: a vector
-// is a few 128-bit blocks, one block per four rows, and a 4 x 4 transposition of 32-bit words within blocks brings the
-// same columns of four rows side by side. pack_reference is the definition; tests compare every byte.
+// Interleaves 16 rows of a quantised weight into a panel. Each format's loop holds for vectors of any width: a
+// vector is a few 128-bit blocks, one block per four rows, and a 4 x 4 transposition of 32-bit words within blocks
+// brings the same columns of four rows side by side. pack_reference is the definition; tests compare every byte.
 #include "kernels/targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/pack.cpp"
 #include "hwy/foreach_target.h"
-
 #include "hwy/highway.h"
 #include "kernels/blocks.h"
 #include "kernels/kernel_table.h"
@@ -54,13 +53,15 @@ HWY_INLINE T load_as(const std::byte* p) {
 // Block b of the result: 16 bytes at `offset` of row 4 * b + j of the set.
 HWY_INLINE V32 load_rows(const Rows& rows, int j, int64_t offset) {
 #if HWY_TARGET <= HWY_AVX3 && HWY_MAX_BYTES == 64
-  const auto at = [&](int b) HWY_ATTR { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows.at(b, j, offset))); };
+  const auto at = [&](int b)
+                      HWY_ATTR { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows.at(b, j, offset))); };
   __m512i v = _mm512_castsi128_si512(at(0));
   v = _mm512_inserti32x4(v, at(1), 1);
   v = _mm512_inserti32x4(v, at(2), 2);
   return V32{_mm512_inserti32x4(v, at(3), 3)};
 #elif HWY_TARGET == HWY_AVX2
-  const auto at = [&](int b) HWY_ATTR { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows.at(b, j, offset))); };
+  const auto at = [&](int b)
+                      HWY_ATTR { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows.at(b, j, offset))); };
   return V32{_mm256_inserti128_si256(_mm256_castsi128_si256(at(0)), at(1), 1)};
 #else
   return hn::BitCast(d32, hn::LoadU(d8, reinterpret_cast<const uint8_t*>(rows.at(0, j, offset))));
@@ -96,7 +97,9 @@ HWY_INLINE V32 load_field(const Rows& rows, int64_t offset) {
 }
 
 HWY_INLINE V to_float(V32 v) { return hn::ConvertTo(d, hn::BitCast(hn::RebindToSigned<D>(), v)); }
-HWY_INLINE V32 bits(V32 v, int shift, uint32_t mask) { return hn::And(hn::ShiftRightSame(v, shift), hn::Set(d32, mask)); }
+HWY_INLINE V32 bits(V32 v, int shift, uint32_t mask) {
+  return hn::And(hn::ShiftRightSame(v, shift), hn::Set(d32, mask));
+}
 HWY_INLINE V32 low_nibbles(V32 v) { return hn::And(v, hn::Set(d32, 0x0f0f0f0f)); }
 HWY_INLINE V32 high_nibbles(V32 v) { return low_nibbles(hn::ShiftRight<4>(v)); }
 
@@ -110,8 +113,12 @@ struct Target {
   HWY_INLINE void q_plus(int64_t g, int k, V32 v, int add) const {
     q(g, k, hn::BitCast(d32, hn::Add(hn::BitCast(d8, v), hn::Set(d8, static_cast<uint8_t>(add)))));
   }
-  HWY_INLINE void scale(int64_t g, int half, V v) const { hn::Store(v, d, panel.scale[g][half] + set * kRowsPerVector); }
-  HWY_INLINE void min(int64_t g, int half, V v) const { hn::Store(v, d, panel.min[g][half] + set * kRowsPerVector); }
+  HWY_INLINE void scale(int64_t g, int half, V v) const {
+    hn::Store(v, d, panel.scale[g][half] + set * kRowsPerVector);
+  }
+  HWY_INLINE void min(int64_t g, int half, V v) const {
+    hn::Store(v, d, panel.min[g][half] + set * kRowsPerVector);
+  }
 };
 
 // 16 values of a 4-bit code, in every block of a vector.
@@ -121,13 +128,16 @@ HWY_INLINE V8 value_table(const int8_t* values, int bias) {
   return hn::LoadDup128(d8, table);
 }
 
-HWY_INLINE V32 lookup(V8 table, V32 codes) { return hn::BitCast(d32, hn::TableLookupBytes(table, hn::BitCast(d8, codes))); }
+HWY_INLINE V32 lookup(V8 table, V32 codes) {
+  return hn::BitCast(d32, hn::TableLookupBytes(table, hn::BitCast(d8, codes)));
+}
 
 constexpr int8_t kQ4Values[16] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
 
 // Blocks of 32 with 16 bytes of nibbles at kOffset.
 template <typename Block, typename Scale>
-HWY_INLINE void pack_nibbles(const PanelRows& rows, int64_t first, int64_t count, V8 table, Panel& out, Scale scale) {
+HWY_INLINE void pack_nibbles(const PanelRows& rows, int64_t first, int64_t count, V8 table, Panel& out,
+                             Scale scale) {
   for (int set = 0; set < kSets; ++set) {
     const Rows row(rows, set);
     const Target to{out, set};
@@ -294,7 +304,8 @@ void pack_q6_k(const PanelRows& rows, int64_t first, int bias, Panel& out) {
 void pack_q2_k(const PanelRows& rows, int64_t first, Panel& out) {
   for_sets<BlockQ2_K>(rows, first, out, [](const Target& to, const Rows& row, int64_t at) HWY_ATTR {
     const V32 both = load_field<uint32_t>(row, at + 80);
-    const V scale = half_to_float(hn::And(both, hn::Set(d32, 0xffff))), min = half_to_float(hn::ShiftRight<16>(both));
+    const V scale = half_to_float(hn::And(both, hn::Set(d32, 0xffff))),
+            min = half_to_float(hn::ShiftRight<16>(both));
     V32 s[4];
     load_words(row, at, s);
     for (int h = 0; h < 16; ++h) {
@@ -365,20 +376,34 @@ void pack(ElementType type, const PanelRows& rows, int64_t first, int64_t count,
   const auto power = [](auto&... args) HWY_ATTR { power_scale(args...); };
   switch (type) {
     using enum ElementType;
-    case kQ4_0: return pack_nibbles<BlockQ4_0>(rows, first, count, value_table(kQ4Values, kBias), out, half);
-    case kQ4_1: return pack_nibbles<BlockQ4_1>(rows, first, count, value_table(kPlain, 0), out, half_min);
-    case kIQ4_NL: return pack_nibbles<BlockIQ4_NL>(rows, first, count, value_table(kIq4Values, kBias), out, half);
-    case kMXFP4: return pack_nibbles<BlockMXFP4>(rows, first, count, value_table(kFp4Values, kBias), out, power);
-    case kQ5_0: return pack_q5<BlockQ5_0>(rows, first, count, kBias - 16, out, half);
-    case kQ5_1: return pack_q5<BlockQ5_1>(rows, first, count, 0, out, half_min);
-    case kQ8_0: return pack_q8(rows, first, count, kBias, out);
-    case kQ2_K: return pack_q2_k(rows, first, out);
-    case kQ3_K: return pack_q3_k(rows, first, kBias, out);
-    case kQ4_K: return pack_q4_k(rows, first, out);
-    case kQ5_K: return pack_q5_k(rows, first, out);
-    case kQ6_K: return pack_q6_k(rows, first, kBias, out);
-    case kIQ4_XS: return pack_iq4_xs(rows, first, kBias, out);
-    default: return pack_reference(type, rows, first, count, kBias, out);
+    case kQ4_0:
+      return pack_nibbles<BlockQ4_0>(rows, first, count, value_table(kQ4Values, kBias), out, half);
+    case kQ4_1:
+      return pack_nibbles<BlockQ4_1>(rows, first, count, value_table(kPlain, 0), out, half_min);
+    case kIQ4_NL:
+      return pack_nibbles<BlockIQ4_NL>(rows, first, count, value_table(kIq4Values, kBias), out, half);
+    case kMXFP4:
+      return pack_nibbles<BlockMXFP4>(rows, first, count, value_table(kFp4Values, kBias), out, power);
+    case kQ5_0:
+      return pack_q5<BlockQ5_0>(rows, first, count, kBias - 16, out, half);
+    case kQ5_1:
+      return pack_q5<BlockQ5_1>(rows, first, count, 0, out, half_min);
+    case kQ8_0:
+      return pack_q8(rows, first, count, kBias, out);
+    case kQ2_K:
+      return pack_q2_k(rows, first, out);
+    case kQ3_K:
+      return pack_q3_k(rows, first, kBias, out);
+    case kQ4_K:
+      return pack_q4_k(rows, first, out);
+    case kQ5_K:
+      return pack_q5_k(rows, first, out);
+    case kQ6_K:
+      return pack_q6_k(rows, first, kBias, out);
+    case kIQ4_XS:
+      return pack_iq4_xs(rows, first, kBias, out);
+    default:
+      return pack_reference(type, rows, first, count, kBias, out);
   }
 }
 

@@ -1,7 +1,8 @@
 #pragma once
 // Operands of the integer matrix product, and the arithmetic that every implementation follows bit for bit:
 //
-//   y = 0;  for each group g of 32 columns, in order, for each half h (one h for formats without half-group scales):
+//   y = 0;  for each group g of 32 columns, in order, for each half h (one h for formats without half-group
+//   scales):
 //     y = fma(float(Σ q_w · q_x), scale_w * scale_x, y)       Σ over the group (or half), exact
 //     y = fma(-min_w, scaled_sum_x, y)                        formats with minimums only
 //
@@ -28,9 +29,9 @@ struct alignas(64) ActivationBlock {
 
 inline constexpr int kPanelRows = 16;
 
-// 16 weight rows of up to 8 groups, interleaved: byte ((g * 8 + k) * 16 + row) * 4 + i of q is element 32g + 4k + i of
-// the row. Signed, or plus 128 for kernels that multiply unsigned by signed; formats with minimums hold [0, 127] in
-// either case. Formats without half-group scales use scale[g][0] only.
+// 16 weight rows of up to 8 groups, interleaved: byte ((g * 8 + k) * 16 + row) * 4 + i of q is element 32g + 4k + i
+// of the row. Signed, or plus 128 for kernels that multiply unsigned by signed; formats with minimums hold [0, 127]
+// in either case. Formats without half-group scales use scale[g][0] only.
 struct alignas(64) Panel {
   uint8_t q[kGroupsPerSuper][8][kPanelRows * 4];
   float scale[kGroupsPerSuper][2][kPanelRows];

@@ -11,9 +11,7 @@
 namespace exo::kernels {
 namespace {
 
-int round_to(float value, int low, int high) {
-  return std::clamp(static_cast<int>(std::lrintf(value)), low, high);
-}
+int round_to(float value, int low, int high) { return std::clamp(static_cast<int>(std::lrintf(value)), low, high); }
 
 float inverse(float scale) { return scale == 0.0f ? 0.0f : 1.0f / scale; }
 
@@ -113,15 +111,25 @@ void quantize_blocks(const float* x, std::byte* out, int64_t n) {
 bool can_quantize(ElementType type) {
   switch (type) {
     using enum ElementType;
-    case kF32: case kF16: case kBF16: case kQ4_0: case kQ8_0: case kQ4_K: case kQ6_K: return true;
-    default: return false;
+    case kF32:
+    case kF16:
+    case kBF16:
+    case kQ4_0:
+    case kQ8_0:
+    case kQ4_K:
+    case kQ6_K:
+      return true;
+    default:
+      return false;
   }
 }
 
 void quantize_row(ElementType type, const float* x, std::byte* out, int64_t n) {
   switch (type) {
     using enum ElementType;
-    case kF32: std::memcpy(out, x, static_cast<size_t>(n) * 4); return;
+    case kF32:
+      std::memcpy(out, x, static_cast<size_t>(n) * 4);
+      return;
     case kF16:
     case kBF16:
       for (int64_t i = 0; i < n; ++i) {
@@ -129,11 +137,16 @@ void quantize_row(ElementType type, const float* x, std::byte* out, int64_t n) {
         std::memcpy(out + 2 * i, &h, 2);
       }
       return;
-    case kQ4_0: return quantize_blocks<BlockQ4_0, 32>(x, out, n);
-    case kQ8_0: return quantize_blocks<BlockQ8_0, 32>(x, out, n);
-    case kQ4_K: return quantize_blocks<BlockQ4_K, 256>(x, out, n);
-    case kQ6_K: return quantize_blocks<BlockQ6_K, 256>(x, out, n);
-    default: EXO_CHECK(can_quantize(type));
+    case kQ4_0:
+      return quantize_blocks<BlockQ4_0, 32>(x, out, n);
+    case kQ8_0:
+      return quantize_blocks<BlockQ8_0, 32>(x, out, n);
+    case kQ4_K:
+      return quantize_blocks<BlockQ4_K, 256>(x, out, n);
+    case kQ6_K:
+      return quantize_blocks<BlockQ6_K, 256>(x, out, n);
+    default:
+      EXO_CHECK(can_quantize(type));
   }
 }
 

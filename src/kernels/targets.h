@@ -1,8 +1,8 @@
 #pragma once
 // Which instruction sets the Highway sources are compiled for, and a call of a given one. Included first in each of
 // them, before hwy/foreach_target.h. AVX3_DL is left out: Highway 1.0.3 compiles it with AVX-VNNI, which processors
-// that it selects it for may lack; the int8 files have their own detection. SVE is left out because its vectors have
-// no size at compile time.
+// that it selects it for may lack; the int8 files have their own detection. SVE is left out because its vectors
+// have no size at compile time.
 
 #include <cstdint>
 

@@ -107,8 +107,8 @@ void unpack(const BlockQ3_K& b, Group* g) {
   }
 }
 
-// Eight 6-bit (scale, minimum) pairs in 12 bytes: the first four plain in bytes 0..3 and 4..7, whose top bits are the
-// top bits of the last four; bytes 8..11 hold the last four's low nibbles.
+// Eight 6-bit (scale, minimum) pairs in 12 bytes: the first four plain in bytes 0..3 and 4..7, whose top bits are
+// the top bits of the last four; bytes 8..11 hold the last four's low nibbles.
 void unpack_scales_k4(const uint8_t* s, float d, float dmin, Group* g) {
   for (int n = 0; n < 8; ++n) {
     const int scale = n < 4 ? s[n] & 63 : (s[n + 4] & 15) | (s[n - 4] >> 6) << 4;
@@ -217,55 +217,102 @@ void unpack_super_blocks(const std::byte* row, int64_t first, int64_t count, Gro
 bool is_quantized(ElementType type) {
   switch (type) {
     using enum ElementType;
-    case kF32: case kF16: case kBF16: case kI8: case kI16: case kI32: case kI64: case kF64: return false;
-    default: return true;
+    case kF32:
+    case kF16:
+    case kBF16:
+    case kI8:
+    case kI16:
+    case kI32:
+    case kI64:
+    case kF64:
+      return false;
+    default:
+      return true;
   }
 }
 
 bool has_half_group_scales(ElementType type) {
   switch (type) {
     using enum ElementType;
-    case kQ2_K: case kQ3_K: case kQ6_K: case kIQ2_XS: case kIQ2_S: case kIQ1_M: return true;
-    default: return false;
+    case kQ2_K:
+    case kQ3_K:
+    case kQ6_K:
+    case kIQ2_XS:
+    case kIQ2_S:
+    case kIQ1_M:
+      return true;
+    default:
+      return false;
   }
 }
 
 bool has_minimums(ElementType type) {
   switch (type) {
     using enum ElementType;
-    case kQ4_1: case kQ5_1: case kQ2_K: case kQ4_K: case kQ5_K: return true;
-    default: return false;
+    case kQ4_1:
+    case kQ5_1:
+    case kQ2_K:
+    case kQ4_K:
+    case kQ5_K:
+      return true;
+    default:
+      return false;
   }
 }
 
 void unpack_groups(ElementType type, const std::byte* row, int64_t first, int64_t count, Group* out) {
   switch (type) {
     using enum ElementType;
-    case kQ4_0: return unpack_blocks<BlockQ4_0>(row, first, count, out);
-    case kQ4_1: return unpack_blocks<BlockQ4_1>(row, first, count, out);
-    case kQ5_0: return unpack_blocks<BlockQ5_0>(row, first, count, out);
-    case kQ5_1: return unpack_blocks<BlockQ5_1>(row, first, count, out);
-    case kQ8_0: return unpack_blocks<BlockQ8_0>(row, first, count, out);
-    case kQ8_1: return unpack_blocks<BlockQ8_1>(row, first, count, out);
-    case kIQ4_NL: return unpack_blocks<BlockIQ4_NL>(row, first, count, out);
-    case kMXFP4: return unpack_blocks<BlockMXFP4>(row, first, count, out);
-    case kQ2_K: return unpack_super_blocks<BlockQ2_K>(row, first, count, out);
-    case kQ3_K: return unpack_super_blocks<BlockQ3_K>(row, first, count, out);
-    case kQ4_K: return unpack_super_blocks<BlockQ4_K>(row, first, count, out);
-    case kQ5_K: return unpack_super_blocks<BlockQ5_K>(row, first, count, out);
-    case kQ6_K: return unpack_super_blocks<BlockQ6_K>(row, first, count, out);
-    case kQ8_K: return unpack_super_blocks<BlockQ8_K>(row, first, count, out);
-    case kIQ4_XS: return unpack_super_blocks<BlockIQ4_XS>(row, first, count, out);
-    case kTQ1_0: return unpack_super_blocks<BlockTQ1_0>(row, first, count, out);
-    case kTQ2_0: return unpack_super_blocks<BlockTQ2_0>(row, first, count, out);
-    case kIQ2_XXS: return unpack_super_blocks<BlockIQ2_XXS>(row, first, count, out);
-    case kIQ2_XS: return unpack_super_blocks<BlockIQ2_XS>(row, first, count, out);
-    case kIQ2_S: return unpack_super_blocks<BlockIQ2_S>(row, first, count, out);
-    case kIQ3_XXS: return unpack_super_blocks<BlockIQ3_XXS>(row, first, count, out);
-    case kIQ3_S: return unpack_super_blocks<BlockIQ3_S>(row, first, count, out);
-    case kIQ1_S: return unpack_super_blocks<BlockIQ1_S>(row, first, count, out);
-    case kIQ1_M: return unpack_super_blocks<BlockIQ1_M>(row, first, count, out);
-    default: EXO_CHECK(is_quantized(type));
+    case kQ4_0:
+      return unpack_blocks<BlockQ4_0>(row, first, count, out);
+    case kQ4_1:
+      return unpack_blocks<BlockQ4_1>(row, first, count, out);
+    case kQ5_0:
+      return unpack_blocks<BlockQ5_0>(row, first, count, out);
+    case kQ5_1:
+      return unpack_blocks<BlockQ5_1>(row, first, count, out);
+    case kQ8_0:
+      return unpack_blocks<BlockQ8_0>(row, first, count, out);
+    case kQ8_1:
+      return unpack_blocks<BlockQ8_1>(row, first, count, out);
+    case kIQ4_NL:
+      return unpack_blocks<BlockIQ4_NL>(row, first, count, out);
+    case kMXFP4:
+      return unpack_blocks<BlockMXFP4>(row, first, count, out);
+    case kQ2_K:
+      return unpack_super_blocks<BlockQ2_K>(row, first, count, out);
+    case kQ3_K:
+      return unpack_super_blocks<BlockQ3_K>(row, first, count, out);
+    case kQ4_K:
+      return unpack_super_blocks<BlockQ4_K>(row, first, count, out);
+    case kQ5_K:
+      return unpack_super_blocks<BlockQ5_K>(row, first, count, out);
+    case kQ6_K:
+      return unpack_super_blocks<BlockQ6_K>(row, first, count, out);
+    case kQ8_K:
+      return unpack_super_blocks<BlockQ8_K>(row, first, count, out);
+    case kIQ4_XS:
+      return unpack_super_blocks<BlockIQ4_XS>(row, first, count, out);
+    case kTQ1_0:
+      return unpack_super_blocks<BlockTQ1_0>(row, first, count, out);
+    case kTQ2_0:
+      return unpack_super_blocks<BlockTQ2_0>(row, first, count, out);
+    case kIQ2_XXS:
+      return unpack_super_blocks<BlockIQ2_XXS>(row, first, count, out);
+    case kIQ2_XS:
+      return unpack_super_blocks<BlockIQ2_XS>(row, first, count, out);
+    case kIQ2_S:
+      return unpack_super_blocks<BlockIQ2_S>(row, first, count, out);
+    case kIQ3_XXS:
+      return unpack_super_blocks<BlockIQ3_XXS>(row, first, count, out);
+    case kIQ3_S:
+      return unpack_super_blocks<BlockIQ3_S>(row, first, count, out);
+    case kIQ1_S:
+      return unpack_super_blocks<BlockIQ1_S>(row, first, count, out);
+    case kIQ1_M:
+      return unpack_super_blocks<BlockIQ1_M>(row, first, count, out);
+    default:
+      EXO_CHECK(is_quantized(type));
   }
 }
 

@@ -1,7 +1,7 @@
 #pragma once
-// What a quantised format means, once for all: every format is groups of 32 integers of 8 bits, each half of a group
-// with a scale and (for some formats) a minimum. Dequantisation, the oracle of the products and the packing of panels
-// follow from it.
+// What a quantised format means, once for all: every format is groups of 32 integers of 8 bits, each half of a
+// group with a scale and (for some formats) a minimum. Dequantisation, the oracle of the products and the packing
+// of panels follow from it.
 
 #include <cstddef>
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace exo::kernels {
 
-inline constexpr int kGroup = 32;           // elements
+inline constexpr int kGroup = 32;  // elements
 inline constexpr int kGroupsPerSuper = 8;
 inline constexpr int kSuperBlockElements = kGroup * kGroupsPerSuper;
 
@@ -28,8 +28,8 @@ bool has_half_group_scales(ElementType type);
 // True when `min` may be other than zero. Then all q are in [0, 127].
 bool has_minimums(ElementType type);
 
-// Groups [first, first + count) of a row that starts at `row`. For formats of 256-element blocks first and count are
-// multiples of 8.
+// Groups [first, first + count) of a row that starts at `row`. For formats of 256-element blocks first and count
+// are multiples of 8.
 void unpack_groups(ElementType type, const std::byte* row, int64_t first, int64_t count, Group* out);
 
 }  // namespace exo::kernels

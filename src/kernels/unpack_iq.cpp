@@ -87,8 +87,9 @@ void unpack(const BlockIQ3_XXS& b, Group* g) {
     const uint32_t codes = b.scales_signs[n];
     for (int k = 0; k < 4; ++k) {
       const uint8_t* index = b.q + 8 * n + 2 * k;
-      put_two_fours(kGridIq3Xxs[index[0]], kGridIq3Xxs[index[1]], even_signs(codes >> (7 * k) & 127),
-                    [](int digit) { return kLevels3Xxs[digit]; }, g[n].q + 8 * k);
+      put_two_fours(
+          kGridIq3Xxs[index[0]], kGridIq3Xxs[index[1]], even_signs(codes >> (7 * k) & 127),
+          [](int digit) { return kLevels3Xxs[digit]; }, g[n].q + 8 * k);
     }
     const float scale = d * (0.5f + static_cast<float>(codes >> 28)) * 0.5f;
     for (int half = 0; half < 2; ++half) set_scale(g[n], half, scale);
@@ -101,8 +102,9 @@ void unpack(const BlockIQ3_S& b, Group* g) {
     for (int k = 0; k < 4; ++k) {
       const int first = b.q[8 * n + 2 * k] | (b.high[n] >> (2 * k) & 1) << 8;
       const int second = b.q[8 * n + 2 * k + 1] | (b.high[n] >> (2 * k + 1) & 1) << 8;
-      put_two_fours(kGridIq3S[first], kGridIq3S[second], b.signs[4 * n + k],
-                    [](int digit) { return 2 * digit + 1; }, g[n].q + 8 * k);
+      put_two_fours(
+          kGridIq3S[first], kGridIq3S[second], b.signs[4 * n + k], [](int digit) { return 2 * digit + 1; },
+          g[n].q + 8 * k);
     }
     const float scale = d * static_cast<float>(1 + 2 * (b.scales[n / 2] >> (4 * (n % 2)) & 15));
     for (int half = 0; half < 2; ++half) set_scale(g[n], half, scale);

@@ -1,6 +1,6 @@
 #pragma once
-// Unpacking of the codebook formats (IQ1, IQ2, IQ3), whose elements are indices into fixed grids. Each call writes the
-// eight groups of one super-block.
+// Unpacking of the codebook formats (IQ1, IQ2, IQ3), whose elements are indices into fixed grids. Each call writes
+// the eight groups of one super-block.
 
 #include "kernels/blocks.h"
 #include "kernels/unpack.h"

@@ -3,10 +3,9 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/vector_math.cpp"
-#include "hwy/foreach_target.h"
-
 #include <cmath>
 
+#include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels/kernel_table.h"
 #include "kernels/math-inl.h"
@@ -94,11 +93,16 @@ HWY_INLINE V relu(V x) { return hn::Max(x, hn::Zero(d)); }
 template <typename Use>
 HWY_INLINE void with_function(Function function, Use use) {
   switch (function) {
-    case Function::kSilu: return use([](V x) HWY_ATTR { return silu(x); });
-    case Function::kGeluTanh: return use([](V x) HWY_ATTR { return gelu_tanh(x); });
-    case Function::kGeluErf: return use([](V x) HWY_ATTR { return gelu_erf(x); });
-    case Function::kRelu: return use([](V x) HWY_ATTR { return relu(x); });
-    case Function::kReluSquared: return use([](V x) HWY_ATTR { return hn::Mul(relu(x), relu(x)); });
+    case Function::kSilu:
+      return use([](V x) HWY_ATTR { return silu(x); });
+    case Function::kGeluTanh:
+      return use([](V x) HWY_ATTR { return gelu_tanh(x); });
+    case Function::kGeluErf:
+      return use([](V x) HWY_ATTR { return gelu_erf(x); });
+    case Function::kRelu:
+      return use([](V x) HWY_ATTR { return relu(x); });
+    case Function::kReluSquared:
+      return use([](V x) HWY_ATTR { return hn::Mul(relu(x), relu(x)); });
   }
 }
 
@@ -107,9 +111,8 @@ void apply(Function function, float* x, int64_t n) {
 }
 
 void gate(Function function, const float* g, const float* up, float* out, int64_t n) {
-  with_function(function, [=](auto f) HWY_ATTR {
-    map(g, up, out, n, [=](V a, V b) HWY_ATTR { return hn::Mul(f(a), b); });
-  });
+  with_function(function,
+                [=](auto f) HWY_ATTR { map(g, up, out, n, [=](V a, V b) HWY_ATTR { return hn::Mul(f(a), b); }); });
 }
 
 void add(float* x, const float* y, int64_t n) {

@@ -1,9 +1,9 @@
-// Attention over the paged cache, in one pass over the keys (FlashAttention; Dao et al. 2022). All query heads of a kv
-// head and several rows share each chunk of keys and values.
+// Attention over the paged cache, in one pass over the keys (FlashAttention; Dao et al. 2022). All query heads of a
+// kv head and several rows share each chunk of keys and values.
 //
-// The arithmetic of a row is fixed by its position alone: chunks of 32 positions and segments of 512 begin at multiples
-// of these, each segment is summed by itself, and segments are merged in order. So a long context can be split over
-// threads, and a row gives the same bits in a prefill and alone.
+// The arithmetic of a row is fixed by its position alone: chunks of 32 positions and segments of 512 begin at
+// multiples of these, each segment is summed by itself, and segments are merged in order. So a long context can be
+// split over threads, and a row gives the same bits in a prefill and alone.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -21,12 +21,16 @@ constexpr float kNone = -std::numeric_limits<float>::infinity();
 
 int64_t padded(int64_t dim) { return (dim + 15) / 16 * 16; }
 
-size_t dim_bytes(ElementType type, int64_t dim) { return static_cast<size_t>(*row_bytes(type, static_cast<uint64_t>(dim))); }
+size_t dim_bytes(ElementType type, int64_t dim) {
+  return static_cast<size_t>(*row_bytes(type, static_cast<uint64_t>(dim)));
+}
 
 // Where one head's vector of a position is.
-int64_t cache_offset(const KvCacheView& cache, std::span<const BlockId> table, int64_t position, int64_t head, size_t bytes) {
+int64_t cache_offset(const KvCacheView& cache, std::span<const BlockId> table, int64_t position, int64_t head,
+                     size_t bytes) {
   const int64_t block = table[static_cast<size_t>(position / cache.block_positions)].value;
-  const int64_t vector = (block * cache.n_kv_heads + head) * cache.block_positions + position % cache.block_positions;
+  const int64_t vector =
+      (block * cache.n_kv_heads + head) * cache.block_positions + position % cache.block_positions;
   return vector * static_cast<int64_t>(bytes);
 }
 
@@ -62,7 +66,8 @@ void CpuAttention::store(Tensor k, Tensor v, const KvCacheView& cache, std::span
       kernels::quantize_row(cache.type, from, to, dim);
     }
   };
-  const size_t key_bytes = dim_bytes(cache.type, cache.key_dim), value_bytes = dim_bytes(cache.type, cache.value_dim);
+  const size_t key_bytes = dim_bytes(cache.type, cache.key_dim),
+               value_bytes = dim_bytes(cache.type, cache.value_dim);
   for (const SequenceRows& s : sequences) {
     context_.for_rows(s.n_rows, k.cols + v.cols, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
@@ -117,7 +122,8 @@ void merge(float* maximum, float* total, float* values, const float* b_maximum, 
     if (b_total[r] == 0.0f) continue;
     const float largest = std::max(maximum[r], b_maximum[r]);
     const float a = total[r] == 0.0f ? 0.0f : std::exp(maximum[r] - largest), b = std::exp(b_maximum[r] - largest);
-    for (int64_t i = 0; i < stride; ++i) values[r * stride + i] = values[r * stride + i] * a + b_values[r * stride + i] * b;
+    for (int64_t i = 0; i < stride; ++i)
+      values[r * stride + i] = values[r * stride + i] * a + b_values[r * stride + i] * b;
     total[r] = total[r] * a + b_total[r] * b;
     maximum[r] = largest;
   }
@@ -145,7 +151,8 @@ void CpuAttention::run(Tensor q, const KvCacheView& cache, std::span<const Seque
     const State state = state_at(task.partial, rows, call.value_stride);
     for (int64_t p = 1; p < task.n_parts; ++p) {
       const State other = state_at(tasks_[t + static_cast<size_t>(p)].partial, rows, call.value_stride);
-      merge(state.maximum, state.total, state.values, other.maximum, other.total, other.values, rows, call.value_stride);
+      merge(state.maximum, state.total, state.values, other.maximum, other.total, other.values, rows,
+            call.value_stride);
     }
     finish(call, task, state);
   }
@@ -199,9 +206,11 @@ void CpuAttention::run_segment(const Call& call, const Task& task, int64_t segme
     const int n = static_cast<int>(std::min(kChunk, high - at));
     for (int64_t j = std::max<int64_t>(0, low - at); j < n; ++j) {
       const auto table = task.sequence->block_table;
-      kernels.widen(call.cache.type, call.cache.keys + cache_offset(call.cache, table, at + j, task.kv_head, call.key_bytes),
+      kernels.widen(call.cache.type,
+                    call.cache.keys + cache_offset(call.cache, table, at + j, task.kv_head, call.key_bytes),
                     keys + j * call.key_stride, call.cache.key_dim);
-      kernels.widen(call.cache.type, call.cache.values + cache_offset(call.cache, table, at + j, task.kv_head, call.value_bytes),
+      kernels.widen(call.cache.type,
+                    call.cache.values + cache_offset(call.cache, table, at + j, task.kv_head, call.value_bytes),
                     values + j * call.value_stride, call.cache.value_dim);
       std::fill(keys + j * call.key_stride + call.cache.key_dim, keys + (j + 1) * call.key_stride, 0.0f);
       std::fill(values + j * call.value_stride + call.cache.value_dim, values + (j + 1) * call.value_stride, 0.0f);

@@ -90,24 +90,25 @@ class CpuAttention {
  public:
   explicit CpuAttention(CpuContext& context) : context_(context) {}
   void store(Tensor k, Tensor v, const KvCacheView& cache, std::span<const SequenceRows> sequences);
-  void run(Tensor q, const KvCacheView& cache, std::span<const SequenceRows> sequences, const AttentionParams& params,
-           Tensor out);
+  void run(Tensor q, const KvCacheView& cache, std::span<const SequenceRows> sequences,
+           const AttentionParams& params, Tensor out);
 
  private:
   struct Call;
   struct Task {
     const SequenceRows* sequence;
     int64_t kv_head;
-    int64_t first_row, n_rows;              // within the sequence
+    int64_t first_row, n_rows;  // within the sequence
     int64_t first_segment, n_segments;
-    int64_t n_parts = 1, part = 0;          // of the same rows and head, in order of segments
-    float* partial = nullptr;               // where the state goes when there are several parts
+    int64_t n_parts = 1, part = 0;  // of the same rows and head, in order of segments
+    float* partial = nullptr;       // where the state goes when there are several parts
   };
   struct State;
   static State state_at(float* memory, int64_t rows, int64_t value_stride);
   void plan(Call& call);
   void run_task(const Call& call, const Task& task, int worker);
-  void run_segment(const Call& call, const Task& task, int64_t segment, const float* q, float* scratch, State& state);
+  void run_segment(const Call& call, const Task& task, int64_t segment, const float* q, float* scratch,
+                   State& state);
   void finish(const Call& call, const Task& task, const State& state);
 
   CpuContext& context_;

@@ -1,5 +1,5 @@
-// Matrix products: weights are cut into tiles of rows, which threads take one by one; a tile's weights are read once
-// for all rows of x. A result is summed in the same order whatever the number of rows, tiles and threads.
+// Matrix products: weights are cut into tiles of rows, which threads take one by one; a tile's weights are read
+// once for all rows of x. A result is summed in the same order whatever the number of rows, tiles and threads.
 #include <algorithm>
 
 #include "ops/cpu/cpu_context.h"
@@ -60,7 +60,8 @@ void CpuMatmul::run(Tensor x, std::span<const Linear> projections) {
   if (any_float && x.rows > kWidenAbove) pad(x);
   // Chunks long enough to be one stream of memory, short enough that a slow core does not delay the end.
   const int64_t per_tile = std::max<int64_t>(1, bytes / std::max<int64_t>(1, tiles));
-  int64_t grain = std::clamp<int64_t>(tiles / (context_.pool.size() * 8), 1, std::max<int64_t>(1, (1 << 20) / per_tile));
+  int64_t grain =
+      std::clamp<int64_t>(tiles / (context_.pool.size() * 8), 1, std::max<int64_t>(1, (1 << 20) / per_tile));
   if (context_.pool.size() == 1) grain = tiles;
   context_.pool.parallel_for(tiles, grain, [&](int64_t begin, int64_t end, int worker) {
     size_t j = 0;
@@ -84,8 +85,9 @@ void CpuMatmul::quantized_tile(const Job& job, int64_t tile, int worker) {
   constexpr size_t kPanelFloats = 2 * sizeof(kernels::Panel) / sizeof(float);
   const bool short_matrix = w.rows < kernels::kPanelRows;
   Scratch& memory = context_.worker_scratch[static_cast<size_t>(worker)];
-  float* scratch = memory.get<float>(kPanelFloats + static_cast<size_t>(x_.rows * kTileRows) +
-                                     (short_matrix ? static_cast<size_t>(job.row_bytes) * kernels::kPanelRows / 4 : 0));
+  float* scratch =
+      memory.get<float>(kPanelFloats + static_cast<size_t>(x_.rows * kTileRows) +
+                        (short_matrix ? static_cast<size_t>(job.row_bytes) * kernels::kPanelRows / 4 : 0));
   auto* panels = reinterpret_cast<kernels::Panel*>(scratch);
   float* y = scratch + kPanelFloats;
   std::memset(y, 0, static_cast<size_t>(x_.rows * kTileRows) * sizeof(float));
@@ -94,12 +96,14 @@ void CpuMatmul::quantized_tile(const Job& job, int64_t tile, int worker) {
   const std::byte* base = w.data;
   int64_t panel_row[2];
   for (int p = 0; p < n_panels; ++p) {
-    panel_row[p] = std::clamp<int64_t>(first_row + p * kernels::kPanelRows, 0, std::max<int64_t>(0, w.rows - kernels::kPanelRows));
+    panel_row[p] = std::clamp<int64_t>(first_row + p * kernels::kPanelRows, 0,
+                                       std::max<int64_t>(0, w.rows - kernels::kPanelRows));
   }
   if (short_matrix) {
     auto* copy = reinterpret_cast<std::byte*>(y + x_.rows * kTileRows);
     for (int64_t r = 0; r < kernels::kPanelRows; ++r) {
-      std::memcpy(copy + r * job.row_bytes, w.data + std::min(r, w.rows - 1) * job.row_bytes, static_cast<size_t>(job.row_bytes));
+      std::memcpy(copy + r * job.row_bytes, w.data + std::min(r, w.rows - 1) * job.row_bytes,
+                  static_cast<size_t>(job.row_bytes));
     }
     base = copy;
   }
@@ -121,7 +125,8 @@ void CpuMatmul::quantized_tile(const Job& job, int64_t tile, int worker) {
   }
   for (int p = 0; p < n_panels; ++p) {
     const int64_t begin = first_row + p * kernels::kPanelRows, skip = begin - panel_row[p];
-    finish_tile(job, begin, std::min<int64_t>(kernels::kPanelRows, w.rows - begin), y + p * kernels::kPanelRows + skip);
+    finish_tile(job, begin, std::min<int64_t>(kernels::kPanelRows, w.rows - begin),
+                y + p * kernels::kPanelRows + skip);
   }
 }
 

@@ -26,11 +26,16 @@ class CpuBuffer final : public Buffer {
 
 kernels::Function function_of(Activation activation) {
   switch (activation) {
-    case Activation::kSilu: return kernels::Function::kSilu;
-    case Activation::kGeluTanh: return kernels::Function::kGeluTanh;
-    case Activation::kGeluErf: return kernels::Function::kGeluErf;
-    case Activation::kRelu: return kernels::Function::kRelu;
-    case Activation::kReluSquared: return kernels::Function::kReluSquared;
+    case Activation::kSilu:
+      return kernels::Function::kSilu;
+    case Activation::kGeluTanh:
+      return kernels::Function::kGeluTanh;
+    case Activation::kGeluErf:
+      return kernels::Function::kGeluErf;
+    case Activation::kRelu:
+      return kernels::Function::kRelu;
+    case Activation::kReluSquared:
+      return kernels::Function::kReluSquared;
   }
   return kernels::Function::kSilu;
 }
@@ -65,8 +70,8 @@ class CpuOps final : public Ops {
     const auto row = row_bytes(source.type, static_cast<uint64_t>(source.cols));
     if (!row || source.rows < 0 || source.n_matrices < 0 ||
         source.bytes.size() != *row * static_cast<uint64_t>(source.rows * source.n_matrices)) {
-      return fail(ErrorCode::kInvalidArgument, "a {} weight of {} x {} x {} is not {} bytes", info(source.type).name,
-                  source.n_matrices, source.rows, source.cols, source.bytes.size());
+      return fail(ErrorCode::kInvalidArgument, "a {} weight of {} x {} x {} is not {} bytes",
+                  info(source.type).name, source.n_matrices, source.rows, source.cols, source.bytes.size());
     }
     return Weight{source.type, source.rows, source.cols, source.n_matrices, source.bytes.data()};
   }
@@ -107,7 +112,8 @@ class CpuOps final : public Ops {
 
   void layer_norm(Tensor x, Vector weight, Vector bias, float eps, Tensor out) override {
     for_rows(x, [&](int64_t r) {
-      context_.kernels.layer_norm(x.data + r * x.stride, weight.data, bias.data, eps, out.data + r * out.stride, x.cols);
+      context_.kernels.layer_norm(x.data + r * x.stride, weight.data, bias.data, eps, out.data + r * out.stride,
+                                  x.cols);
     });
   }
 
@@ -117,7 +123,8 @@ class CpuOps final : public Ops {
   }
 
   void store_kv(Tensor k, Tensor v, const KvCacheView& cache, std::span<const SequenceRows> sequences) override {
-    EXO_DCHECK(k.cols == int64_t{cache.n_kv_heads} * cache.key_dim && v.cols == int64_t{cache.n_kv_heads} * cache.value_dim);
+    EXO_DCHECK(k.cols == int64_t{cache.n_kv_heads} * cache.key_dim &&
+               v.cols == int64_t{cache.n_kv_heads} * cache.value_dim);
     attention_.store(k, v, cache, sequences);
   }
 

@@ -77,7 +77,8 @@ TEST_P(CpuOpsTest, MatmulOfSeveralWeightsWithBiasAndAccumulation) {
           const auto at = static_cast<size_t>(t * rows + r);
           double expected = i == 0 ? bias[static_cast<size_t>(r)] : i == 1 ? before[i][at] : 0.0;
           for (int64_t k = 0; k < cols; ++k) {
-            expected += double{x[static_cast<size_t>(t * cols + k)]} * weights[i]->values[static_cast<size_t>(r * cols + k)];
+            expected += double{x[static_cast<size_t>(t * cols + k)]} *
+                        weights[i]->values[static_cast<size_t>(r * cols + k)];
           }
           ASSERT_NEAR(out[i][at], expected, tolerance) << "weight " << i << " row " << r << " of " << n;
         }
@@ -121,7 +122,8 @@ TEST_P(CpuOpsTest, EmbedReadsRows) {
   std::vector<float> out(3 * 256);
   device->embed(w.weight, tokens, tensor(out, 3, 256));
   for (size_t i = 0; i < 3; ++i) {
-    for (size_t k = 0; k < 256; ++k) ASSERT_EQ(out[i * 256 + k], w.values[static_cast<size_t>(tokens[i].value) * 256 + k]);
+    for (size_t k = 0; k < 256; ++k)
+      ASSERT_EQ(out[i * 256 + k], w.values[static_cast<size_t>(tokens[i].value) * 256 + k]);
   }
 }
 
@@ -139,7 +141,8 @@ TEST_P(CpuOpsTest, RopeRotatesPairs) {
       for (size_t head = 0; head < 2; ++head) {
         const size_t base = row * 20 + head * 10;
         for (size_t i = 0; i < 4; ++i) {
-          const double angle = positions[row].value * 0.5 * std::pow(100.0, -2.0 * static_cast<double>(i) / 8) / factors[i];
+          const double angle =
+              positions[row].value * 0.5 * std::pow(100.0, -2.0 * static_cast<double>(i) / 8) / factors[i];
           const size_t a = base + (style == RopeStyle::kInterleaved ? 2 * i : i);
           const size_t b = base + (style == RopeStyle::kInterleaved ? 2 * i + 1 : i + 4);
           EXPECT_NEAR(x[a], 1.5 * (before[a] * std::cos(angle) - before[b] * std::sin(angle)), 1e-5);
@@ -175,16 +178,21 @@ struct AttentionCase {
 class Attention {
  public:
   Attention(Ops& ops, const AttentionCase& c, int32_t length)
-      : ops_(ops), c_(c), length_(length), n_blocks_(2 * ((length + c.block_positions - 1) / c.block_positions) + 3) {
+      : ops_(ops),
+        c_(c),
+        length_(length),
+        n_blocks_(2 * ((length + c.block_positions - 1) / c.block_positions) + 3) {
     const auto bytes = [&](int32_t dim) {
       return static_cast<size_t>(*row_bytes(c.type, static_cast<uint64_t>(dim))) *
              static_cast<size_t>(n_blocks_ * c.kv_heads * c.block_positions);
     };
     keys_ = *ops.allocate(bytes(c.key_dim));
     values_ = *ops.allocate(bytes(c.value_dim));
-    cache_ = {keys_->data(), values_->data(), c.type, n_blocks_, c.block_positions, c.kv_heads, c.key_dim, c.value_dim};
+    cache_ = {keys_->data(),     values_->data(), c.type,    n_blocks_,
+              c.block_positions, c.kv_heads,      c.key_dim, c.value_dim};
     for (int s = 0; s < 2; ++s) {
-      for (int32_t b = 0; b < n_blocks_ / 2; ++b) tables_[s].push_back(BlockId{static_cast<uint32_t>(n_blocks_ - 1 - 2 * b - s)});
+      for (int32_t b = 0; b < n_blocks_ / 2; ++b)
+        tables_[s].push_back(BlockId{static_cast<uint32_t>(n_blocks_ - 1 - 2 * b - s)});
       q_[s] = random_floats(static_cast<size_t>(length * c.heads * c.key_dim), 10 + static_cast<uint32_t>(s));
       k_[s] = random_floats(static_cast<size_t>(length * c.kv_heads * c.key_dim), 20 + static_cast<uint32_t>(s));
       v_[s] = random_floats(static_cast<size_t>(length * c.kv_heads * c.value_dim), 30 + static_cast<uint32_t>(s));
@@ -209,7 +217,8 @@ class Attention {
       sequences.push_back({s * count, count, Position{first}, tables_[s]});
     }
     const int64_t rows = 2 * count;
-    ops_.store_kv(tensor(k, rows, c_.kv_heads * c_.key_dim), tensor(v, rows, c_.kv_heads * c_.value_dim), cache_, sequences);
+    ops_.store_kv(tensor(k, rows, c_.kv_heads * c_.key_dim), tensor(v, rows, c_.kv_heads * c_.value_dim), cache_,
+                  sequences);
     ops_.attention(tensor(q, rows, c_.heads * c_.key_dim), cache_, sequences, params_,
                    tensor(out, rows, c_.heads * c_.value_dim));
     const int32_t cols = c_.heads * c_.value_dim;
@@ -252,7 +261,8 @@ class Attention {
           const auto expected = reference(s, position, head);
           for (int32_t i = 0; i < c_.value_dim; ++i) {
             const float got = out_[s][static_cast<size_t>((position * c_.heads + head) * c_.value_dim + i)];
-            ASSERT_NEAR(got, expected[static_cast<size_t>(i)], tolerance) << "position " << position << " head " << head;
+            ASSERT_NEAR(got, expected[static_cast<size_t>(i)], tolerance)
+                << "position " << position << " head " << head;
           }
         }
       }

@@ -9,7 +9,8 @@ namespace {
 
 // The pair whose wavelength makes `rotations` turns over the original context (YaRN, section 3.2).
 double yarn_pair(const RopeParams& p, double rotations) {
-  return p.dims * std::log(p.yarn_original_context / (rotations * 2.0 * std::numbers::pi)) / (2.0 * std::log(p.theta));
+  return p.dims * std::log(p.yarn_original_context / (rotations * 2.0 * std::numbers::pi)) /
+         (2.0 * std::log(p.theta));
 }
 
 // Radians per position of each pair.
@@ -47,7 +48,8 @@ bool same(const RopeParams& a, const RopeParams& b) {
 bool CpuRope::same_as_last(std::span<const Position> positions, const RopeParams& params) const {
   if (!same(params, params_) || !std::ranges::equal(positions, positions_)) return false;
   if (!params.frequency_factors) return factors_.empty();
-  return std::ranges::equal(std::span(params.frequency_factors.data, static_cast<size_t>(params.dims / 2)), factors_);
+  return std::ranges::equal(std::span(params.frequency_factors.data, static_cast<size_t>(params.dims / 2)),
+                            factors_);
 }
 
 void CpuRope::make_table(std::span<const Position> positions, const RopeParams& params) {
