@@ -71,7 +71,8 @@ struct Node::Impl {
         cluster(loop, network, loader, std::move(cluster_options), std::move(self)),
         ring(loop, network, cluster, ring_options(loader)),
         front(loop, network, cluster),
-        library(loop, files, o.model),
+        default_model(files.name_of(o.model)),
+        library(loop, files, default_model),
         services{loop, network, cluster, front, library, kVersion, std::move(key), o.allowed_hosts},
         http(loop.context(), {o.host, o.port}, api::make_routes(services)) {
     loader.connect(cluster, ring);
@@ -112,11 +113,11 @@ struct Node::Impl {
 
   // The model of --model is placed as soon as that is possible; later changes are the cluster's business.
   void place_default_model() {
-    if (options.model.empty()) return;
-    const auto facts = library.resolve(options.model);
+    if (default_model.empty()) return;
+    const auto facts = library.resolve(default_model);
     Status placed = facts ? cluster.ensure_instance(facts->fingerprint) : Status(std::unexpected(facts.error()));
     if (placed) return;
-    if (placed.error().message != default_model_problem) log_info("node", "{}: {}", options.model, placed.error().message);
+    if (placed.error().message != default_model_problem) log_info("node", "{}: {}", default_model, placed.error().message);
     default_model_problem = placed.error().message;
     placing_timer = loop.run_after(250ms, [this] { place_default_model(); });
   }
@@ -146,6 +147,7 @@ struct Node::Impl {
   cluster::Cluster cluster;
   serve::RingService ring;
   serve::Front front;
+  const std::string default_model;  // of --model; may be empty
   Library library;
   api::Services services;
   api::HttpServer http;

@@ -45,6 +45,14 @@ StoreFiles::~StoreFiles() = default;
 
 void StoreFiles::stop() { fetcher_.reset(); }
 
+std::string StoreFiles::name_of(const std::string& model_option) {
+  std::error_code ignored;
+  if (model_option.empty() || !std::filesystem::exists(model_option, ignored)) return model_option;
+  const auto stored = store_.find(model_option);
+  if (!stored) log_error("store", "--model {}: {}", model_option, stored.error().message);
+  return stored ? stored->name : model_option;
+}
+
 net::FileSourceLookup StoreFiles::source_lookup() {
   return [this](std::string_view fingerprint) { return store_.file_source(fingerprint); };
 }

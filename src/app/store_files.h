@@ -23,6 +23,8 @@ class StoreFiles final : public ModelFiles {
 
   void connect(cluster::Cluster& cluster) { cluster_ = &cluster; }  // whose members are asked for what is missing
   net::FileSourceLookup source_lookup();                            // what peers may fetch from this node
+  // The name under which the store knows what --model says: a path becomes its model's name, a name stays.
+  std::string name_of(const std::string& model_option);
   void stop();  // network thread: fetches end with kCancelled
 
   std::vector<wire::ModelOffer> offers() override;
