@@ -46,6 +46,7 @@ net::NetworkOptions network_options(const NodeOptions& options) {
   net::NetworkOptions network;
   network.interfaces = options.interfaces;
   network.peer_port = options.peer_port;
+  network.peer_port_exact = options.peer_port != 0 && options.peer_port != net::kDefaultPeerPort;
   network.discovery_port = options.discovery_port;
   network.seeds = options.peers;
   network.secret = options.secret;

@@ -56,6 +56,7 @@ std::string host_name() {
   return name.substr(0, name.find('.'));
 }
 
+// $XDG_DATA_HOME/exo, else ~/.local/share/exo.
 std::filesystem::path default_data_dir() {
   if (const char* data_home = std::getenv("XDG_DATA_HOME"); data_home != nullptr && *data_home != '\0') {
     return std::filesystem::path(data_home) / "exo";
@@ -91,7 +92,10 @@ Result<uint64_t> parse_bytes(const std::string& text) {
 
 void add_node_options(CLI::App& command, NodeOptions& o) {
   command.config_formatter(std::make_shared<TomlConfig>());
-  command.set_config("--config", "", "Read options from this TOML file (default: exo.toml in the data folder)")->envname("EXO_CONFIG");
+  const char* data_dir = std::getenv("EXO_DATA_DIR");
+  const auto config = (data_dir != nullptr && *data_dir != '\0' ? std::filesystem::path(data_dir) : default_data_dir()) / "exo.toml";
+  command.set_config("--config", config.string(), "Read options from this TOML file, `option = value` per line")->envname("EXO_CONFIG")
+      ->capture_default_str();
   command.add_option("--name", o.name, "Name of this device, for people (default: the host's name)")->envname("EXO_NAME");
   command.add_option("--host", o.host, "Address on which the HTTP API and the chat page listen; 0.0.0.0 opens them to the network, with an API key")
       ->envname("EXO_HOST")->capture_default_str();
