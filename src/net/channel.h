@@ -23,7 +23,6 @@ using HttpRequest = boost::beast::http::request<boost::beast::http::empty_body>;
 
 inline constexpr const char* kLinkTarget = "/link";
 inline constexpr Duration kConnectDeadline = std::chrono::milliseconds(1500);
-inline constexpr Duration kHandshakeDeadline = std::chrono::seconds(5);
 
 std::unique_ptr<WebSocket> make_channel(boost::asio::ip::tcp::socket socket, boost::asio::ssl::context& tls);
 boost::asio::ip::tcp::socket& socket_of(WebSocket& channel);

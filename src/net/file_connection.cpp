@@ -174,7 +174,7 @@ class TlsFileConnection final : public FileConnection {
     buffer_.clear();
     channel_ = make_channel(tcp::socket(context_), *tls_);
     tcp::socket& socket = socket_of(*channel_);
-    SocketDeadline deadline(socket, kHandshakeDeadline);
+    SocketDeadline deadline(socket, kFileIdleDeadline);
     co_await socket.async_connect(tcp::endpoint(asio::ip::make_address(endpoint.address), endpoint.port),
                                   asio::use_awaitable);
     tune_socket(socket);

@@ -114,7 +114,7 @@ struct NodeNetwork::Impl final : DialHost, std::enable_shared_from_this<NodeNetw
     };
     handlers.on_link = [this](IncomingRequest incoming) { return accept_link(std::move(incoming)); };
     handlers.on_files = [this](IncomingRequest incoming) { return accept_files(std::move(incoming)); };
-    acceptor = std::make_unique<PeerAcceptor>(loop, tls, std::move(handlers));
+    acceptor = std::make_unique<PeerAcceptor>(loop, tls, options.handshake_deadline, std::move(handlers));
     Status listening = acceptor->listen(options.peer_port);
     if (!listening && !options.peer_port_exact) listening = acceptor->listen(0);
     return listening;
@@ -264,7 +264,7 @@ struct NodeNetwork::Impl final : DialHost, std::enable_shared_from_this<NodeNetw
       try {
         co_await socket_of(*channel).async_connect(to, asio::use_awaitable);
         tune_socket(socket_of(*channel));
-        deadline.extend(kHandshakeDeadline);
+        deadline.extend(options.handshake_deadline);
         const auto on_identity = [&](const NodeId& peer) {
           outcome.peer = peer;
           wrong_node = expected && *expected != peer;

@@ -27,8 +27,9 @@ struct NetworkOptions {
   std::vector<std::string> seeds;                   // "host", "host:port", "[v6]:port"
   std::string secret;                               // empty: open to the local network
   std::string name, software_version;
-  uint64_t incarnation = 0;                // 0: from the wall clock
-  size_t send_queue_bytes = 256ull << 20;  // per link
+  uint64_t incarnation = 0;                               // 0: from the wall clock
+  size_t send_queue_bytes = 256ull << 20;                 // per link
+  Duration handshake_deadline = std::chrono::seconds(5);  // from connection to admission
 };
 
 // A --peer as it stands now.

@@ -52,6 +52,7 @@ bool LogLimiter::allow(TimePoint now) {
 struct PeerAcceptor::Impl : std::enable_shared_from_this<PeerAcceptor::Impl> {
   EventLoop& loop;
   std::shared_ptr<asio::ssl::context> tls;
+  const Duration deadline;
   Handlers handlers;
   tcp::acceptor acceptor;
   size_t strangers = 0;
@@ -59,8 +60,8 @@ struct PeerAcceptor::Impl : std::enable_shared_from_this<PeerAcceptor::Impl> {
   LogLimiter log_limit{10, std::chrono::seconds(10)};
   bool stopped = false;
 
-  Impl(EventLoop& l, std::shared_ptr<asio::ssl::context> t, Handlers h)
-      : loop(l), tls(std::move(t)), handlers(std::move(h)), acceptor(l.context()) {}
+  Impl(EventLoop& l, std::shared_ptr<asio::ssl::context> t, Duration d, Handlers h)
+      : loop(l), tls(std::move(t)), deadline(d), handlers(std::move(h)), acceptor(l.context()) {}
 
   void log_stranger(const std::string& address, const std::string& what) {
     if (!log_limit.allow(loop.now())) return;
@@ -136,7 +137,7 @@ struct PeerAcceptor::Impl : std::enable_shared_from_this<PeerAcceptor::Impl> {
       incoming.remote = remote;
       incoming.local = local;
       incoming.place = std::move(place);
-      incoming.deadline = std::make_unique<SocketDeadline>(socket_of(*incoming.channel), kHandshakeDeadline);
+      incoming.deadline = std::make_unique<SocketDeadline>(socket_of(*incoming.channel), deadline);
       TlsStream& stream = incoming.channel->next_layer();
       co_await stream.async_handshake(asio::ssl::stream_base::server, asio::use_awaitable);
       beast::http::request_parser<beast::http::empty_body> parser;
@@ -165,8 +166,9 @@ struct PeerAcceptor::Impl : std::enable_shared_from_this<PeerAcceptor::Impl> {
   }
 };
 
-PeerAcceptor::PeerAcceptor(EventLoop& loop, std::shared_ptr<asio::ssl::context> tls, Handlers handlers)
-    : impl_(std::make_shared<Impl>(loop, std::move(tls), std::move(handlers))) {}
+PeerAcceptor::PeerAcceptor(EventLoop& loop, std::shared_ptr<asio::ssl::context> tls, Duration deadline,
+                           Handlers handlers)
+    : impl_(std::make_shared<Impl>(loop, std::move(tls), deadline, std::move(handlers))) {}
 
 PeerAcceptor::~PeerAcceptor() { stop(); }
 

@@ -35,7 +35,9 @@ class PeerAcceptor {
     std::function<boost::asio::awaitable<void>(IncomingRequest)> on_link, on_files;
   };
 
-  PeerAcceptor(EventLoop& loop, std::shared_ptr<boost::asio::ssl::context> tls, Handlers handlers);
+  // `deadline`: from connection to admission.
+  PeerAcceptor(EventLoop& loop, std::shared_ptr<boost::asio::ssl::context> tls, Duration deadline,
+               Handlers handlers);
   ~PeerAcceptor();
 
   // Listens on all addresses, IPv6 and IPv4. port 0: any. kUnavailable: the port is taken.
