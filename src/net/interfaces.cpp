@@ -133,7 +133,8 @@ std::vector<Interface> usable_interfaces(std::span<const std::string> named) {
   const std::unique_ptr<ifaddrs, decltype(&freeifaddrs)> guard(list, freeifaddrs);
   std::map<std::string, Interface> by_name;
   for (const ifaddrs* entry = list; entry; entry = entry->ifa_next) {
-    if (!entry->ifa_addr || !(entry->ifa_flags & IFF_UP)) continue;
+    constexpr unsigned kUsable = IFF_UP | IFF_RUNNING;  // on, and with a carrier
+    if (!entry->ifa_addr || (entry->ifa_flags & kUsable) != kUsable) continue;
     if (entry->ifa_addr->sa_family != AF_INET && entry->ifa_addr->sa_family != AF_INET6) continue;
     Interface& interface = by_name[entry->ifa_name];
     if (interface.name.empty()) {

@@ -29,7 +29,7 @@ struct Interface {
   bool operator==(const Interface&) const = default;
 };
 
-// Interfaces that are up and have an address. `named` empty: all but loopback, tunnels, container bridges and their
+// Interfaces that are up, have a carrier and an address. `named` empty: all but loopback, tunnels, container bridges and their
 // ports. Otherwise exactly the named ones, of any kind; a name that does not exist (yet) is left out.
 // Ordered by kind, then index. Empty when the system does not tell.
 std::vector<Interface> usable_interfaces(std::span<const std::string> named);

@@ -25,6 +25,7 @@ bool RefusalLog::add(Refusal refusal, std::optional<NodeId> peer, TimePoint now)
   if (same != entries_.end()) {
     news = now - same->at > kRecent;
     if (!peer) peer = same->peer;
+    refusal.address = same->refusal.address;  // one peer, seen at many addresses: the first stays
     entries_.erase(same);
   }
   entries_.push_front({std::move(refusal), peer, now});
