@@ -479,7 +479,10 @@ void NodeNetwork::set_file_source(FileSourceLookup lookup) {
 }
 
 NodeId NodeNetwork::self() const { return impl_->identity.id(); }
-void NodeNetwork::add_listener(TransportListener* listener) { impl_->listeners.push_back(listener); }
+void NodeNetwork::add_listener(TransportListener* listener) {
+  auto& all = impl_->listeners;
+  if (std::find(all.begin(), all.end(), listener) == all.end()) all.push_back(listener);
+}
 
 bool NodeNetwork::send(const NodeId& to, wire::Message message) {
   EXO_DCHECK(impl_->loop.on_network_thread());

@@ -37,7 +37,8 @@ class Transport {
  public:
   virtual ~Transport() = default;
   virtual NodeId self() const = 0;
-  // Listeners are told in the order they were added and outlive the transport's running.
+  // Listeners are told in the order they were added and outlive the transport's running. Adding one twice is adding
+  // it once.
   virtual void add_listener(TransportListener* listener) = 0;
   // In order and at most once while the link lives; what was under way when it dies is lost. Sending to self is
   // delivered by a later turn of the event loop. False: there is no link, or its send queue is over its bound (then
