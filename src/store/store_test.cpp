@@ -1,7 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
+#include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <functional>
@@ -218,6 +220,29 @@ TEST(PartialFile, DamagedOrForeignNotesStartOver) {
   EXPECT_EQ(PartialFile::open(dir.path(), id).error().code, ErrorCode::kCorrupt);
   EXPECT_EQ(PartialFile::create(dir.path(), id, "m", layout).value()->present(), RangeSet());
   EXPECT_EQ(PartialFile::open(dir.path(), "../" + id).error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST(PartialFile, AFullDiskIsSaidAndLeavesNoFalsePromise) {
+  TempDir dir;
+  const auto model = tiny_model(1);
+  const net::FileLayout layout{{{model.size(), header_bytes(model)}}};
+  const std::string id = fingerprint(model);
+  auto file = PartialFile::create(dir.path(), id, "m", layout).value();
+  ASSERT_TRUE(file->write(0, std::span(model).first(1000)));
+  // A limit on the size of files fails writes in the middle, as a full disk does.
+  rlimit before{};
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit tight{4096, before.rlim_max};
+  ::setrlimit(RLIMIT_FSIZE, &tight);
+  const Status written = file->write(4000, std::span(model).subspan(4000, 2000));
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, old_handler);
+  ASSERT_FALSE(written.has_value());
+  EXPECT_EQ(written.error().code, ErrorCode::kResourceExhausted);
+  EXPECT_THAT(written.error().message, HasSubstr("is full"));
+  ASSERT_TRUE(file->commit());
+  EXPECT_EQ(PartialFile::open(dir.path(), id).value()->present(), RangeSet(std::array{ByteRange{0, 1000}}));
 }
 
 // ---- ShardFetcher, over connections that misbehave as told
