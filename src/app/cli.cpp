@@ -39,7 +39,11 @@ struct Cli {
   Action action;
 };
 
-Status checked(NodeOptions& options) { return complete_options(options); }
+// Options of a command that add_node_options was called for.
+Status checked(CLI::App& command, NodeOptions& options) {
+  EXO_CHECK_OK(read_config(command, options));
+  return complete_options(options);
+}
 
 void add_model(CLI::App* command, Cli& cli, bool required = true) {
   command->add_option("-m,--model", cli.model, "A model file, or the name of an installed model")->required(required);
@@ -47,14 +51,14 @@ void add_model(CLI::App* command, Cli& cli, bool required = true) {
 }
 
 Result<std::shared_ptr<const formats::GgufFile>> model_of(Cli& cli) {
-  EXO_CHECK_OK(checked(cli.node));
+  EXO_CHECK_OK(complete_options(cli.node));
   return open_model(cli.model, cli.node.data_dir);
 }
 
 void add_serve(Cli& cli) {
   auto* serve = cli.app.add_subcommand("serve", "Start this device without the live view (for services and scripts)");
   add_node_options(*serve, cli.node);
-  serve->callback([&cli] { cli.action = [&cli]() -> Status { EXO_CHECK_OK(checked(cli.node)); return run_node(cli.node, false); }; });
+  serve->callback([&cli, serve] { cli.action = [&cli, serve]() -> Status { EXO_CHECK_OK(checked(*serve, cli.node)); return run_node(cli.node, false); }; });
 }
 
 void add_run(Cli& cli) {
@@ -69,8 +73,8 @@ void add_run(Cli& cli) {
   add_node_options(*run, cli.node);
   run->callback([&cli, run] {
     cli.url_given = run->count("--url") > 0;
-    cli.action = [&cli]() -> Status {
-      EXO_CHECK_OK(checked(cli.node));
+    cli.action = [&cli, run]() -> Status {
+      EXO_CHECK_OK(checked(*run, cli.node));
       cli.chat.api_key = cli.node.api_key;
       EXO_TRY(cli.exit_status, run_chat_command(cli.node, cli.url_given ? cli.url_text : "", cli.chat));
       return {};
@@ -96,7 +100,7 @@ void add_plan(Cli& cli) {
   plan->add_option("--url", cli.plan.url, "Ask the node at this address")->envname("EXO_URL")->capture_default_str();
   plan->add_option("-o,--output", cli.plan.output, "table or json")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
   add_node_options(*plan, cli.node);
-  plan->callback([&cli] { cli.action = [&cli]() -> Status { EXO_CHECK_OK(checked(cli.node)); return run_plan(cli.node, cli.plan); }; });
+  plan->callback([&cli, plan] { cli.action = [&cli, plan]() -> Status { EXO_CHECK_OK(checked(*plan, cli.node)); return run_plan(cli.node, cli.plan); }; });
 }
 
 void add_bench(Cli& cli) {
@@ -137,9 +141,9 @@ void add_inspect(Cli& cli) {
 void add_doctor(Cli& cli) {
   auto* doctor = cli.app.add_subcommand("doctor", "Check this device: processor, memory, network, ports, models");
   add_node_options(*doctor, cli.node);
-  doctor->callback([&cli] {
-    cli.action = [&cli]() -> Status {
-      EXO_CHECK_OK(checked(cli.node));
+  doctor->callback([&cli, doctor] {
+    cli.action = [&cli, doctor]() -> Status {
+      EXO_CHECK_OK(checked(*doctor, cli.node));
       cli.exit_status = run_doctor(cli.node);
       return {};
     };
@@ -241,8 +245,8 @@ int run_command_line(int argc, char** argv) {
     return cli.app.exit(error) == 0 ? 0 : 2;
   }
   if (!cli.action) {
-    cli.action = [&top_level]() -> Status {
-      EXO_CHECK_OK(checked(top_level));
+    cli.action = [&cli, &top_level]() -> Status {
+      EXO_CHECK_OK(checked(cli.app, top_level));
       return run_node(top_level, true);
     };
   }

@@ -79,7 +79,6 @@ struct Node::Impl {
     loader.connect(cluster, ring);
     library.connect(cluster);
     files.connect(cluster);
-    network.add_listener(&cluster);
     network.add_listener(&ring);
     network.add_listener(&front);
     cluster.add_observer(&ring);

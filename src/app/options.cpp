@@ -14,40 +14,22 @@ namespace exo::app {
 
 namespace {
 
-// exo.toml as CLI11 wants it: top-level keys are the long option names.
-class TomlConfig : public CLI::Config {
- public:
-  std::string to_config(const CLI::App*, bool, bool, std::string) const override { return {}; }
+// A value of exo.toml as the command line would spell it.
+Result<std::string> text_of(const toml::node& node) {
+  if (const auto* text = node.as_string()) return text->get();
+  if (const auto* number = node.as_integer()) return std::to_string(number->get());
+  if (const auto* number = node.as_floating_point()) return fmt::format("{}", number->get());
+  if (const auto* flag = node.as_boolean()) return std::string(flag->get() ? "true" : "false");
+  return fail(ErrorCode::kInvalidArgument, "values must be strings, numbers, booleans or lists of them");
+}
 
-  std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
-    std::vector<CLI::ConfigItem> items;
-    try {
-      const auto table = toml::parse(input);
-      for (const auto& [key, node] : table) {
-        CLI::ConfigItem item;
-        item.name = std::string(key.str());
-        if (const auto* list = node.as_array()) {
-          for (const auto& element : *list) item.inputs.push_back(text_of(element));
-        } else {
-          item.inputs.push_back(text_of(node));
-        }
-        items.push_back(std::move(item));
-      }
-    } catch (const toml::parse_error& error) {
-      throw CLI::ConfigError(fmt::format("exo.toml, line {}: {}", error.source().begin.line, error.description()));
-    }
-    return items;
+Result<toml::table> parse_toml(const std::filesystem::path& path) {
+  try {
+    return toml::parse_file(path.string());
+  } catch (const toml::parse_error& error) {
+    return fail(ErrorCode::kInvalidArgument, "{}, line {}: {}", path.string(), error.source().begin.line, error.description());
   }
-
- private:
-  static std::string text_of(const toml::node& node) {
-    if (const auto* text = node.as_string()) return text->get();
-    if (const auto* number = node.as_integer()) return std::to_string(number->get());
-    if (const auto* number = node.as_floating_point()) return fmt::format("{}", number->get());
-    if (const auto* flag = node.as_boolean()) return flag->get() ? "true" : "false";
-    throw CLI::ConfigError("exo.toml: values must be strings, numbers, booleans or lists of them");
-  }
-};
+}
 
 std::string host_name() {
   char buffer[256] = {};
@@ -91,11 +73,8 @@ Result<uint64_t> parse_bytes(const std::string& text) {
 }
 
 void add_node_options(CLI::App& command, NodeOptions& o) {
-  command.config_formatter(std::make_shared<TomlConfig>());
-  const char* data_dir = std::getenv("EXO_DATA_DIR");
-  const auto config = (data_dir != nullptr && *data_dir != '\0' ? std::filesystem::path(data_dir) : default_data_dir()) / "exo.toml";
-  command.set_config("--config", config.string(), "Read options from this TOML file, `option = value` per line")->envname("EXO_CONFIG")
-      ->capture_default_str();
+  command.add_option("--config", o.config, "Read options from this TOML file, `option = value` per line (default: exo.toml in the data folder)")
+      ->envname("EXO_CONFIG");
   command.add_option("--name", o.name, "Name of this device, for people (default: the host's name)")->envname("EXO_NAME");
   command.add_option("--host", o.host, "Address on which the HTTP API and the chat page listen; 0.0.0.0 opens them to the network, with an API key")
       ->envname("EXO_HOST")->capture_default_str();
@@ -132,6 +111,36 @@ void add_node_options(CLI::App& command, NodeOptions& o) {
   command.add_option("--log-level", o.log_level, "debug, info, warning or error")->envname("EXO_LOG_LEVEL")->capture_default_str()
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}));
   command.add_option("--log-file", o.log_file, "Write the log there (default: standard error; the live view keeps it in the data folder)")->envname("EXO_LOG_FILE");
+}
+
+Status read_config(CLI::App& command, NodeOptions& options) {
+  std::error_code ignored;
+  const bool asked_for = !options.config.empty();
+  const auto path = asked_for ? options.config : (options.data_dir.empty() ? default_data_dir() : options.data_dir) / "exo.toml";
+  if (!std::filesystem::exists(path, ignored)) {
+    return asked_for ? Status(fail(ErrorCode::kNotFound, "there is no file {}", path.string())) : Status();
+  }
+  EXO_TRY(const auto table, parse_toml(path));
+  for (const auto& [key, node] : table) {
+    auto* option = key.str() == "config" ? nullptr : command.get_option_no_throw("--" + std::string(key.str()));
+    if (option == nullptr) return fail(ErrorCode::kInvalidArgument, "{}: there is no option '{}'; see exo --help", path.string(), key.str());
+    if (option->count() > 0) continue;  // said on the command line or in the environment
+    std::vector<std::string> values;
+    if (const auto* list = node.as_array()) {
+      for (const auto& element : *list) {
+        EXO_TRY(values.emplace_back(), text_of(element));
+      }
+    } else {
+      EXO_TRY(values.emplace_back(), text_of(node));
+    }
+    try {
+      option->add_result(values);
+      option->run_callback();
+    } catch (const CLI::Error& error) {
+      return fail(ErrorCode::kInvalidArgument, "{}: {}: {}", path.string(), key.str(), error.what());
+    }
+  }
+  return {};
 }
 
 Status complete_options(NodeOptions& options) {

@@ -16,6 +16,7 @@ class App;
 namespace exo::app {
 
 struct NodeOptions {
+  std::filesystem::path config;         // exo.toml; empty: the one in the data folder, if it is there
   std::string name;                     // default: the host's name
   std::string host = "127.0.0.1";       // of the HTTP API
   uint16_t port = 52415;
@@ -42,6 +43,10 @@ struct NodeOptions {
 
 // Adds every node option to `command`, bound to `options`, with its environment variable and help text.
 void add_node_options(CLI::App& command, NodeOptions& options);
+
+// Takes from the TOML file what neither the command line nor the environment said; after `command` was parsed. Errors
+// name the file and the line or key; unknown keys are errors.
+Status read_config(CLI::App& command, NodeOptions& options);
 
 // Fills what was left to defaults (name, data_dir) and checks combinations. Reads the home folder from `environment`.
 Status complete_options(NodeOptions& options);
