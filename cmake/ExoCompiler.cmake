@@ -15,6 +15,10 @@ if(EXO_CCACHE)
 endif()
 
 add_compile_options(-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # g++ 12 sees these where there is nothing, in its own headers under -O3.
+  add_compile_options(-Wno-restrict -Wno-maybe-uninitialized)
+endif()
 set(EXO_SANITIZE "" CACHE STRING "Value for -fsanitize=, e.g. address,undefined")
 if(EXO_SANITIZE)
   add_compile_options(-fsanitize=${EXO_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
