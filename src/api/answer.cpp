@@ -2,9 +2,12 @@
 
 namespace exo::api {
 
-Answer::Answer(std::shared_ptr<const text::Tokenizer> tokenizer, const AnswerOptions& options, DeltaCallback on_delta,
-               EndCallback on_end)
-    : detokenizer_(std::move(tokenizer)), stops_(options.stop), on_delta_(std::move(on_delta)), on_end_(std::move(on_end)) {
+Answer::Answer(std::shared_ptr<const text::Tokenizer> tokenizer, const AnswerOptions& options,
+               DeltaCallback on_delta, EndCallback on_end)
+    : detokenizer_(std::move(tokenizer)),
+      stops_(options.stop),
+      on_delta_(std::move(on_delta)),
+      on_end_(std::move(on_end)) {
   if (options.split_reasoning) reasoning_.emplace(chat::ReasoningTags{}, options.starts_in_reasoning);
 }
 
@@ -27,7 +30,8 @@ void Answer::take_text(std::string text, bool last) {
 
 void Answer::flush() {
   if (delta_.content.empty() && delta_.reasoning.empty()) return;
-  const auto callback = on_delta_;  // a copy: writing to a client that is gone ends this answer from inside the call
+  const auto callback =
+      on_delta_;  // a copy: writing to a client that is gone ends this answer from inside the call
   callback(std::exchange(delta_, {}));
 }
 
@@ -40,7 +44,8 @@ void Answer::on_token(const SampledToken& token) {
   if (auto cancel = stopped_ ? std::exchange(cancel_, nullptr) : std::function<void()>()) cancel();
 }
 
-void Answer::on_finish(wire::FinishReason reason, const std::optional<Error>& error, const serve::RequestUsage& usage) {
+void Answer::on_finish(wire::FinishReason reason, const std::optional<Error>& error,
+                       const serve::RequestUsage& usage) {
   if (std::exchange(ended_, true)) return;
   if (!stopped_) {
     take_text(detokenizer_.finish(), true);
@@ -50,9 +55,12 @@ void Answer::on_finish(wire::FinishReason reason, const std::optional<Error>& er
     }
   }
   AnswerEnd end = AnswerEnd::kError;
-  if (stopped_ || reason == wire::FinishReason::kStop) end = AnswerEnd::kStop;
-  else if (reason == wire::FinishReason::kLength) end = AnswerEnd::kLength;
-  else if (reason == wire::FinishReason::kCancelled) end = AnswerEnd::kCancelled;
+  if (stopped_ || reason == wire::FinishReason::kStop)
+    end = AnswerEnd::kStop;
+  else if (reason == wire::FinishReason::kLength)
+    end = AnswerEnd::kLength;
+  else if (reason == wire::FinishReason::kCancelled)
+    end = AnswerEnd::kCancelled;
   // The callbacks hold the exchange, which holds this: the circle is cut here.
   on_delta_ = nullptr;
   cancel_ = nullptr;

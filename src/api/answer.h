@@ -24,7 +24,7 @@ enum class AnswerEnd { kStop, kLength, kCancelled, kError };
 
 struct AnswerOptions {
   std::vector<std::string> stop;
-  bool split_reasoning = true;      // false: <think>…</think> stays in the content
+  bool split_reasoning = true;       // false: <think>…</think> stays in the content
   bool starts_in_reasoning = false;  // the prompt already opened the tag
 };
 
@@ -40,7 +40,8 @@ class Answer : public serve::RequestObserver {
   void set_cancel(std::function<void()> cancel) { cancel_ = std::move(cancel); }
 
   void on_token(const SampledToken& token) override;
-  void on_finish(wire::FinishReason reason, const std::optional<Error>& error, const serve::RequestUsage& usage) override;
+  void on_finish(wire::FinishReason reason, const std::optional<Error>& error,
+                 const serve::RequestUsage& usage) override;
 
  private:
   void take_text(std::string text, bool last);

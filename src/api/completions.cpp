@@ -6,6 +6,7 @@
 #include "api/answer.h"
 #include "api/errors.h"
 #include "api/openai_request.h"
+#include "text/utf8.h"
 
 namespace exo::api {
 namespace json = boost::json;
@@ -40,7 +41,8 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
     services_.models.find(request_.model, [self = shared_from_this()](Result<ServedModel> model) {
       if (!model) return self->fail_before_start(model.error(), "model");
       self->model_ = std::move(*model);
-      if (auto started = self->start_choices(); !started) self->fail_before_start(started.error(), self->wrong_field_);
+      if (auto started = self->start_choices(); !started)
+        self->fail_before_start(started.error(), self->wrong_field_);
     });
   }
 
@@ -59,13 +61,16 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
     if (chat_) {
       EXO_TRY(prompts.emplace_back(), chat_prompt(starts_in_reasoning));
     } else {
-      for (const auto& text : request_.prompts) prompts.push_back(model_.text->tokenizer->encode(text, {true, false}));
+      for (const auto& text : request_.prompts)
+        prompts.push_back(model_.text->tokenizer->encode(text, {true, false}));
       for (auto& tokens : request_.prompt_tokens) prompts.push_back(std::move(tokens));
     }
     for (const auto& prompt : prompts) EXO_CHECK_OK(check_tokens(prompt));
     response_->on_closed([self = shared_from_this()] { self->client_gone(); });
-    if (!request_.has_seed) request_.sampler.seed = (uint64_t(std::random_device{}()) << 32) | std::random_device{}();
-    created_ = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+    if (!request_.has_seed)
+      request_.sampler.seed = (uint64_t(std::random_device{}()) << 32) | std::random_device{}();
+    created_ = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
+                   .count();
     choices_.resize(prompts.size() * request_.n);
     for (size_t i = 0; i < choices_.size(); ++i) start_choice(i, prompts[i / request_.n], starts_in_reasoning);
     if (request_.stream) keep_alive();
@@ -95,7 +100,8 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
     if (prompt.empty()) return fail(ErrorCode::kInvalidArgument, "the prompt is empty");
     for (TokenId token : prompt) {
       if (token.value < 0 || token.value >= model_.facts.n_vocab) {
-        return fail(ErrorCode::kInvalidArgument, "token id {} is outside the model's vocabulary of {}", token, model_.facts.n_vocab);
+        return fail(ErrorCode::kInvalidArgument, "token id {} is outside the model's vocabulary of {}", token,
+                    model_.facts.n_vocab);
       }
     }
     return {};
@@ -106,7 +112,8 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
     auto answer = std::make_shared<Answer>(
         model_.text->tokenizer, options,
         [self = shared_from_this(), index](AnswerDelta delta) { self->on_delta(index, std::move(delta)); },
-        [self = shared_from_this(), index](AnswerEnd end, const std::optional<Error>& error, const serve::RequestUsage& usage) {
+        [self = shared_from_this(), index](AnswerEnd end, const std::optional<Error>& error,
+                                           const serve::RequestUsage& usage) {
           self->on_end(index, end, error, usage);
         });
     serve::GenerateRequest generate;
@@ -121,7 +128,8 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
       choices_[index].content = choices_[index].echo;
     }
     choices_[index].id = services_.front.start(std::move(generate), answer);
-    answer->set_cancel([self = shared_from_this(), index] { self->services_.front.cancel(self->choices_[index].id); });
+    answer->set_cancel(
+        [self = shared_from_this(), index] { self->services_.front.cancel(self->choices_[index].id); });
     if (index == 0) id_ = (chat_ ? "chatcmpl-" : "cmpl-") + choices_[0].id.hex();
   }
 
@@ -140,7 +148,8 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
     if (index % request_.n == 0) prompt_tokens_ += usage.prompt_tokens, cached_tokens_ += usage.cached_tokens;
     completion_tokens_ += usage.completion_tokens;
     if (done_) return;
-    if (end == AnswerEnd::kError) return fail_all(error.value_or(Error{ErrorCode::kInternal, "the request failed"}));
+    if (end == AnswerEnd::kError)
+      return fail_all(error.value_or(Error{ErrorCode::kInternal, "the request failed"}));
     if (end == AnswerEnd::kCancelled) return fail_all({ErrorCode::kCancelled, "the request was cancelled"});
     if (request_.stream) send_chunk(index, {}, end);
     for (const auto& other : choices_) {
@@ -170,7 +179,8 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
 
   void send_chunk(size_t index, AnswerDelta delta, std::optional<AnswerEnd> end) {
     auto& choice = choices_[index];
-    json::object entry{{"index", index}, {"finish_reason", end ? json::value(end_name(*end)) : json::value(nullptr)}};
+    json::object entry{{"index", index},
+                       {"finish_reason", end ? json::value(end_name(*end)) : json::value(nullptr)}};
     if (chat_) {
       json::object fields;
       if (!std::exchange(choice.role_sent, true)) fields["role"] = "assistant";
@@ -224,7 +234,8 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
       } else {
         entry["text"] = choice.content;
       }
-      entry["logprobs"] = request_.sampler.top_log_probabilities >= 0 ? log_probabilities_json(choice.tokens) : json::value(nullptr);
+      entry["logprobs"] = request_.sampler.top_log_probabilities >= 0 ? log_probabilities_json(choice.tokens)
+                                                                      : json::value(nullptr);
       entries.push_back(std::move(entry));
     }
     auto body = envelope(false);
@@ -240,7 +251,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
       json::array content;
       auto entry = [&](TokenId token, float log_probability) {
         const auto piece = tokenizer.piece(token, true);
-        return json::object{{"token", piece}, {"logprob", log_probability}, {"bytes", bytes_json(piece)}};
+        return json::object{{"token", text::replace_invalid_utf8(piece)}, {"logprob", log_probability}, {"bytes", bytes_json(piece)}};
       };
       for (const auto& token : tokens) {
         auto object = entry(token.token, token.log_probability);
@@ -253,13 +264,14 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
     }
     json::array pieces, values, tops;
     for (const auto& token : tokens) {
-      pieces.push_back(json::value(tokenizer.piece(token.token, true)));
+      pieces.push_back(json::value(text::replace_invalid_utf8(tokenizer.piece(token.token, true))));
       values.push_back(token.log_probability);
       json::object top;
-      for (const auto& [id, value] : token.alternatives) top[tokenizer.piece(id, true)] = value;
+      for (const auto& [id, value] : token.alternatives) top[text::replace_invalid_utf8(tokenizer.piece(id, true))] = value;
       tops.push_back(std::move(top));
     }
-    return json::object{{"tokens", std::move(pieces)}, {"token_logprobs", std::move(values)}, {"top_logprobs", std::move(tops)}};
+    return json::object{
+        {"tokens", std::move(pieces)}, {"token_logprobs", std::move(values)}, {"top_logprobs", std::move(tops)}};
   }
 
   // ---- ends that are no answers
@@ -320,11 +332,13 @@ void answer_request(const Services& services, std::expected<CompletionRequest, R
 
 }  // namespace
 
-void post_chat_completions(const Services& services, const HttpRequest& request, const std::shared_ptr<HttpResponse>& response) {
+void post_chat_completions(const Services& services, const HttpRequest& request,
+                           const std::shared_ptr<HttpResponse>& response) {
   answer_request(services, parse_chat_request(request.body), true, response);
 }
 
-void post_completions(const Services& services, const HttpRequest& request, const std::shared_ptr<HttpResponse>& response) {
+void post_completions(const Services& services, const HttpRequest& request,
+                      const std::shared_ptr<HttpResponse>& response) {
   answer_request(services, parse_completion_request(request.body), false, response);
 }
 

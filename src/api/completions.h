@@ -9,7 +9,9 @@
 
 namespace exo::api {
 
-void post_chat_completions(const Services& services, const HttpRequest& request, const std::shared_ptr<HttpResponse>& response);
-void post_completions(const Services& services, const HttpRequest& request, const std::shared_ptr<HttpResponse>& response);
+void post_chat_completions(const Services& services, const HttpRequest& request,
+                           const std::shared_ptr<HttpResponse>& response);
+void post_completions(const Services& services, const HttpRequest& request,
+                      const std::shared_ptr<HttpResponse>& response);
 
 }  // namespace exo::api

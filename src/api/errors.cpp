@@ -2,6 +2,8 @@
 
 #include <boost/json/serialize.hpp>
 
+#include "text/utf8.h"
+
 namespace exo::api {
 namespace json = boost::json;
 
@@ -36,7 +38,7 @@ int http_status(ErrorCode code) { return row_of(code).status; }
 
 json::object error_json(const Error& error, std::string_view parameter) {
   const auto& row = row_of(error.code);
-  json::object body{{"message", error.message}, {"type", row.type}, {"code", row.name}};
+  json::object body{{"message", text::replace_invalid_utf8(error.message)}, {"type", row.type}, {"code", row.name}};
   body["param"] = parameter.empty() ? json::value(nullptr) : json::value(parameter);
   return {{"error", std::move(body)}};
 }
@@ -45,7 +47,8 @@ void send_error(HttpResponse& response, const Error& error, std::string_view par
   HttpResponse::Headers headers;
   if (http_status(error.code) == 401) headers.emplace_back("WWW-Authenticate", "Bearer");
   if (http_status(error.code) == 503) headers.emplace_back("Retry-After", "5");
-  response.send(http_status(error.code), "application/json", json::serialize(error_json(error, parameter)), headers);
+  response.send(http_status(error.code), "application/json", json::serialize(error_json(error, parameter)),
+                headers);
 }
 
 }  // namespace exo::api

@@ -33,7 +33,8 @@ std::string lower(std::string_view text) {
 }
 
 std::string status_line(int status) {
-  return fmt::format("HTTP/1.1 {} {}\r\n", status, std::string_view(http::obsolete_reason(http::int_to_status(status))));
+  return fmt::format("HTTP/1.1 {} {}\r\n", status,
+                     std::string_view(http::obsolete_reason(http::int_to_status(status))));
 }
 }  // namespace
 
@@ -62,7 +63,9 @@ struct HttpServer::Impl : std::enable_shared_from_this<HttpServer::Impl> {
 class Session : public std::enable_shared_from_this<Session> {
  public:
   Session(tcp::socket socket, std::shared_ptr<HttpServer::Impl> server)
-      : stream_(std::move(socket)), server_(std::move(server)), buffer_(server_->options.max_header_bytes + (1 << 20)) {}
+      : stream_(std::move(socket)),
+        server_(std::move(server)),
+        buffer_(server_->options.max_header_bytes + (1 << 20)) {}
 
   void start() {
     beast::error_code ignored;
@@ -90,9 +93,9 @@ class Session : public std::enable_shared_from_this<Session> {
     parser_->header_limit(static_cast<uint32_t>(server_->options.max_header_bytes));
     parser_->body_limit(server_->options.max_body_bytes);
     stream_.expires_after(kHeaderDeadline);
-    http::async_read_header(stream_, buffer_, *parser_, [self = shared_from_this()](beast::error_code error, size_t) {
-      self->on_header(error);
-    });
+    http::async_read_header(
+        stream_, buffer_, *parser_,
+        [self = shared_from_this()](beast::error_code error, size_t) { self->on_header(error); });
   }
 
   void on_header(beast::error_code error) {
@@ -101,9 +104,8 @@ class Session : public std::enable_shared_from_this<Session> {
       queue("HTTP/1.1 100 Continue\r\n\r\n");
     }
     stream_.expires_after(kBodyDeadline);
-    http::async_read(stream_, buffer_, *parser_, [self = shared_from_this()](beast::error_code e, size_t) {
-      self->on_request(e);
-    });
+    http::async_read(stream_, buffer_, *parser_,
+                     [self = shared_from_this()](beast::error_code e, size_t) { self->on_request(e); });
   }
 
   // A request that cannot be understood gets a plain answer and the connection ends.
@@ -112,13 +114,15 @@ class Session : public std::enable_shared_from_this<Session> {
     if (error == http::error::body_limit) status = 413;
     if (error == http::error::header_limit) status = 431;
     const bool is_http_error = error.category() == make_error_code(http::error::body_limit).category();
-    if (!is_http_error || error == http::error::end_of_stream || error == http::error::partial_message) return close();
+    if (!is_http_error || error == http::error::end_of_stream || error == http::error::partial_message)
+      return close();
     keep_alive_ = false;
     const std::string body = fmt::format(
         R"({{"error":{{"message":"The HTTP request could not be read: {}","type":"invalid_request_error","param":null,"code":null}}}})",
         error.message());
     finish_with(status_line(status) + fmt::format("Content-Type: application/json\r\nConnection: close\r\n"
-                                                  "Content-Length: {}\r\n\r\n{}", body.size(), body));
+                                                  "Content-Length: {}\r\n\r\n{}",
+                                                  body.size(), body));
   }
 
   void on_request(beast::error_code error);
@@ -131,7 +135,8 @@ class Session : public std::enable_shared_from_this<Session> {
       char probe;
       beast::error_code peek_error;
       self->stream_.socket().non_blocking(true, peek_error);
-      const size_t n = self->stream_.socket().receive(asio::buffer(&probe, 1), tcp::socket::message_peek, peek_error);
+      const size_t n =
+          self->stream_.socket().receive(asio::buffer(&probe, 1), tcp::socket::message_peek, peek_error);
       if (peek_error == asio::error::would_block) return self->watch_for_disconnect();
       if (n == 0 || peek_error) self->close();
       // Otherwise the client pipelined its next request: it is read when this answer is complete.
@@ -157,9 +162,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void write_next() {
     writing_ = true;
     stream_.expires_after(kWriteDeadline);
-    asio::async_write(stream_, asio::buffer(out_.front()), [self = shared_from_this()](beast::error_code error, size_t) {
-      self->on_written(error);
-    });
+    asio::async_write(stream_, asio::buffer(out_.front()),
+                      [self = shared_from_this()](beast::error_code error, size_t) { self->on_written(error); });
   }
 
   void on_written(beast::error_code error) {
@@ -188,7 +192,8 @@ class Session : public std::enable_shared_from_this<Session> {
   size_t pending_bytes_ = 0;
   std::function<void()> on_closed_;
   uint64_t answer_ = 0;  // counts answers, so that a late Response object cannot write into the next one
-  bool keep_alive_ = true, answering_ = false, writing_ = false, last_write_ = false, closed_ = false, head_ = false;
+  bool keep_alive_ = true, answering_ = false, writing_ = false, last_write_ = false, closed_ = false,
+       head_ = false;
 };
 
 class Session::Response : public HttpResponse {
@@ -197,7 +202,8 @@ class Session::Response : public HttpResponse {
   ~Response() override {
     if (state_ == State::kNew) {
       send(500, "application/json",
-           R"({"error":{"message":"The request was dropped.","type":"server_error","param":null,"code":null}})", {});
+           R"({"error":{"message":"The request was dropped.","type":"server_error","param":null,"code":null}})",
+           {});
     } else if (state_ == State::kStreaming && !closed()) {
       session_->close();  // an unfinished chunked stream must not look complete
     }
@@ -217,7 +223,8 @@ class Session::Response : public HttpResponse {
     if (state_ != State::kNew) return;
     state_ = State::kStreaming;
     if (closed()) return;
-    session_->queue(head_of(status, type, headers) + "Cache-Control: no-store\r\nTransfer-Encoding: chunked\r\n\r\n");
+    session_->queue(head_of(status, type, headers) +
+                    "Cache-Control: no-store\r\nTransfer-Encoding: chunked\r\n\r\n");
   }
 
   void write(std::string chunk) override {
@@ -263,7 +270,8 @@ void Session::on_request(beast::error_code error) {
   request.method = head_ ? "GET" : std::string(message.method_string());
   request.remote_address = remote_;
   request.body = std::move(message.body());
-  for (const auto& field : message) request.headers[lower(std::string_view(field.name_string()))] = std::string(field.value());
+  for (const auto& field : message)
+    request.headers[lower(std::string_view(field.name_string()))] = std::string(field.value());
   const auto url = boost::urls::parse_origin_form(message.target());
   if (!url) {
     keep_alive_ = false;
@@ -272,7 +280,8 @@ void Session::on_request(beast::error_code error) {
   // decode() of a parsed view cannot fail: its escapes were checked.
   const std::string path = url->path();
   request.path = path;
-  for (const auto& parameter : url->params()) request.query[std::string(parameter.key)] = std::string(parameter.value);
+  for (const auto& parameter : url->params())
+    request.query[std::string(parameter.key)] = std::string(parameter.value);
   dispatch(std::move(request));
 }
 
@@ -311,7 +320,8 @@ Status HttpServer::start() {
   beast::error_code error;
   const auto address = asio::ip::make_address(impl_->options.host, error);
   if (error) {
-    return fail(ErrorCode::kInvalidArgument, "--host {} is no IP address (use 127.0.0.1, 0.0.0.0 or ::)", impl_->options.host);
+    return fail(ErrorCode::kInvalidArgument, "--host {} is no IP address (use 127.0.0.1, 0.0.0.0 or ::)",
+                impl_->options.host);
   }
   const tcp::endpoint endpoint(address, impl_->options.port);
   auto& acceptor = impl_->acceptor;
@@ -325,7 +335,8 @@ Status HttpServer::start() {
                 impl_->options.port, impl_->options.host);
   }
   if (error) {
-    return fail(ErrorCode::kUnavailable, "cannot listen on {}:{}: {}", impl_->options.host, impl_->options.port, error.message());
+    return fail(ErrorCode::kUnavailable, "cannot listen on {}:{}: {}", impl_->options.host, impl_->options.port,
+                error.message());
   }
   impl_->accept();
   return {};

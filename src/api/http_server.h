@@ -47,7 +47,7 @@ using HttpHandler = std::function<void(const HttpRequest&, std::shared_ptr<HttpR
 
 struct HttpOptions {
   std::string host = "127.0.0.1";
-  uint16_t port = 52415;             // 0: any free one
+  uint16_t port = 52415;  // 0: any free one
   size_t max_header_bytes = 64 << 10;
   size_t max_body_bytes = 64 << 20;
   size_t max_connections = 1024;

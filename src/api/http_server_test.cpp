@@ -108,10 +108,12 @@ TEST_F(HttpServerTest, TellsWhenTheClientIsGone) {
 TEST_F(HttpServerTest, RefusesWhatIsTooLargeOrNoHttp) {
   HttpOptions options;
   options.max_body_bytes = 100;
-  serve([](const HttpRequest&, std::shared_ptr<HttpResponse> response) { response->send(200, "text/plain", "ok"); }, options);
+  serve([](const HttpRequest&, std::shared_ptr<HttpResponse> response) { response->send(200, "text/plain", "ok"); },
+        options);
   EXPECT_TRUE(exchange("NONSENSE\r\n\r\n").starts_with("HTTP/1.1 400"));
   EXPECT_TRUE(exchange("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n").starts_with("HTTP/1.1 413"));
-  EXPECT_TRUE(exchange("GET / HTTP/1.1\r\nX: " + std::string(100000, 'x') + "\r\n\r\n").starts_with("HTTP/1.1 431"));
+  EXPECT_TRUE(
+      exchange("GET / HTTP/1.1\r\nX: " + std::string(100000, 'x') + "\r\n\r\n").starts_with("HTTP/1.1 431"));
   EXPECT_NE(exchange("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").find("ok"), std::string::npos);
 }
 

@@ -82,7 +82,8 @@ void read_stops(Fields& fields, std::vector<std::string>& stops) {
     stops.emplace_back(stop.as_string());
   };
   if (const auto* list = value->if_array()) {
-    if (list->size() > kMaxStops) return fields.refuse("stop", fmt::format("'stop' may hold at most {} strings", kMaxStops));
+    if (list->size() > kMaxStops)
+      return fields.refuse("stop", fmt::format("'stop' may hold at most {} strings", kMaxStops));
     for (const auto& stop : *list) add(stop);
   } else {
     add(*value);
@@ -94,14 +95,16 @@ void read_logit_bias(Fields& fields, SamplerSettings& sampler) {
   if (value == nullptr) return;
   const auto* biases = value->if_object();
   if (biases == nullptr || biases->size() > 4096) {
-    return fields.refuse("logit_bias", "'logit_bias' must be an object of token id to bias, of at most 4096 entries");
+    return fields.refuse("logit_bias",
+                         "'logit_bias' must be an object of token id to bias, of at most 4096 entries");
   }
   for (const auto& [token, bias] : *biases) {
     int32_t id = 0;
     const auto [end, error] = std::from_chars(token.data(), token.data() + token.size(), id);
     json::error_code number_error;
     const double amount = bias.to_number<double>(number_error);
-    if (error != std::errc() || end != token.data() + token.size() || id < 0 || number_error || !(std::abs(amount) <= 100)) {
+    if (error != std::errc() || end != token.data() + token.size() || id < 0 || number_error ||
+        !(std::abs(amount) <= 100)) {
       return fields.refuse("logit_bias", "'logit_bias' maps token ids to numbers from -100 to 100");
     }
     sampler.logit_bias.emplace_back(TokenId(id), static_cast<float>(amount));
@@ -157,12 +160,14 @@ void refuse_unsupported(Fields& fields) {
     const auto* object = format->if_object();
     const auto* type = object != nullptr ? object->if_contains("type") : nullptr;
     if (type == nullptr || *type != "text") {
-      fields.refuse("response_format", "this version answers in plain text only: 'response_format' must be {\"type\": \"text\"}",
+      fields.refuse("response_format",
+                    "this version answers in plain text only: 'response_format' must be {\"type\": \"text\"}",
                     ErrorCode::kUnsupported);
     }
   }
   if (const auto* choice = fields.get("tool_choice"); choice != nullptr && *choice != "auto" && *choice != "none") {
-    fields.refuse("tool_choice", "this version cannot force a tool call: 'tool_choice' must be \"auto\" or \"none\"",
+    fields.refuse("tool_choice",
+                  "this version cannot force a tool call: 'tool_choice' must be \"auto\" or \"none\"",
                   ErrorCode::kUnsupported);
   }
 }
@@ -190,7 +195,8 @@ void read_messages(Fields& fields, CompletionRequest& request) {
       const auto* kind = object != nullptr ? object->if_contains("type") : nullptr;
       const auto* piece = object != nullptr ? object->if_contains("text") : nullptr;
       if (kind == nullptr || *kind != "text" || piece == nullptr || !piece->is_string()) {
-        return fields.refuse("messages", "only content parts of type 'text' are understood", ErrorCode::kUnsupported);
+        return fields.refuse("messages", "only content parts of type 'text' are understood",
+                             ErrorCode::kUnsupported);
       }
       text += std::string_view(piece->as_string());
     }
@@ -240,7 +246,8 @@ std::expected<json::value, RequestError> parse_body(std::string_view body) {
   options.max_depth = 64;
   auto value = json::parse(body, error, {}, options);
   if (error) {
-    return std::unexpected(RequestError{{ErrorCode::kInvalidArgument, fmt::format("the body is not valid JSON: {}", error.message())}, ""});
+    return std::unexpected(RequestError{
+        {ErrorCode::kInvalidArgument, fmt::format("the body is not valid JSON: {}", error.message())}, ""});
   }
   if (!value.is_object()) {
     return std::unexpected(RequestError{{ErrorCode::kInvalidArgument, "the body must be a JSON object"}, ""});
@@ -264,8 +271,10 @@ std::expected<CompletionRequest, RequestError> parse_chat_request(std::string_vi
     if (choice == nullptr || *choice != "none") request.tools = *tools;
   }
   if (const auto* kwargs = fields.get("chat_template_kwargs")) {
-    if (!kwargs->is_object()) fields.refuse("chat_template_kwargs", "'chat_template_kwargs' must be an object");
-    else request.template_kwargs = kwargs->as_object();
+    if (!kwargs->is_object())
+      fields.refuse("chat_template_kwargs", "'chat_template_kwargs' must be an object");
+    else
+      request.template_kwargs = kwargs->as_object();
   }
   bool log_probabilities = false;
   fields.read("logprobs", log_probabilities);

@@ -15,17 +15,17 @@ namespace exo::api {
 
 struct CompletionRequest {
   std::string model;
-  boost::json::value messages;            // chat
-  boost::json::value tools;               // chat; null when absent
-  boost::json::object template_kwargs;    // chat: "chat_template_kwargs"
-  std::vector<std::string> prompts;       // completions, as text …
+  boost::json::value messages;                      // chat
+  boost::json::value tools;                         // chat; null when absent
+  boost::json::object template_kwargs;              // chat: "chat_template_kwargs"
+  std::vector<std::string> prompts;                 // completions, as text …
   std::vector<std::vector<TokenId>> prompt_tokens;  // … or as ids
   bool echo = false;
   bool stream = false, include_usage = false;
-  int32_t max_tokens = 0;                 // 0: until the model ends or the context is full
+  int32_t max_tokens = 0;  // 0: until the model ends or the context is full
   int32_t n = 1;
   std::vector<std::string> stop;
-  bool ignore_end = false;                // "ignore_eos": go on after end-of-generation tokens (benchmarks)
+  bool ignore_end = false;  // "ignore_eos": go on after end-of-generation tokens (benchmarks)
   bool has_seed = false;
   SamplerSettings sampler;
 };

@@ -45,19 +45,21 @@ TEST_P(ChatRequestRefuses, NamesTheField) {
   EXPECT_FALSE(request.error().error.message.empty());
 }
 
-INSTANTIATE_TEST_SUITE_P(, ChatRequestRefuses,
-                         testing::Values(Refused{R"("temperature": "hot")", "temperature"}, Refused{R"("temperature": -1)", "temperature"},
-                                         Refused{R"("max_tokens": 0)", "max_tokens"}, Refused{R"("max_tokens": 1e99)", "max_tokens"},
-                                         Refused{R"("stop": [""])", "stop"}, Refused{R"("stop": 5)", "stop"},
-                                         Refused{R"("n": 1000)", "n"}, Refused{R"("seed": 1.5)", "seed"},
-                                         Refused{R"("logit_bias": {"x": 1})", "logit_bias"}, Refused{R"("stream": "yes")", "stream"},
-                                         Refused{R"("response_format": {"type": "json_object"})", "response_format"},
-                                         Refused{R"("tool_choice": "required")", "tool_choice"},
-                                         Refused{R"("tools": {})", "tools"}));
+INSTANTIATE_TEST_SUITE_P(
+    , ChatRequestRefuses,
+    testing::Values(Refused{R"("temperature": "hot")", "temperature"},
+                    Refused{R"("temperature": -1)", "temperature"}, Refused{R"("max_tokens": 0)", "max_tokens"},
+                    Refused{R"("max_tokens": 1e99)", "max_tokens"}, Refused{R"("stop": [""])", "stop"},
+                    Refused{R"("stop": 5)", "stop"}, Refused{R"("n": 1000)", "n"},
+                    Refused{R"("seed": 1.5)", "seed"}, Refused{R"("logit_bias": {"x": 1})", "logit_bias"},
+                    Refused{R"("stream": "yes")", "stream"},
+                    Refused{R"("response_format": {"type": "json_object"})", "response_format"},
+                    Refused{R"("tool_choice": "required")", "tool_choice"}, Refused{R"("tools": {})", "tools"}));
 
 TEST(ChatRequest, RefusesWhatIsNoConversation) {
-  for (const char* body : {"", "{", "[]", "null", "{}", R"({"messages": []})", R"({"messages": "x"})", R"({"messages": [1]})",
-                           R"({"messages": [{"content": "x"}]})", R"({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]})"}) {
+  for (const char* body : {"", "{", "[]", "null", "{}", R"({"messages": []})", R"({"messages": "x"})",
+                           R"({"messages": [1]})", R"({"messages": [{"content": "x"}]})",
+                           R"({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]})"}) {
     EXPECT_FALSE(parse_chat_request(body)) << body;
   }
   EXPECT_FALSE(parse_chat_request("{\"messages\": " + std::string(100000, '[')));
@@ -66,10 +68,12 @@ TEST(ChatRequest, RefusesWhatIsNoConversation) {
 TEST(CompletionRequest, PromptsComeInFourForms) {
   EXPECT_EQ(parse_completion_request(R"({"prompt": "a"})")->prompts.size(), 1u);
   EXPECT_EQ(parse_completion_request(R"({"prompt": ["a", "b"]})")->prompts.size(), 2u);
-  EXPECT_EQ(parse_completion_request(R"({"prompt": [1, 2]})")->prompt_tokens.front(), (std::vector<TokenId>{TokenId(1), TokenId(2)}));
+  EXPECT_EQ(parse_completion_request(R"({"prompt": [1, 2]})")->prompt_tokens.front(),
+            (std::vector<TokenId>{TokenId(1), TokenId(2)}));
   EXPECT_EQ(parse_completion_request(R"({"prompt": [[1], [2]]})")->prompt_tokens.size(), 2u);
   EXPECT_EQ(parse_completion_request(R"({"prompt": "a"})")->max_tokens, 16);
-  for (const char* body : {"{}", R"({"prompt": 5})", R"({"prompt": []})", R"({"prompt": [-1]})", R"({"prompt": [1, "a"]})"}) {
+  for (const char* body :
+       {"{}", R"({"prompt": 5})", R"({"prompt": []})", R"({"prompt": [-1]})", R"({"prompt": [1, "a"]})"}) {
     EXPECT_FALSE(parse_completion_request(body)) << body;
   }
 }

@@ -9,6 +9,7 @@
 #include "api/topology.h"
 #include "base/log.h"
 #include "cluster/explain.h"
+#include "text/utf8.h"
 
 namespace exo::api {
 namespace json = boost::json;
@@ -18,17 +19,20 @@ namespace {
 using Response = std::shared_ptr<HttpResponse>;
 
 void send_json(HttpResponse& response, const json::value& value, int status = 200) {
-  response.send(status, "application/json", json::serialize(value));
+  // Names and reasons may come from peers as any bytes.
+  response.send(status, "application/json", text::replace_invalid_utf8(json::serialize(value)));
 }
 
 // A page on another site must not reach a local node through a name that it points at 127.0.0.1 (DNS rebinding):
 // only addresses and names that cannot be foreign are answered.
 bool host_allowed(std::string_view host, const Services& services) {
   if (host.empty()) return true;
-  if (const auto colon = host.rfind(':'); colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos) {
+  if (const auto colon = host.rfind(':');
+      colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos) {
     host = host.substr(0, colon);
   }
-  if (host == "localhost" || host.ends_with(".localhost") || host.ends_with(".local") || host.starts_with('[')) return true;
+  if (host == "localhost" || host.ends_with(".localhost") || host.ends_with(".local") || host.starts_with('['))
+    return true;
   if (host.find_first_not_of("0123456789.") == std::string_view::npos) return true;
   if (host.find('.') == std::string_view::npos) return true;  // a bare name of the local network
   std::string_view rest = services.allowed_hosts;
@@ -43,19 +47,22 @@ bool host_allowed(std::string_view host, const Services& services) {
 // Equal in a time that does not depend on where they differ.
 bool same_secret(std::string_view a, std::string_view b) {
   unsigned difference = a.size() == b.size() ? 0 : 1;
-  for (size_t i = 0; i < a.size(); ++i) difference |= static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b.empty() ? 0 : b[i % b.size()]);
+  for (size_t i = 0; i < a.size(); ++i)
+    difference |= static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b.empty() ? 0 : b[i % b.size()]);
   return difference == 0;
 }
 
 Status admit(const HttpRequest& request, const Services& services) {
   if (!host_allowed(request.header("host"), services)) {
-    return fail(ErrorCode::kPermissionDenied, "the Host '{}' is not one of this node's; allow it with --allow-host", request.header("host"));
+    return fail(ErrorCode::kPermissionDenied, "the Host '{}' is not one of this node's; allow it with --allow-host",
+                request.header("host"));
   }
   // Browsers name the page a request comes from; pages of other origins have no business here.
   const auto origin = request.header("origin");
   if (request.method != "GET" && !origin.empty()) {
     const auto scheme = origin.find("://");
-    if (scheme == std::string_view::npos || (origin.substr(scheme + 3) != request.header("host") && !host_allowed(origin.substr(scheme + 3), services))) {
+    if (scheme == std::string_view::npos || (origin.substr(scheme + 3) != request.header("host") &&
+                                             !host_allowed(origin.substr(scheme + 3), services))) {
       return fail(ErrorCode::kPermissionDenied, "requests from the page {} are not allowed", origin);
     }
   }
@@ -82,14 +89,16 @@ json::object model_json(const wire::ModelFacts& facts) {
 
 void get_models(const Services& services, const HttpRequest& request, HttpResponse& response) {
   constexpr std::string_view kPrefix = "/v1/models/";
-  const std::string_view wanted = request.path.starts_with(kPrefix) ? std::string_view(request.path).substr(kPrefix.size()) : "";
+  const std::string_view wanted =
+      request.path.starts_with(kPrefix) ? std::string_view(request.path).substr(kPrefix.size()) : "";
   json::array list;
   for (const auto& facts : services.cluster.models()) {
     if (!wanted.empty() && facts.name == wanted) return send_json(response, model_json(facts));
     list.push_back(model_json(facts));
   }
   if (!wanted.empty()) {
-    return send_error(response, Error{ErrorCode::kNotFound, fmt::format("no device of the cluster has a model named '{}'", wanted)});
+    return send_error(response, Error{ErrorCode::kNotFound,
+                                      fmt::format("no device of the cluster has a model named '{}'", wanted)});
   }
   send_json(response, json::object{{"object", "list"}, {"data", std::move(list)}});
 }
@@ -110,11 +119,13 @@ Result<PlacementBody> parse_placement(std::string_view body) {
     if (field == nullptr) return {};
     json::error_code number_error;
     const auto n = field->to_number<int32_t>(number_error);
-    if (number_error || n < 1) return fail(ErrorCode::kInvalidArgument, "'{}' must be a positive whole number", name);
+    if (number_error || n < 1)
+      return fail(ErrorCode::kInvalidArgument, "'{}' must be a positive whole number", name);
     out = n;
     return {};
   };
-  if (const auto* model = object->if_contains("model"); model != nullptr && model->is_string()) result.model = model->as_string();
+  if (const auto* model = object->if_contains("model"); model != nullptr && model->is_string())
+    result.model = model->as_string();
   if (const auto* strategy = object->if_contains("strategy")) {
     if (!strategy->is_string()) return fail(ErrorCode::kInvalidArgument, "'strategy' must be a string");
     EXO_TRY(result.request.strategy, cluster::parse_strategy(std::string_view(strategy->as_string())));
@@ -123,7 +134,8 @@ Result<PlacementBody> parse_placement(std::string_view body) {
   EXO_CHECK_OK(number("min_stages", result.request.min_stages));
   if (const auto* stages = object->if_contains("stages")) {
     const auto* list = stages->if_array();
-    if (list == nullptr) return fail(ErrorCode::kInvalidArgument, "'stages' must be a list of {{\"node\", \"layers\"}}");
+    if (list == nullptr)
+      return fail(ErrorCode::kInvalidArgument, "'stages' must be a list of {{\"node\", \"layers\"}}");
     for (const auto& entry : *list) {
       const auto* stage = entry.if_object();
       const auto* node = stage != nullptr ? stage->if_contains("node") : nullptr;
@@ -142,20 +154,21 @@ void post_placement(const Services& services, const HttpRequest& request, const 
   if (!body) return send_error(*response, body.error());
   const auto format = request.query.find("format");
   const bool as_text = format != request.query.end() && format->second == "text";
-  services.models.find(body->model, [&services, response, apply, as_text, how = body->request](Result<ServedModel> model) {
-    if (!model) return send_error(*response, model.error());
-    auto plan = services.cluster.preview(model->facts.fingerprint, how);
-    if (!plan) return send_error(*response, plan.error());
-    if (apply) {
-      const auto existing = services.cluster.find_instance(model->facts.fingerprint);
-      const auto status = existing && !existing->record.stopped
-                              ? services.cluster.replan_instance(model->facts.fingerprint, how)
-                              : services.cluster.ensure_instance(model->facts.fingerprint, how);
-      if (!status) return send_error(*response, status.error());
-    }
-    if (as_text) return response->send(200, "text/plain; charset=utf-8", cluster::explain(*plan, model->facts));
-    send_json(*response, plan_json(*plan, model->facts), apply ? 202 : 200);
-  });
+  services.models.find(
+      body->model, [&services, response, apply, as_text, how = body->request](Result<ServedModel> model) {
+        if (!model) return send_error(*response, model.error());
+        auto plan = services.cluster.preview(model->facts.fingerprint, how);
+        if (!plan) return send_error(*response, plan.error());
+        if (apply) {
+          const auto existing = services.cluster.find_instance(model->facts.fingerprint);
+          const auto status = existing && !existing->record.stopped
+                                  ? services.cluster.replan_instance(model->facts.fingerprint, how)
+                                  : services.cluster.ensure_instance(model->facts.fingerprint, how);
+          if (!status) return send_error(*response, status.error());
+        }
+        if (as_text) return response->send(200, "text/plain; charset=utf-8", cluster::explain(*plan, model->facts));
+        send_json(*response, plan_json(*plan, model->facts), apply ? 202 : 200);
+      });
 }
 
 void delete_instance(const Services& services, const HttpRequest& request, HttpResponse& response) {
@@ -175,8 +188,9 @@ void send_page(const HttpRequest& request, HttpResponse& response) {
     return send_error(response, Error{ErrorCode::kNotFound, fmt::format("there is nothing at {}", request.path)});
   }
   response.send(200, asset->content_type, std::string(asset->bytes),
-                {{"Content-Security-Policy", "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; "
-                                             "img-src 'self' data:; frame-ancestors 'none'"},
+                {{"Content-Security-Policy",
+                  "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; "
+                  "img-src 'self' data:; frame-ancestors 'none'"},
                  {"Cache-Control", request.path == "/" ? "no-cache" : "max-age=31536000, immutable"}});
 }
 
@@ -188,18 +202,23 @@ HttpHandler make_routes(const Services& services) {
     if (auto admitted = admit(request, services); !admitted) return send_error(*response, admitted.error());
     const bool get = request.method == "GET", post = request.method == "POST";
     const std::string_view path = request.path;
-    if (get && path == "/healthz") return send_json(*response, json::object{{"status", "ok"}, {"version", services.version}});
-    if (get && (path == "/v1/models" || path.starts_with("/v1/models/"))) return get_models(services, request, *response);
+    if (get && path == "/healthz")
+      return send_json(*response, json::object{{"status", "ok"}, {"version", services.version}});
+    if (get && (path == "/v1/models" || path.starts_with("/v1/models/")))
+      return get_models(services, request, *response);
     if (get && path == "/v1/topology") return send_json(*response, topology_json(services));
     if (post && path == "/v1/chat/completions") return post_chat_completions(services, request, response);
     if (post && path == "/v1/completions") return post_completions(services, request, response);
     if (post && path == "/v1/plan") return post_placement(services, request, response, false);
     if (post && path == "/v1/instances") return post_placement(services, request, response, true);
-    if (request.method == "DELETE" && path.starts_with("/v1/instances/")) return delete_instance(services, request, *response);
+    if (request.method == "DELETE" && path.starts_with("/v1/instances/"))
+      return delete_instance(services, request, *response);
     if (get) return send_page(request, *response);
     const bool known = path.starts_with("/v1/");
     response->send(known ? 405 : 404, "application/json",
-                   json::serialize(error_json({ErrorCode::kInvalidArgument, fmt::format("{} {} is not something this node answers", request.method, path)})));
+                   json::serialize(error_json(
+                       {ErrorCode::kInvalidArgument,
+                        fmt::format("{} {} is not something this node answers", request.method, path)})));
   };
 }
 

@@ -24,8 +24,8 @@ struct ServedModel {
 class ModelLibrary {
  public:
   virtual ~ModelLibrary() = default;
-  // By name (any case, or an unambiguous prefix); an empty name means the default model. May have to fetch the file's
-  // header from a peer; `done` is called later, exactly once. kNotFound lists what there is.
+  // By name (any case, or an unambiguous prefix); an empty name means the default model. May have to fetch the
+  // file's header from a peer; `done` is called later, exactly once. kNotFound lists what there is.
   virtual void find(const std::string& name, std::function<void(Result<ServedModel>)> done) = 0;
 };
 
@@ -36,7 +36,7 @@ struct Services {
   serve::Front& front;
   ModelLibrary& models;
   std::string version;
-  std::string api_key;  // empty: none asked for
+  std::string api_key;        // empty: none asked for
   std::string allowed_hosts;  // comma-separated extra Host names; loopback names and IP addresses always pass
 };
 

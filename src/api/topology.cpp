@@ -9,9 +9,12 @@ json::array layers_json(LayerRange layers) { return {layers.begin.value, layers.
 
 std::string_view state_name(wire::StageState state) {
   switch (state) {
-    case wire::StageState::kLoading: return "loading";
-    case wire::StageState::kReady: return "ready";
-    case wire::StageState::kFailed: return "failed";
+    case wire::StageState::kLoading:
+      return "loading";
+    case wire::StageState::kReady:
+      return "ready";
+    case wire::StageState::kFailed:
+      return "failed";
   }
   return "unknown";
 }
@@ -97,16 +100,13 @@ json::object topology_json(const Services& services) {
   }
   for (const auto& view : cluster.instances()) instances.push_back(instance_json(view, cluster));
   for (const auto& refusal : services.transport.refusals()) {
-    refusals.push_back(json::object{{"address", refusal.address}, {"name", refusal.peer_name}, {"reason", refusal.reason}});
+    refusals.push_back(
+        json::object{{"address", refusal.address}, {"name", refusal.peer_name}, {"reason", refusal.reason}});
   }
-  return {{"self", cluster.self().id.hex()},
-          {"version", services.version},
-          {"nodes", std::move(nodes)},
-          {"links", std::move(links)},
-          {"models", std::move(models)},
-          {"instances", std::move(instances)},
-          {"refusals", std::move(refusals)},
-          {"active_requests", services.front.active_requests()}};
+  return {{"self", cluster.self().id.hex()}, {"version", services.version},
+          {"nodes", std::move(nodes)},       {"links", std::move(links)},
+          {"models", std::move(models)},     {"instances", std::move(instances)},
+          {"refusals", std::move(refusals)}, {"active_requests", services.front.active_requests()}};
 }
 
 json::object plan_json(const cluster::Plan& plan, const wire::ModelFacts& model) {

@@ -67,7 +67,8 @@ ViewState two_devices() {
   state.members[0].links.push_back({state.members[1].id, "eth0", 250, 0});
   cluster::InstanceView view;
   view.record.model_name = "exo-demo";
-  view.record.stages = {{state.members[0].id, {LayerIndex(0), LayerIndex(6)}}, {state.members[1].id, {LayerIndex(6), LayerIndex(8)}}};
+  view.record.stages = {{state.members[0].id, {LayerIndex(0), LayerIndex(6)}},
+                        {state.members[1].id, {LayerIndex(6), LayerIndex(8)}}};
   view.statuses.resize(2);
   view.statuses[0].state = wire::StageState::kReady;
   view.statuses[1].done_bytes = 1 << 20;
@@ -79,7 +80,8 @@ ViewState two_devices() {
 
 TEST(LiveView, ShowsWhoHoldsWhatAndWhoWasRefused) {
   const auto frame = render_view(two_devices(), 200, false);
-  for (const char* part : {"study (this)", "kitchen", "4.0 GiB", "layers 0–5", "layers 6–7", "0.25 ms eth0", "1.0 MiB of 2.0 MiB", "its secret differs"}) {
+  for (const char* part : {"study (this)", "kitchen", "4.0 GiB", "layers 0–5", "layers 6–7", "0.25 ms eth0",
+                           "1.0 MiB of 2.0 MiB", "its secret differs"}) {
     EXPECT_NE(frame.find(part), std::string::npos) << part << "\n" << frame;
   }
 }
@@ -93,6 +95,16 @@ TEST(LiveView, NoLineIsWiderThanTheTerminal) {
       }
     }
   }
+}
+
+TEST(LiveView, APeersNameCannotSteerTheTerminal) {
+  auto state = two_devices();
+  state.members[1].name = "kit\x1b[2Jchen\n\r";
+  state.refusals[0].reason = "\x1b]0;title\x07";
+  const auto frame = render_view(state, 200, false);
+  EXPECT_EQ(frame.find('\x1b'), std::string::npos);
+  EXPECT_EQ(frame.find('\r'), std::string::npos);
+  EXPECT_NE(frame.find("kit[2Jchen"), std::string::npos);
 }
 
 TEST(HumanBytes, Units) {

@@ -44,7 +44,9 @@ std::vector<Test> tests_of(const BenchOptions& options) {
     }
     for (int32_t sequences : options.sequences) {
       for (int32_t n : options.decode_tokens) {
-        if (n > 0) tests.push_back({fmt::format("tg{}{}{}", n, sequences > 1 ? fmt::format(" x{}", sequences) : "", at), n, sequences, depth, true});
+        if (n > 0)
+          tests.push_back({fmt::format("tg{}{}{}", n, sequences > 1 ? fmt::format(" x{}", sequences) : "", at), n,
+                           sequences, depth, true});
       }
     }
   }
@@ -79,7 +81,8 @@ class Bencher {
  private:
   Status step(std::span<const model::StepSequence> sequences, int32_t rows) {
     tokens_.resize(rows);
-    for (auto& token : tokens_) token = TokenId(static_cast<int32_t>((next_ = next_ * 1103515245 + 12345) >> 8) % stage_.model().n_vocab);
+    for (auto& token : tokens_)
+      token = TokenId(static_cast<int32_t>((next_ = next_ * 1103515245 + 12345) >> 8) % stage_.model().n_vocab);
     EXO_TRY([[maybe_unused]] const auto logits, stage_.forward({sequences, tokens_, {}}));
     return {};
   }
@@ -132,7 +135,8 @@ Status run_bench(const std::shared_ptr<const formats::GgufFile>& model, const Be
   if (tests.empty()) return fail(ErrorCode::kInvalidArgument, "nothing to measure: give -p or -n");
   int32_t blocks = 0;
   for (const auto& test : tests) {
-    blocks = std::max(blocks, test.sequences * ((test.depth + test.tokens + kBlockPositions - 1) / kBlockPositions));
+    blocks =
+        std::max(blocks, test.sequences * ((test.depth + test.tokens + kBlockPositions - 1) / kBlockPositions));
   }
   const bool table = options.output == "table";
   std::vector<Measurement> results;
@@ -146,7 +150,8 @@ Status run_bench(const std::shared_ptr<const formats::GgufFile>& model, const Be
     config.kv_type = kv_type->type;
     EXO_TRY(const auto stage, model::load_stage(model, config, *device));
     if (table && results.empty()) {
-      std::printf("%s, %s, %s, %s\n", info.name.c_str(), info.weight_type.c_str(), human_bytes(stage->weight_bytes()).c_str(), device->description().c_str());
+      std::printf("%s, %s, %s, %s\n", info.name.c_str(), info.weight_type.c_str(),
+                  human_bytes(stage->weight_bytes()).c_str(), device->description().c_str());
       std::printf("%-18s %8s %12s %12s %12s %10s\n", "test", "threads", "median t/s", "min", "max", "GB/s");
     }
     EXO_TRY([[maybe_unused]] const auto warm_up, run_once(*stage, {"", 8, 1, 0, true}));
@@ -158,8 +163,12 @@ Status run_bench(const std::shared_ptr<const formats::GgufFile>& model, const Be
       if (table) {
         const auto [least, most] = std::ranges::minmax(result.tokens_per_s);
         // Weights are read once per step: what decoding draws from memory.
-        const std::string rate = test.decode ? fmt::format("{:.1f}", result.median() / test.sequences * double(stage->weight_bytes()) / 1e9) : "";
-        std::printf("%-18s %8d %12.2f %12.2f %12.2f %10s\n", test.name.c_str(), threads, result.median(), least, most, rate.c_str());
+        const std::string rate =
+            test.decode
+                ? fmt::format("{:.1f}", result.median() / test.sequences * double(stage->weight_bytes()) / 1e9)
+                : "";
+        std::printf("%-18s %8d %12.2f %12.2f %12.2f %10s\n", test.name.c_str(), threads, result.median(), least,
+                    most, rate.c_str());
         std::fflush(stdout);
       }
       results.push_back(std::move(result));

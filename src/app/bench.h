@@ -11,13 +11,13 @@
 namespace exo::app {
 
 struct BenchOptions {
-  std::vector<int32_t> prompt_tokens = {512};   // prefill tests
-  std::vector<int32_t> decode_tokens = {64};    // decode tests
-  std::vector<int32_t> sequences = {1};         // decoded together
-  std::vector<int32_t> depths = {0};            // positions in the cache before the test
-  std::vector<int32_t> threads = {0};           // 0: one per core
+  std::vector<int32_t> prompt_tokens = {512};  // prefill tests
+  std::vector<int32_t> decode_tokens = {64};   // decode tests
+  std::vector<int32_t> sequences = {1};        // decoded together
+  std::vector<int32_t> depths = {0};           // positions in the cache before the test
+  std::vector<int32_t> threads = {0};          // 0: one per core
   int32_t repetitions = 5;
-  std::string output = "table";                 // or "json"
+  std::string output = "table";  // or "json"
   std::string kv_type = "F16";
 };
 

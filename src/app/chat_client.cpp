@@ -25,7 +25,8 @@ std::string error_message(std::string_view body) {
   const auto value = json::parse(body, error);
   if (!error && value.is_object()) {
     const auto* inner = value.as_object().if_contains("error");
-    const auto* message = inner != nullptr && inner->is_object() ? inner->as_object().if_contains("message") : nullptr;
+    const auto* message =
+        inner != nullptr && inner->is_object() ? inner->as_object().if_contains("message") : nullptr;
     if (message != nullptr && message->is_string()) return std::string(message->as_string());
   }
   return std::string(body);
@@ -48,7 +49,8 @@ void take_event(std::string_view data, Turn& turn, std::chrono::steady_clock::ti
   for (const char* field : {"reasoning_content", "content"}) {
     const auto* text = delta->as_object().if_contains(field);
     if (text == nullptr || !text->is_string() || text->as_string().empty()) continue;
-    if (turn.first_token_s == 0) turn.first_token_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    if (turn.first_token_s == 0)
+      turn.first_token_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     std::fwrite(text->as_string().data(), 1, text->as_string().size(), stdout);
     std::fflush(stdout);
     if (std::string_view(field) == "content") turn.answer += text->as_string();
@@ -56,19 +58,26 @@ void take_event(std::string_view data, Turn& turn, std::chrono::steady_clock::ti
 }
 
 Turn ask(const NodeUrl& url, const ChatOptions& options, const json::array& messages) {
-  json::object body{{"model", options.model}, {"messages", messages}, {"stream", true}, {"stream_options", {{"include_usage", true}}}};
+  json::object body{{"model", options.model},
+                    {"messages", messages},
+                    {"stream", true},
+                    {"stream_options", {{"include_usage", true}}}};
   if (options.temperature >= 0) body["temperature"] = options.temperature;
   if (options.max_tokens > 0) body["max_tokens"] = options.max_tokens;
   if (!options.seed.empty()) body["seed"] = std::strtoll(options.seed.c_str(), nullptr, 10);
   Turn turn;
   const auto start = std::chrono::steady_clock::now();
-  const auto answer = http_stream_lines(url, "/v1/chat/completions", json::serialize(body), options.api_key, [&](std::string_view line) {
-    if (line.starts_with("data: ") && line != "data: [DONE]") take_event(line.substr(6), turn, start);
-    return true;
-  });
+  const auto answer = http_stream_lines(url, "/v1/chat/completions", json::serialize(body), options.api_key,
+                                        [&](std::string_view line) {
+                                          if (line.starts_with("data: ") && line != "data: [DONE]")
+                                            take_event(line.substr(6), turn, start);
+                                          return true;
+                                        });
   turn.total_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (!answer) turn.error = answer.error().message;
-  else if (answer->status != 200) turn.error = error_message(answer->body);
+  if (!answer)
+    turn.error = answer.error().message;
+  else if (answer->status != 200)
+    turn.error = error_message(answer->body);
   std::fputs("\n", stdout);
   return turn;
 }
@@ -100,7 +109,9 @@ int run_chat(const NodeUrl& url, const ChatOptions& options) {
   if (!options.prompt.empty()) return turn_with(options.prompt) ? 0 : 1;
 
   const bool terminal = isatty(STDIN_FILENO) != 0;
-  if (terminal) std::fprintf(stderr, "Talking to %s. Ctrl-D ends, /new starts over.\n", options.model.empty() ? "the default model" : options.model.c_str());
+  if (terminal)
+    std::fprintf(stderr, "Talking to %s. Ctrl-D ends, /new starts over.\n",
+                 options.model.empty() ? "the default model" : options.model.c_str());
   bool good = true;
   for (std::string line;;) {
     if (terminal) std::fputs("\n> ", stderr);

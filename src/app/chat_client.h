@@ -10,9 +10,9 @@ namespace exo::app {
 struct ChatOptions {
   std::string model, prompt, system;  // prompt empty: interactive
   std::string api_key;
-  double temperature = -1;            // below 0: the node's default
-  int32_t max_tokens = 0;             // 0: until the model ends
-  std::string seed;                   // empty: a random one
+  double temperature = -1;  // below 0: the node's default
+  int32_t max_tokens = 0;   // 0: until the model ends
+  std::string seed;         // empty: a random one
   bool show_speed = true;
 };
 

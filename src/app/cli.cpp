@@ -21,10 +21,11 @@ namespace {
 using Action = std::function<Status()>;
 
 struct Cli {
-  CLI::App app{"exo: everyday devices as one AI cluster.\n"
-               "Start `exo` on each device of a network; they find each other and share out a model.\n"
-               "Without a command: start this device and show the ring.",
-               "exo"};
+  CLI::App app{
+      "exo: everyday devices as one AI cluster.\n"
+      "Start `exo` on each device of a network; they find each other and share out a model.\n"
+      "Without a command: start this device and show the ring.",
+      "exo"};
   NodeOptions node;
   std::string model, url_text = "http://127.0.0.1:52415";
   ChatOptions chat;
@@ -46,7 +47,8 @@ Status checked(CLI::App& command, NodeOptions& options) {
 }
 
 void add_model(CLI::App* command, Cli& cli, bool required = true) {
-  command->add_option("-m,--model", cli.model, "A model file, or the name of an installed model")->required(required);
+  command->add_option("-m,--model", cli.model, "A model file, or the name of an installed model")
+      ->required(required);
   command->add_option("--data-dir", cli.node.data_dir, "Folder with the installed models")->envname("EXO_DATA_DIR");
 }
 
@@ -56,9 +58,15 @@ Result<std::shared_ptr<const formats::GgufFile>> model_of(Cli& cli) {
 }
 
 void add_serve(Cli& cli) {
-  auto* serve = cli.app.add_subcommand("serve", "Start this device without the live view (for services and scripts)");
+  auto* serve =
+      cli.app.add_subcommand("serve", "Start this device without the live view (for services and scripts)");
   add_node_options(*serve, cli.node);
-  serve->callback([&cli, serve] { cli.action = [&cli, serve]() -> Status { EXO_CHECK_OK(checked(*serve, cli.node)); return run_node(cli.node, false); }; });
+  serve->callback([&cli, serve] {
+    cli.action = [&cli, serve]() -> Status {
+      EXO_CHECK_OK(checked(*serve, cli.node));
+      return run_node(cli.node, false);
+    };
+  });
 }
 
 void add_run(Cli& cli) {
@@ -66,9 +74,12 @@ void add_run(Cli& cli) {
   run->add_option("MODEL", cli.chat.model, "Name of a model (default: the node's)");
   run->add_option("-p,--prompt", cli.chat.prompt, "What to ask");
   run->add_option("-s,--system", cli.chat.system, "System message");
-  run->add_option("--url", cli.url_text, "Ask the node at this address instead of the one on this device")->envname("EXO_URL");
-  run->add_option("--temperature", cli.chat.temperature, "0: always the likeliest token")->check(CLI::Range(0.0, 10.0));
-  run->add_option("--max-tokens", cli.chat.max_tokens, "End the answer after so many tokens")->check(CLI::PositiveNumber);
+  run->add_option("--url", cli.url_text, "Ask the node at this address instead of the one on this device")
+      ->envname("EXO_URL");
+  run->add_option("--temperature", cli.chat.temperature, "0: always the likeliest token")
+      ->check(CLI::Range(0.0, 10.0));
+  run->add_option("--max-tokens", cli.chat.max_tokens, "End the answer after so many tokens")
+      ->check(CLI::PositiveNumber);
   run->add_option("--seed", cli.chat.seed, "Same seed, same answer")->check(CLI::Number);
   add_node_options(*run, cli.node);
   run->callback([&cli, run] {
@@ -96,24 +107,48 @@ void add_ps(Cli& cli) {
 void add_plan(Cli& cli) {
   auto* plan = cli.app.add_subcommand("plan", "Show how a model would be shared out, and how fast it would be");
   plan->add_option("MODEL", cli.plan.model, "A model file, or the name of an installed model")->required();
-  plan->add_option("--devices", cli.plan.devices_file, "Plan for the devices of this JSON file instead of the running cluster")->check(CLI::ExistingFile);
-  plan->add_option("--url", cli.plan.url, "Ask the node at this address")->envname("EXO_URL")->capture_default_str();
-  plan->add_option("-o,--output", cli.plan.output, "table or json")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
+  plan->add_option("--devices", cli.plan.devices_file,
+                   "Plan for the devices of this JSON file instead of the running cluster")
+      ->check(CLI::ExistingFile);
+  plan->add_option("--url", cli.plan.url, "Ask the node at this address")
+      ->envname("EXO_URL")
+      ->capture_default_str();
+  plan->add_option("-o,--output", cli.plan.output, "table or json")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
   add_node_options(*plan, cli.node);
-  plan->callback([&cli, plan] { cli.action = [&cli, plan]() -> Status { EXO_CHECK_OK(checked(*plan, cli.node)); return run_plan(cli.node, cli.plan); }; });
+  plan->callback([&cli, plan] {
+    cli.action = [&cli, plan]() -> Status {
+      EXO_CHECK_OK(checked(*plan, cli.node));
+      return run_plan(cli.node, cli.plan);
+    };
+  });
 }
 
 void add_bench(Cli& cli) {
   auto* bench = cli.app.add_subcommand("bench", "Measure how fast this device runs a model");
   add_model(bench, cli);
-  bench->add_option("-p", cli.bench.prompt_tokens, "Prompt lengths to prefill; 0 for none")->delimiter(',')->capture_default_str();
-  bench->add_option("-n", cli.bench.decode_tokens, "Tokens to decode; 0 for none")->delimiter(',')->capture_default_str();
-  bench->add_option("-b", cli.bench.sequences, "Sequences to decode together")->delimiter(',')->capture_default_str();
-  bench->add_option("-d", cli.bench.depths, "Positions already in the cache")->delimiter(',')->capture_default_str();
-  bench->add_option("-t,--threads", cli.bench.threads, "Threads; 0: one per core")->delimiter(',')->capture_default_str();
+  bench->add_option("-p", cli.bench.prompt_tokens, "Prompt lengths to prefill; 0 for none")
+      ->delimiter(',')
+      ->capture_default_str();
+  bench->add_option("-n", cli.bench.decode_tokens, "Tokens to decode; 0 for none")
+      ->delimiter(',')
+      ->capture_default_str();
+  bench->add_option("-b", cli.bench.sequences, "Sequences to decode together")
+      ->delimiter(',')
+      ->capture_default_str();
+  bench->add_option("-d", cli.bench.depths, "Positions already in the cache")
+      ->delimiter(',')
+      ->capture_default_str();
+  bench->add_option("-t,--threads", cli.bench.threads, "Threads; 0: one per core")
+      ->delimiter(',')
+      ->capture_default_str();
   bench->add_option("-r", cli.bench.repetitions, "Repetitions; the median is shown")->capture_default_str();
-  bench->add_option("-o,--output", cli.bench.output, "table or json")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
-  bench->add_option("--kv-type", cli.bench.kv_type, "Number format of the KV cache: F32, F16 or Q8_0")->capture_default_str();
+  bench->add_option("-o,--output", cli.bench.output, "table or json")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
+  bench->add_option("--kv-type", cli.bench.kv_type, "Number format of the KV cache: F32, F16 or Q8_0")
+      ->capture_default_str();
   bench->callback([&cli] {
     cli.action = [&cli]() -> Status {
       EXO_TRY(const auto model, model_of(cli));
@@ -127,7 +162,9 @@ void add_inspect(Cli& cli) {
   command->add_option("FILE", cli.model, "A model file, or the name of an installed model")->required();
   command->add_flag("--metadata", cli.inspect_metadata, "Every metadata key");
   command->add_flag("--tensors", cli.inspect_tensors, "Every tensor");
-  command->add_option("-o,--output", cli.inspect_output, "text or json")->check(CLI::IsMember({"text", "json"}))->capture_default_str();
+  command->add_option("-o,--output", cli.inspect_output, "text or json")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
   command->callback([&cli] {
     cli.action = [&cli]() -> Status {
       EXO_TRY(const auto model, model_of(cli));
@@ -151,8 +188,10 @@ void add_doctor(Cli& cli) {
 }
 
 void add_synth(Cli& cli) {
-  auto* synth = cli.app.add_subcommand("synth", "Write a model of a known shape with random weights, for benchmarks");
-  synth->add_option("--like", cli.synth.like, "llama-3.2-1b, llama-3-8b, llama-3.1-70b or llama-3.1-405b")->required();
+  auto* synth =
+      cli.app.add_subcommand("synth", "Write a model of a known shape with random weights, for benchmarks");
+  synth->add_option("--like", cli.synth.like, "llama-3.2-1b, llama-3-8b, llama-3.1-70b or llama-3.1-405b")
+      ->required();
   synth->add_option("--layers", cli.synth.layers, "So many layers instead of the shape's own");
   synth->add_option("--type", cli.synth.type, "Number format of the weights")->capture_default_str();
   synth->add_option("-o,--output", cli.synth.output, "File to write")->required();
@@ -185,10 +224,12 @@ void add_debug(Cli& cli) {
 
   auto* chat_template = debug->add_subcommand("template", "{messages, tools, …} → {rendered} or {error}");
   add_model(chat_template, cli, false);
-  chat_template->add_option("--template", cli.template_file, "A Jinja template file instead of a model's")->check(CLI::ExistingFile);
+  chat_template->add_option("--template", cli.template_file, "A Jinja template file instead of a model's")
+      ->check(CLI::ExistingFile);
   chat_template->callback([&cli] {
     cli.action = [&cli]() -> Status {
-      if (cli.template_file.empty() == cli.model.empty()) return fail(ErrorCode::kInvalidArgument, "give either -m or --template");
+      if (cli.template_file.empty() == cli.model.empty())
+        return fail(ErrorCode::kInvalidArgument, "give either -m or --template");
       if (!cli.model.empty()) {
         EXO_TRY(const auto model, model_of(cli));
         EXO_TRY(const auto text, chat::load_text_model(model->metadata()));
@@ -219,7 +260,8 @@ void add_debug(Cli& cli) {
   dequantize->add_option("--type", cli.type_name, "Number format, e.g. Q4_K")->required();
   dequantize->add_option("--in", cli.in_file, "File of packed blocks")->required();
   dequantize->add_option("--out", cli.out_file, "f32 goes there")->required();
-  dequantize->callback([&cli] { cli.action = [&cli] { return debug_dequantize(cli.type_name, cli.in_file, cli.out_file); }; });
+  dequantize->callback(
+      [&cli] { cli.action = [&cli] { return debug_dequantize(cli.type_name, cli.in_file, cli.out_file); }; });
 }
 
 }  // namespace

@@ -10,7 +10,8 @@
 
 namespace exo::app {
 
-// Runs this device until Ctrl-C or SIGTERM; with `live_view` the terminal shows the ring (unless it is no terminal).
+// Runs this device until Ctrl-C or SIGTERM; with `live_view` the terminal shows the ring (unless it is no
+// terminal).
 Status run_node(const NodeOptions& options, bool live_view);
 
 // Asks the node at `url`; with an empty url the one that runs on this device, and when none runs, a node of this

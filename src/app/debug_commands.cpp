@@ -60,7 +60,8 @@ Status write_file(const std::string& path, std::span<const float> values) {
 Status debug_tokenize(const text::Tokenizer& tokenizer, std::istream& in, std::ostream& out) {
   return each_line(in, out, [&](const json::object& line) -> Result<json::object> {
     json::array ids;
-    for (TokenId id : tokenizer.encode(text(line, "text"), {flag(line, "add_special", true), flag(line, "parse_special", false)})) {
+    for (TokenId id : tokenizer.encode(text(line, "text"),
+                                       {flag(line, "add_special", true), flag(line, "parse_special", false)})) {
       ids.push_back(id.value);
     }
     return json::object{{"ids", std::move(ids)}};
@@ -100,7 +101,8 @@ Status debug_template(const chat::ChatTemplate& chat_template, const std::string
   });
 }
 
-Status debug_logits(std::shared_ptr<const formats::GgufFile> model, const DebugLogitsOptions& options, std::ostream& out) {
+Status debug_logits(std::shared_ptr<const formats::GgufFile> model, const DebugLogitsOptions& options,
+                    std::ostream& out) {
   const auto device = ops::make_cpu_ops({options.threads});
   std::vector<TokenId> tokens;
   for (int32_t token : options.tokens) tokens.emplace_back(token);
@@ -111,22 +113,28 @@ Status debug_logits(std::shared_ptr<const formats::GgufFile> model, const DebugL
   if (!options.out.empty()) EXO_CHECK_OK(write_file(options.out, run.logits));
   json::array greedy;
   for (TokenId token : run.greedy) greedy.push_back(token.value);
-  out << json::serialize(json::object{{"shape", {tokens.size(), run.logits.size() / tokens.size()}}, {"greedy", std::move(greedy)}}) << "\n";
+  out << json::serialize(json::object{{"shape", {tokens.size(), run.logits.size() / tokens.size()}},
+                                      {"greedy", std::move(greedy)}})
+      << "\n";
   return {};
 }
 
 Status debug_dequantize(const std::string& type_name, const std::string& in, const std::string& out) {
   const auto* type = find_element_type(type_name);
-  if (type == nullptr) return fail(ErrorCode::kInvalidArgument, "'{}' is no number format that exo knows", type_name);
-  if (!kernels::can_dequantize(type->type)) return fail(ErrorCode::kUnsupported, "{} has no dequantisation", type->name);
+  if (type == nullptr)
+    return fail(ErrorCode::kInvalidArgument, "'{}' is no number format that exo knows", type_name);
+  if (!kernels::can_dequantize(type->type))
+    return fail(ErrorCode::kUnsupported, "{} has no dequantisation", type->name);
   std::ifstream file(in, std::ios::binary);
   if (!file) return fail(ErrorCode::kNotFound, "cannot read {}", in);
   const std::vector<char> packed((std::istreambuf_iterator<char>(file)), {});
   if (packed.size() % type->block_bytes != 0) {
-    return fail(ErrorCode::kCorrupt, "{} bytes are no whole number of {} blocks of {} bytes", packed.size(), type->name, type->block_bytes);
+    return fail(ErrorCode::kCorrupt, "{} bytes are no whole number of {} blocks of {} bytes", packed.size(),
+                type->name, type->block_bytes);
   }
   std::vector<float> values(packed.size() / type->block_bytes * type->block_elements);
-  kernels::dequantize_row(type->type, reinterpret_cast<const std::byte*>(packed.data()), values.data(), static_cast<int64_t>(values.size()));
+  kernels::dequantize_row(type->type, reinterpret_cast<const std::byte*>(packed.data()), values.data(),
+                          static_cast<int64_t>(values.size()));
   return write_file(out, values);
 }
 

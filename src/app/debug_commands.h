@@ -16,8 +16,8 @@ namespace exo::app {
 Status debug_tokenize(const text::Tokenizer& tokenizer, std::istream& in, std::ostream& out);
 // {"ids"} → {"text"}; special tokens are rendered when "render_special" is true
 Status debug_detokenize(std::shared_ptr<const text::Tokenizer> tokenizer, std::istream& in, std::ostream& out);
-// {"messages", "tools", "add_generation_prompt", "bos", "eos", "kwargs"} → {"rendered"} or {"error"}. The clock stands
-// at 2024-07-26 12:00 UTC, so that results can be compared.
+// {"messages", "tools", "add_generation_prompt", "bos", "eos", "kwargs"} → {"rendered"} or {"error"}. The clock
+// stands at 2024-07-26 12:00 UTC, so that results can be compared.
 Status debug_template(const chat::ChatTemplate& chat_template, const std::string& bos, const std::string& eos,
                       std::istream& in, std::ostream& out);
 
@@ -27,7 +27,8 @@ struct DebugLogitsOptions {
   int32_t greedy = 0, stages = 1, threads = 0;
 };
 // Writes f32 logits [n_tokens, n_vocab] little-endian to options.out; prints {"shape", "greedy"}.
-Status debug_logits(std::shared_ptr<const formats::GgufFile> model, const DebugLogitsOptions& options, std::ostream& out);
+Status debug_logits(std::shared_ptr<const formats::GgufFile> model, const DebugLogitsOptions& options,
+                    std::ostream& out);
 
 // Packed blocks of the file → f32 little-endian.
 Status debug_dequantize(const std::string& type, const std::string& in, const std::string& out);

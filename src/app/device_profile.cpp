@@ -48,7 +48,8 @@ std::string processor_name() {
   std::string line;
   while (std::getline(file, line)) {
     const auto colon = line.find(": ");
-    if (colon != std::string::npos && (line.starts_with("model name") || line.starts_with("Model"))) return line.substr(colon + 2);
+    if (colon != std::string::npos && (line.starts_with("model name") || line.starts_with("Model")))
+      return line.substr(colon + 2);
   }
   utsname names{};
   uname(&names);
@@ -59,8 +60,8 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// A quantised matrix far larger than the caches, multiplied with one row: bytes of weights read per second. With many
-// rows of a smaller one: arithmetic operations per second.
+// A quantised matrix far larger than the caches, multiplied with one row: bytes of weights read per second. With
+// many rows of a smaller one: arithmetic operations per second.
 struct Rates {
   double bandwidth = 0, int8_ops = 0, f32_flops = 0;
 };
@@ -123,10 +124,12 @@ wire::DeviceProfile device_profile(const NodeOptions& options) {
   profile.os = names.sysname;
   profile.arch = names.machine;
   profile.processor = processor_name();
-  profile.threads = options.threads != 0 ? options.threads : std::max(1, int32_t(std::thread::hardware_concurrency()));
+  profile.threads =
+      options.threads != 0 ? options.threads : std::max(1, int32_t(std::thread::hardware_concurrency()));
   profile.memory_total_bytes = memory_total_bytes();
   // A tenth of what is free stays free, so that the owner's other programs do not suffer.
-  profile.memory_budget_bytes = options.memory_bytes != 0 ? options.memory_bytes : memory_available_bytes() / 10 * 9;
+  profile.memory_budget_bytes =
+      options.memory_bytes != 0 ? options.memory_bytes : memory_available_bytes() / 10 * 9;
 
   const auto cache = options.data_dir / "device.json";
   const auto key = fmt::format("{}|{}|{}", profile.processor, profile.threads, kVersion);

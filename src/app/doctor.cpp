@@ -1,8 +1,9 @@
-#include <filesystem>
-#include <iostream>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <filesystem>
+#include <iostream>
 
 #include "app/commands.h"
 #include "app/device_profile.h"
@@ -53,14 +54,19 @@ void check_network(const NodeOptions& options, Report& report) {
   const auto topology = fetch_topology({"127.0.0.1", std::to_string(options.port)}, options.api_key);
   if (topology) {
     const auto view = view_of_topology(*topology, "");
-    report.good(fmt::format("a node runs here on port {}; it sees {} device{}", options.port, view.members.size(), view.members.size() == 1 ? "" : "s"));
-    for (const auto& refusal : view.refusals) report.note(fmt::format("refused {} {}: {}", refusal.peer_name, refusal.address, refusal.reason));
+    report.good(fmt::format("a node runs here on port {}; it sees {} device{}", options.port, view.members.size(),
+                            view.members.size() == 1 ? "" : "s"));
+    for (const auto& refusal : view.refusals)
+      report.note(fmt::format("refused {} {}: {}", refusal.peer_name, refusal.address, refusal.reason));
     return;
   }
   report.note(fmt::format("no node runs here on port {}", options.port));
-  if (!port_free(SOCK_STREAM, options.port)) report.bad(fmt::format("port {} (API) is taken by another program; use --port", options.port));
-  if (options.peer_port != 0 && !port_free(SOCK_STREAM, options.peer_port)) report.note(fmt::format("port {} (peers) is taken; another one will be used", options.peer_port));
-  if (!port_free(SOCK_DGRAM, options.discovery_port)) report.note(fmt::format("port {} (beacons) is shared with another program", options.discovery_port));
+  if (!port_free(SOCK_STREAM, options.port))
+    report.bad(fmt::format("port {} (API) is taken by another program; use --port", options.port));
+  if (options.peer_port != 0 && !port_free(SOCK_STREAM, options.peer_port))
+    report.note(fmt::format("port {} (peers) is taken; another one will be used", options.peer_port));
+  if (!port_free(SOCK_DGRAM, options.discovery_port))
+    report.note(fmt::format("port {} (beacons) is shared with another program", options.discovery_port));
 }
 
 void check_storage(const NodeOptions& options, Report& report) {
@@ -78,11 +84,15 @@ int run_doctor(const NodeOptions& options) {
   Report report;
   std::cout << "exo doctor on " << options.name << "\n";
   const auto profile = device_profile(options);
-  report.good(fmt::format("{}, {} threads, {}", profile.processor, profile.threads, ops::make_cpu_ops({1})->description()));
-  report.good(fmt::format("memory {} of which exo may use {}", human_bytes(profile.memory_total_bytes), human_bytes(profile.memory_budget_bytes)));
-  if (profile.memory_budget_bytes < (512ull << 20)) report.note("little memory is free: only small parts of models fit");
-  report.good(fmt::format("reads weights at {:.1f} GB/s; {:.0f} Gop/s on int8, {:.0f} GFLOP/s on f32", profile.memory_bandwidth_bytes_per_s / 1e9,
-                          profile.int8_ops_per_s / 1e9, profile.f32_flops_per_s / 1e9));
+  report.good(
+      fmt::format("{}, {} threads, {}", profile.processor, profile.threads, ops::make_cpu_ops({1})->description()));
+  report.good(fmt::format("memory {} of which exo may use {}", human_bytes(profile.memory_total_bytes),
+                          human_bytes(profile.memory_budget_bytes)));
+  if (profile.memory_budget_bytes < (512ull << 20))
+    report.note("little memory is free: only small parts of models fit");
+  report.good(fmt::format("reads weights at {:.1f} GB/s; {:.0f} Gop/s on int8, {:.0f} GFLOP/s on f32",
+                          profile.memory_bandwidth_bytes_per_s / 1e9, profile.int8_ops_per_s / 1e9,
+                          profile.f32_flops_per_s / 1e9));
   check_storage(options, report);
   check_network(options, report);
   std::cout << (report.failed() ? "Something needs attention.\n" : "All good.\n");

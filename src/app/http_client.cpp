@@ -22,11 +22,14 @@ class Connection {
     asio::ip::tcp::resolver resolver(io_);
     const auto endpoints = resolver.resolve(url.host, url.port, error);
     if (!error) stream_.connect(endpoints, error);
-    if (error) return fail(ErrorCode::kUnavailable, "no exo node answers at {}:{} ({})", url.host, url.port, error.message());
+    if (error)
+      return fail(ErrorCode::kUnavailable, "no exo node answers at {}:{} ({})", url.host, url.port,
+                  error.message());
     return {};
   }
 
-  Status send(const NodeUrl& url, http::verb verb, const std::string& path, const std::string& body, const std::string& api_key) {
+  Status send(const NodeUrl& url, http::verb verb, const std::string& path, const std::string& body,
+              const std::string& api_key) {
     http::request<http::string_body> request(verb, path, 11);
     request.set(http::field::host, url.host + ":" + url.port);
     request.set(http::field::user_agent, fmt::format("exo/{}", kVersion));
@@ -82,7 +85,8 @@ Result<HttpAnswer> http_request(const NodeUrl& url, const std::string& method, c
 }
 
 Result<HttpAnswer> http_stream_lines(const NodeUrl& url, const std::string& path, const std::string& body,
-                                     const std::string& api_key, const std::function<bool(std::string_view)>& on_line) {
+                                     const std::string& api_key,
+                                     const std::function<bool(std::string_view)>& on_line) {
   Connection connection;
   EXO_CHECK_OK(connection.open(url));
   EXO_CHECK_OK(connection.send(url, http::verb::post, path, body, api_key));

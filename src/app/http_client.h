@@ -28,6 +28,7 @@ Result<HttpAnswer> http_request(const NodeUrl& url, const std::string& method, c
 // As above, but calls `on_line` for every line of the body as it arrives; false from it ends the request early.
 // The body of an answer whose status is not 200 is returned instead.
 Result<HttpAnswer> http_stream_lines(const NodeUrl& url, const std::string& path, const std::string& body,
-                                     const std::string& api_key, const std::function<bool(std::string_view)>& on_line);
+                                     const std::string& api_key,
+                                     const std::function<bool(std::string_view)>& on_line);
 
 }  // namespace exo::app

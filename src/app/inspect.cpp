@@ -31,9 +31,12 @@ std::string value_text(const formats::GgufValue& value) {
         } else if constexpr (requires { v.begin(); }) {
           std::string text = fmt::format("[{}] ", v.size());
           for (size_t i = 0; i < std::min(v.size(), kShownElements); ++i) {
-            if constexpr (std::is_same_v<T, std::vector<std::string>>) text += shorten(v[i]) + " ";
-            else if constexpr (std::is_same_v<T, std::vector<bool>>) text += bool(v[i]) ? "true " : "false ";
-            else text += fmt::format("{} ", v[i]);
+            if constexpr (std::is_same_v<T, std::vector<std::string>>)
+              text += shorten(v[i]) + " ";
+            else if constexpr (std::is_same_v<T, std::vector<bool>>)
+              text += bool(v[i]) ? "true " : "false ";
+            else
+              text += fmt::format("{} ", v[i]);
           }
           return v.size() > kShownElements ? text + "…" : text;
         } else {
@@ -78,9 +81,12 @@ Result<std::string> inspect(const formats::GgufFile& file, bool metadata, bool t
     if (metadata) object["metadata"] = std::move(keys);
     json::array list;
     for (const auto& tensor : file.tensors()) {
-      list.push_back(json::object{{"name", tensor.name}, {"type", exo::info(tensor.type).name},
-                                  {"shape", json::array(tensor.shape.begin(), tensor.shape.begin() + tensor.n_dimensions)},
-                                  {"offset", tensor.file_offset}, {"bytes", tensor.data.size()}});
+      list.push_back(
+          json::object{{"name", tensor.name},
+                       {"type", exo::info(tensor.type).name},
+                       {"shape", json::array(tensor.shape.begin(), tensor.shape.begin() + tensor.n_dimensions)},
+                       {"offset", tensor.file_offset},
+                       {"bytes", tensor.data.size()}});
     }
     if (tensors) object["tensors"] = std::move(list);
     return json::serialize(object) + "\n";
@@ -91,24 +97,31 @@ Result<std::string> inspect(const formats::GgufFile& file, bool metadata, bool t
     uint64_t kv = 0, most = 0;
     for (uint64_t bytes : info->kv_bytes_per_position) kv += bytes;
     for (uint64_t bytes : info->layer_bytes) most = std::max(most, bytes);
-    fmt::format_to(out, "name          {}\narchitecture  {}\nparameters    {:.2f} billion\nweights       {}, {}\n", info->name, info->architecture,
-                   double(info->n_parameters) / 1e9, info->weight_type, human_bytes(file.file_bytes()));
-    fmt::format_to(out, "layers        {}, at most {} each; embedding {}, head {}\n", info->n_layers, human_bytes(most), human_bytes(info->embedding_bytes), human_bytes(info->head_bytes));
-    fmt::format_to(out, "width         {}; vocabulary {}; trained context {}\n", info->d_model, info->n_vocab, info->context_length);
+    fmt::format_to(out, "name          {}\narchitecture  {}\nparameters    {:.2f} billion\nweights       {}, {}\n",
+                   info->name, info->architecture, double(info->n_parameters) / 1e9, info->weight_type,
+                   human_bytes(file.file_bytes()));
+    fmt::format_to(out, "layers        {}, at most {} each; embedding {}, head {}\n", info->n_layers,
+                   human_bytes(most), human_bytes(info->embedding_bytes), human_bytes(info->head_bytes));
+    fmt::format_to(out, "width         {}; vocabulary {}; trained context {}\n", info->d_model, info->n_vocab,
+                   info->context_length);
     fmt::format_to(out, "KV cache      {} per token of context (F16)\n", human_bytes(kv));
   } else {
     fmt::format_to(out, "cannot be run: {}\n", info.error().message);
   }
-  fmt::format_to(out, "tokenizer     {}\n", tokenizer ? fmt::format("{} tokens", (*tokenizer)->vocabulary_size()) : tokenizer.error().message);
-  fmt::format_to(out, "chat template {}\n", file.metadata().find("tokenizer.chat_template") != nullptr ? "its own" : "none; ChatML is used");
+  fmt::format_to(out, "tokenizer     {}\n",
+                 tokenizer ? fmt::format("{} tokens", (*tokenizer)->vocabulary_size()) : tokenizer.error().message);
+  fmt::format_to(out, "chat template {}\n",
+                 file.metadata().find("tokenizer.chat_template") != nullptr ? "its own" : "none; ChatML is used");
   if (metadata) {
     fmt::format_to(out, "\n");
-    for (const auto& [key, value] : file.metadata().values) fmt::format_to(out, "{} = {}\n", key, value_text(value));
+    for (const auto& [key, value] : file.metadata().values)
+      fmt::format_to(out, "{} = {}\n", key, value_text(value));
   }
   if (tensors) {
     fmt::format_to(out, "\n");
     for (const auto& tensor : file.tensors()) {
-      fmt::format_to(out, "{:<40} {:<8} {:<24} {}\n", tensor.name, exo::info(tensor.type).name, shape_text(tensor), human_bytes(tensor.data.size()));
+      fmt::format_to(out, "{:<40} {:<8} {:<24} {}\n", tensor.name, exo::info(tensor.type).name, shape_text(tensor),
+                     human_bytes(tensor.data.size()));
     }
   }
   return text;

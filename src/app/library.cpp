@@ -46,8 +46,8 @@ Result<wire::ModelFacts> Library::resolve(const std::string& name) const {
     names += (names.empty() ? "" : ", ") + facts.name;
   }
   if (n_prefixed == 1) return *prefixed;
-  return fail(ErrorCode::kNotFound, "no device of the cluster has a model named '{}'; there is: {}", name.empty() ? default_model_ : name,
-              names.empty() ? "none" : names);
+  return fail(ErrorCode::kNotFound, "no device of the cluster has a model named '{}'; there is: {}",
+              name.empty() ? default_model_ : name, names.empty() ? "none" : names);
 }
 
 void Library::find(const std::string& name, std::function<void(Result<api::ServedModel>)> done) {
@@ -70,7 +70,9 @@ void Library::find(const std::string& name, std::function<void(Result<api::Serve
     });
   });
   if (!accepted) {
-    loop_.post([done = std::move(done)] { done(fail(ErrorCode::kResourceExhausted, "too many models are being opened")); });
+    loop_.post([done = std::move(done)] {
+      done(fail(ErrorCode::kResourceExhausted, "too many models are being opened"));
+    });
   }
 }
 

@@ -6,8 +6,8 @@ namespace exo::app {
 
 namespace {
 
-constexpr std::string_view kReset = "\x1b[0m", kBold = "\x1b[1m", kDim = "\x1b[2m", kGreen = "\x1b[32m", kYellow = "\x1b[33m",
-                           kRed = "\x1b[31m", kCyan = "\x1b[36m";
+constexpr std::string_view kReset = "\x1b[0m", kBold = "\x1b[1m", kDim = "\x1b[2m", kGreen = "\x1b[32m",
+                           kYellow = "\x1b[33m", kRed = "\x1b[31m", kCyan = "\x1b[36m";
 
 class Painter {
  public:
@@ -46,6 +46,15 @@ class Painter {
   std::string frame_;
 };
 
+// What came from peers without what would steer the terminal.
+std::string clean(std::string_view text) {
+  std::string result;
+  for (char c : text) {
+    if (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f) result += c;
+  }
+  return result;
+}
+
 std::string bar(uint64_t part, uint64_t whole, int cells) {
   const int full = whole == 0 ? 0 : static_cast<int>(std::min<uint64_t>(cells, (part * cells + whole / 2) / whole));
   std::string text;
@@ -67,16 +76,19 @@ std::string link_text(const wire::NodeFacts* from, const NodeId& to) {
   if (from == nullptr) return "";
   for (const auto& link : from->links) {
     if (link.peer != to) continue;
-    return link.round_trip_us == 0 ? link.interface : fmt::format("{:.2f} ms {}", link.round_trip_us / 1000.0, link.interface);
+    return link.round_trip_us == 0 ? clean(link.interface) : fmt::format("{:.2f} ms {}", link.round_trip_us / 1000.0, clean(link.interface));
   }
   return "";
 }
 
 std::string stage_state(const Painter& painter, const wire::StageStatus& status) {
   switch (status.state) {
-    case wire::StageState::kReady: return painter.paint(kGreen, "ready");
-    case wire::StageState::kFailed: return painter.paint(kRed, "failed: " + status.error);
-    case wire::StageState::kLoading: break;
+    case wire::StageState::kReady:
+      return painter.paint(kGreen, "ready");
+    case wire::StageState::kFailed:
+      return painter.paint(kRed, "failed: " + clean(status.error));
+    case wire::StageState::kLoading:
+      break;
   }
   if (status.total_bytes == 0) return painter.paint(kYellow, "waiting");
   return painter.paint(kYellow, fmt::format("loading {} {} of {}", bar(status.done_bytes, status.total_bytes, 10),
@@ -85,11 +97,14 @@ std::string stage_state(const Painter& painter, const wire::StageStatus& status)
 
 void draw_instance(Painter& out, const ViewState& state, const cluster::InstanceView& view) {
   const auto& record = view.record;
-  const std::string health = view.ready ? out.paint(kGreen, "ready") : record.problem.empty() ? out.paint(kYellow, "forming") : out.paint(kRed, "not placed");
+  const std::string health = view.ready               ? out.paint(kGreen, "ready")
+                             : record.problem.empty() ? out.paint(kYellow, "forming")
+                                                      : out.paint(kRed, "not placed");
   out.line("");
-  out.line(fmt::format(" {}  {}  {}", out.paint(kBold, record.model_name), health,
-                       out.paint(kDim, fmt::format("{}, epoch {}, {} tokens of context", record.strategy, record.epoch.counter, record.context_tokens))));
-  if (!record.problem.empty()) out.line("   " + out.paint(kRed, record.problem));
+  out.line(fmt::format(" {}  {}  {}", out.paint(kBold, clean(record.model_name)), health,
+                       out.paint(kDim, fmt::format("{}, epoch {}, {} tokens of context", clean(record.strategy),
+                                                   record.epoch.counter, record.context_tokens))));
+  if (!record.problem.empty()) out.line("   " + out.paint(kRed, clean(record.problem)));
   const size_t n = record.stages.size();
   for (size_t i = 0; i < n; ++i) {
     const auto& stage = record.stages[i];
@@ -98,11 +113,13 @@ void draw_instance(Painter& out, const ViewState& state, const cluster::Instance
     const std::string edge = n == 1 ? "   " : i == 0 ? " ┌▶" : i + 1 == n ? " └─" : " │ ";
     const std::string layers = fmt::format("layers {}–{}", stage.layers.begin.value, stage.layers.end.value - 1);
     const auto status = i < view.statuses.size() ? view.statuses[i] : wire::StageStatus{};
-    out.line(fmt::format("{} {} {} {}", edge, out.paint(kCyan, pad(node != nullptr ? node->name : stage.node.short_hex(), 18)), pad(layers, 14),
-                         stage_state(out, status)));
+    out.line(fmt::format("{} {} {} {}", edge,
+                         out.paint(kCyan, pad(node != nullptr ? clean(node->name) : stage.node.short_hex(), 18)),
+                         pad(layers, 14), stage_state(out, status)));
     if (n > 1 && next != nullptr) {
       const std::string text = link_text(node, next->id);
-      out.line(fmt::format("{}   {}", i + 1 == n ? "   " : " │ ", out.paint(kDim, fmt::format("{} {}", i + 1 == n ? "↺ back to the first" : "↓", text))));
+      out.line(fmt::format("{}   {}", i + 1 == n ? "   " : " │ ",
+                           out.paint(kDim, fmt::format("{} {}", i + 1 == n ? "↺ back to the first" : "↓", text))));
     }
   }
 }
@@ -111,14 +128,18 @@ void draw_devices(Painter& out, const ViewState& state) {
   uint64_t total = 0;
   for (const auto& node : state.members) total += node.device.memory_budget_bytes;
   out.line("");
-  out.line(" " + out.paint(kBold, fmt::format("{} device{}, {} of memory together", state.members.size(), state.members.size() == 1 ? "" : "s", human_bytes(total))));
+  out.line(" " + out.paint(kBold, fmt::format("{} device{}, {} of memory together", state.members.size(),
+                                              state.members.size() == 1 ? "" : "s", human_bytes(total))));
   for (const auto& node : state.members) {
     const bool self = &node == &state.members.front();
     const auto& device = node.device;
-    out.line(fmt::format("   {} {} {} {}", out.paint(kCyan, pad(node.name + (self ? " (this)" : ""), 22)), bar(device.memory_budget_bytes, total, 10),
-                         pad(human_bytes(device.memory_budget_bytes), 10),
-                         out.paint(kDim, fmt::format("{}, {} threads, {:.1f} GB/s{}", device.processor, device.threads, device.memory_bandwidth_bytes_per_s / 1e9,
-                                                     node.tokens_per_s > 0 ? fmt::format(", {:.1f} tokens/s", node.tokens_per_s) : ""))));
+    out.line(fmt::format(
+        "   {} {} {} {}", out.paint(kCyan, pad(clean(node.name) + (self ? " (this)" : ""), 22)),
+        bar(device.memory_budget_bytes, total, 10), pad(human_bytes(device.memory_budget_bytes), 10),
+        out.paint(kDim,
+                  fmt::format("{}, {} threads, {:.1f} GB/s{}", clean(device.processor), device.threads,
+                              device.memory_bandwidth_bytes_per_s / 1e9,
+                              node.tokens_per_s > 0 ? fmt::format(", {:.1f} tokens/s", node.tokens_per_s) : ""))));
   }
 }
 
@@ -146,21 +167,25 @@ int display_width(std::string_view text) {
 
 std::string render_view(const ViewState& state, int columns, bool colour) {
   Painter out(columns, colour);
-  out.line(fmt::format(" {} {}   chat and API: {}   {}", out.paint(kBold, "exo"), state.version, out.paint(kCyan, state.api_url), out.paint(kDim, state.secret_hint)));
+  out.line(fmt::format(" {} {}   chat and API: {}   {}", out.paint(kBold, "exo"), state.version,
+                       out.paint(kCyan, state.api_url), out.paint(kDim, state.secret_hint)));
   draw_devices(out, state);
   for (const auto& view : state.instances) {
     if (!view.record.stopped) draw_instance(out, state, view);
   }
   out.line("");
   std::string names;
-  for (const auto& model : state.models) names += (names.empty() ? "" : ", ") + model.name;
+  for (const auto& model : state.models) names += (names.empty() ? "" : ", ") + clean(model.name);
   out.line(fmt::format(" models: {}", names.empty() ? "none yet; put a .gguf file into the models folder" : names));
-  if (state.active_requests > 0) out.line(fmt::format(" answering {} request{}", state.active_requests, state.active_requests == 1 ? "" : "s"));
+  if (state.active_requests > 0)
+    out.line(fmt::format(" answering {} request{}", state.active_requests, state.active_requests == 1 ? "" : "s"));
   for (const auto& refusal : state.refusals) {
-    out.line(out.paint(kYellow, fmt::format(" refused {} {}: {}", refusal.peer_name, refusal.address, refusal.reason)));
+    out.line(
+        out.paint(kYellow, fmt::format(" refused {} {}: {}", clean(refusal.peer_name), clean(refusal.address), clean(refusal.reason))));
   }
   for (const auto& notice : state.notices) out.line(out.paint(kYellow, " " + notice));
-  if (state.members.size() == 1) out.line(out.paint(kDim, " Start exo on another device of this network and it joins by itself."));
+  if (state.members.size() == 1)
+    out.line(out.paint(kDim, " Start exo on another device of this network and it joins by itself."));
   out.line(out.paint(kDim, " Ctrl-C stops this device; the others go on."));
   return out.take();
 }

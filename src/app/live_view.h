@@ -10,12 +10,12 @@
 namespace exo::app {
 
 struct ViewState {
-  std::string version, api_url, secret_hint;   // secret_hint: "closed by a secret" or "open to this network"
-  std::vector<wire::NodeFacts> members;        // self first
+  std::string version, api_url, secret_hint;  // secret_hint: "closed by a secret" or "open to this network"
+  std::vector<wire::NodeFacts> members;       // self first
   std::vector<cluster::InstanceView> instances;
   std::vector<wire::ModelFacts> models;
   std::vector<net::Refusal> refusals;
-  std::vector<std::string> notices;            // unreachable seeds and the like
+  std::vector<std::string> notices;  // unreachable seeds and the like
   size_t active_requests = 0;
 };
 

@@ -14,7 +14,8 @@ Status install_logging(const std::string& level, const std::filesystem::path& fi
     if (file.empty()) {
       logger = std::make_shared<spdlog::logger>("exo", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
     } else {
-      logger = std::make_shared<spdlog::logger>("exo", std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string()));
+      logger = std::make_shared<spdlog::logger>("exo",
+                                                std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string()));
     }
   } catch (const spdlog::spdlog_ex& error) {
     return fail(ErrorCode::kInvalidArgument, "cannot write the log: {}", error.what());
@@ -22,10 +23,14 @@ Status install_logging(const std::string& level, const std::filesystem::path& fi
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%-7l%$ %v");
   logger->set_level(spdlog::level::debug);
   logger->flush_on(spdlog::level::warn);
-  const LogLevel least = level == "debug" ? LogLevel::kDebug : level == "info" ? LogLevel::kInfo : level == "error" ? LogLevel::kError : LogLevel::kWarning;
+  const LogLevel least = level == "debug"   ? LogLevel::kDebug
+                         : level == "info"  ? LogLevel::kInfo
+                         : level == "error" ? LogLevel::kError
+                                            : LogLevel::kWarning;
   set_log_sink(
       [logger](LogLevel line_level, std::string_view component, std::string_view message) {
-        constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info, spdlog::level::warn, spdlog::level::err};
+        constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
+                                                         spdlog::level::warn, spdlog::level::err};
         logger->log(kLevels[static_cast<int>(line_level)], "{}: {}", component, message);
       },
       least);

@@ -11,7 +11,8 @@ std::span<const std::byte> demo_model_bytes() {
   return {reinterpret_cast<const std::byte*>(exo_demo_model), exo_demo_model_size};
 }
 
-Result<std::shared_ptr<const formats::GgufFile>> open_model(const std::string& argument, const std::filesystem::path& data_dir) {
+Result<std::shared_ptr<const formats::GgufFile>> open_model(const std::string& argument,
+                                                            const std::filesystem::path& data_dir) {
   store::StoreOptions options;
   options.data_dir = data_dir;
   options.embedded.push_back({kDemoModelName, demo_model_bytes()});

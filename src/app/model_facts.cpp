@@ -2,7 +2,8 @@
 
 namespace exo::app {
 
-wire::ModelFacts facts_of(const model::ModelInfo& info, const std::string& name, const std::string& fingerprint, uint64_t file_bytes) {
+wire::ModelFacts facts_of(const model::ModelInfo& info, const std::string& name, const std::string& fingerprint,
+                          uint64_t file_bytes) {
   wire::ModelFacts facts;
   facts.name = name;
   facts.fingerprint = fingerprint;

@@ -10,6 +10,7 @@
 
 namespace exo::app {
 
-wire::ModelFacts facts_of(const model::ModelInfo& info, const std::string& name, const std::string& fingerprint, uint64_t file_bytes);
+wire::ModelFacts facts_of(const model::ModelInfo& info, const std::string& name, const std::string& fingerprint,
+                          uint64_t file_bytes);
 
 }  // namespace exo::app

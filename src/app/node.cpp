@@ -37,7 +37,8 @@ Result<std::string> api_key_of(const NodeOptions& options) {
   for (int i = 0; i < 8; ++i) key += fmt::format("{:08x}", random());
   std::ofstream file(path);
   std::error_code ignored;
-  std::filesystem::permissions(path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write, ignored);
+  std::filesystem::permissions(path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write,
+                               ignored);
   if (!(file << key << "\n")) return fail(ErrorCode::kResourceExhausted, "cannot write {}", path.string());
   return key;
 }
@@ -57,14 +58,17 @@ net::NetworkOptions network_options(const NodeOptions& options) {
 
 serve::RingServiceOptions ring_options(StageLoader& loader) {
   serve::RingServiceOptions options;
-  options.dispose = [&loader](std::unique_ptr<ring::StageExecutor> executor) { loader.dispose(std::move(executor)); };
+  options.dispose = [&loader](std::unique_ptr<ring::StageExecutor> executor) {
+    loader.dispose(std::move(executor));
+  };
   return options;
 }
 
 }  // namespace
 
 struct Node::Impl {
-  Impl(const NodeOptions& o, net::Identity identity, wire::NodeFacts self, cluster::ClusterOptions cluster_options, std::string key)
+  Impl(const NodeOptions& o, net::Identity identity, wire::NodeFacts self, cluster::ClusterOptions cluster_options,
+       std::string key)
       : options(o),
         network(loop, std::move(identity), network_options(o)),
         files(o, loop, network),
@@ -117,7 +121,8 @@ struct Node::Impl {
     const auto facts = library.resolve(default_model);
     Status placed = facts ? cluster.ensure_instance(facts->fingerprint) : Status(std::unexpected(facts.error()));
     if (placed) return;
-    if (placed.error().message != default_model_problem) log_info("node", "{}: {}", default_model, placed.error().message);
+    if (placed.error().message != default_model_problem)
+      log_info("node", "{}: {}", default_model, placed.error().message);
     default_model_problem = placed.error().message;
     placing_timer = loop.run_after(250ms, [this] { place_default_model(); });
   }
@@ -178,7 +183,8 @@ Result<std::unique_ptr<Node>> Node::create(const NodeOptions& options) {
   self.name = options.name;
   self.software_version = kVersion;
   self.device = device_profile(options);
-  return std::unique_ptr<Node>(new Node(std::make_unique<Impl>(options, std::move(identity), std::move(self), std::move(cluster_options), std::move(key))));
+  return std::unique_ptr<Node>(new Node(std::make_unique<Impl>(options, std::move(identity), std::move(self),
+                                                               std::move(cluster_options), std::move(key))));
 }
 
 Status Node::start() {
@@ -219,15 +225,18 @@ ViewState Node::view() {
   impl_->loop.run_and_wait([&] {
     const auto& node = *impl_;
     state.version = kVersion;
-    state.api_url = fmt::format("http://{}:{}", is_loopback(node.options.host) ? "127.0.0.1" : node.options.host, node.http.port());
+    state.api_url = fmt::format("http://{}:{}", is_loopback(node.options.host) ? "127.0.0.1" : node.options.host,
+                                node.http.port());
     state.secret_hint = node.options.secret.empty() ? "open to devices of this network" : "closed by a secret";
     state.members = node.cluster.members();
     state.instances = node.cluster.instances();
     state.models = node.cluster.models();
     state.refusals = node.network.refusals();
     state.active_requests = node.front.active_requests();
-    if (!node.network.discovery_works()) state.notices.push_back("the discovery port is taken: only --peer addresses are found");
-    if (node.network.interfaces_used().empty()) state.notices.push_back("no usable network interface: this device is alone");
+    if (!node.network.discovery_works())
+      state.notices.push_back("the discovery port is taken: only --peer addresses are found");
+    if (node.network.interfaces_used().empty())
+      state.notices.push_back("no usable network interface: this device is alone");
     for (const auto& seed : node.network.seed_states()) {
       if (!seed.problem.empty()) state.notices.push_back(fmt::format("seed {}: {}", seed.seed, seed.problem));
     }

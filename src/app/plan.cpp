@@ -30,13 +30,15 @@ NodeId imagined_id(size_t index) {
   return id;
 }
 
-// {"devices": [{"name", "memory": "64GiB", "bandwidth_gb_s", "int8_tops", "f32_tflops"}], "round_trip_ms", "bandwidth_mb_s"}
+// {"devices": [{"name", "memory": "64GiB", "bandwidth_gb_s", "int8_tops", "f32_tflops"}], "round_trip_ms",
+// "bandwidth_mb_s"}
 Result<ImaginedCluster> read_devices(const std::string& path) {
   std::ifstream file(path);
   const std::string source((std::istreambuf_iterator<char>(file)), {});
   json::error_code error;
   const auto document = json::parse(source, error);
-  if (error || !document.is_object() || !document.as_object().contains("devices") || !document.at("devices").is_array()) {
+  if (error || !document.is_object() || !document.as_object().contains("devices") ||
+      !document.at("devices").is_array()) {
     return fail(ErrorCode::kInvalidArgument, "{} must be a JSON object with a list 'devices'", path);
   }
   const auto& object = document.as_object();
@@ -65,7 +67,9 @@ Result<ImaginedCluster> read_devices(const std::string& path) {
   }
   for (size_t a = 0; a < cluster.devices.size(); ++a) {
     for (size_t b = a + 1; b < cluster.devices.size(); ++b) {
-      cluster.links.push_back({cluster.devices[a].id, cluster.devices[b].id, number(object, "round_trip_ms", 0.5) / 1e3, number(object, "bandwidth_mb_s", 118) * 1e6});
+      cluster.links.push_back({cluster.devices[a].id, cluster.devices[b].id,
+                               number(object, "round_trip_ms", 0.5) / 1e3,
+                               number(object, "bandwidth_mb_s", 118) * 1e6});
     }
   }
   return cluster;
@@ -78,8 +82,10 @@ Status plan_imagined(const NodeOptions& options, const PlanOptions& plan) {
   EXO_TRY(const auto request, placement_request(options));
   const auto facts = facts_of(info, info.name, std::string(64, '0'), file->file_bytes());
   EXO_TRY(const auto result, cluster::place(facts, imagined.devices, imagined.links, request));
-  if (plan.output == "json") std::cout << json::serialize(api::plan_json(result, facts)) << "\n";
-  else std::cout << cluster::explain(result, facts);
+  if (plan.output == "json")
+    std::cout << json::serialize(api::plan_json(result, facts)) << "\n";
+  else
+    std::cout << cluster::explain(result, facts);
   return {};
 }
 
@@ -90,15 +96,21 @@ Status run_plan(const NodeOptions& options, const PlanOptions& plan) {
   EXO_TRY(const auto url, parse_node_url(plan.url));
   json::array stages;
   EXO_TRY(const auto request, placement_request(options));
-  for (const auto& stage : request.manual) stages.push_back(json::object{{"node", stage.node}, {"layers", stage.n_layers}});
-  json::object body{{"model", plan.model}, {"strategy", options.strategy}, {"context", options.context_tokens}, {"min_stages", options.min_stages}};
+  for (const auto& stage : request.manual)
+    stages.push_back(json::object{{"node", stage.node}, {"layers", stage.n_layers}});
+  json::object body{{"model", plan.model},
+                    {"strategy", options.strategy},
+                    {"context", options.context_tokens},
+                    {"min_stages", options.min_stages}};
   if (!stages.empty()) body["stages"] = std::move(stages);
-  EXO_TRY(const auto answer, http_request(url, "POST", plan.output == "json" ? "/v1/plan" : "/v1/plan?format=text", json::serialize(body), options.api_key));
+  EXO_TRY(const auto answer, http_request(url, "POST", plan.output == "json" ? "/v1/plan" : "/v1/plan?format=text",
+                                          json::serialize(body), options.api_key));
   if (answer.status != 200) {
     json::error_code error;
     const auto value = json::parse(answer.body, error);
     const bool has_message = !error && value.is_object() && value.as_object().contains("error");
-    return fail(ErrorCode::kInvalidArgument, "{}", has_message ? std::string(value.at("error").at("message").as_string()) : answer.body);
+    return fail(ErrorCode::kInvalidArgument, "{}",
+                has_message ? std::string(value.at("error").at("message").as_string()) : answer.body);
   }
   std::cout << answer.body << (plan.output == "json" ? "\n" : "");
   return {};

@@ -1,9 +1,10 @@
+#include <sys/ioctl.h>
+#include <unistd.h>
+
 #include <boost/json/serialize.hpp>
 #include <chrono>
 #include <iostream>
-#include <sys/ioctl.h>
 #include <thread>
-#include <unistd.h>
 
 #include "app/commands.h"
 #include "app/topology_client.h"
@@ -26,7 +27,8 @@ std::string missing(const ViewState& state, const PsOptions& options) {
   for (const auto& view : state.instances) {
     if (view.record.model_name != options.wait_model || view.record.stopped) continue;
     if (view.ready) return {};
-    return view.record.problem.empty() ? fmt::format("{} is still being loaded", options.wait_model) : view.record.problem;
+    return view.record.problem.empty() ? fmt::format("{} is still being loaded", options.wait_model)
+                                       : view.record.problem;
   }
   return fmt::format("{} is not loaded", options.wait_model);
 }

@@ -1,8 +1,9 @@
+#include <sys/ioctl.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
-#include <sys/ioctl.h>
 #include <thread>
-#include <unistd.h>
 
 #include "app/commands.h"
 #include "app/logging.h"
@@ -28,7 +29,10 @@ void install_signals() {
 class Screen {
  public:
   Screen() { std::fputs("\x1b[?1049h\x1b[?25l", stdout); }
-  ~Screen() { std::fputs("\x1b[?25h\x1b[?1049l", stdout); std::fflush(stdout); }
+  ~Screen() {
+    std::fputs("\x1b[?25h\x1b[?1049l", stdout);
+    std::fflush(stdout);
+  }
 
   void draw(const std::string& frame) {
     std::string text = "\x1b[H";
@@ -73,11 +77,13 @@ Status run_node(const NodeOptions& options, bool live_view) {
   install_signals();
   EXO_TRY(const auto node, Node::create(options));
   EXO_CHECK_OK(node->start());
-  if (!node->api_key().empty() && options.api_key.empty()) std::fprintf(stderr, "API key: %s\n", node->api_key().c_str());
+  if (!node->api_key().empty() && options.api_key.empty())
+    std::fprintf(stderr, "API key: %s\n", node->api_key().c_str());
   if (terminal) {
     show_until_stopped(*node);
   } else {
-    std::fprintf(stderr, "exo %s: chat and API at %s. Ctrl-C stops.\n", options.name.c_str(), node->view().api_url.c_str());
+    std::fprintf(stderr, "exo %s: chat and API at %s. Ctrl-C stops.\n", options.name.c_str(),
+                 node->view().api_url.c_str());
     wait_for_stop();
   }
   node->stop();

@@ -16,12 +16,15 @@ constexpr int32_t kBlockPositions = 32;
 constexpr int32_t kMaxBatchRows = 512;
 constexpr auto kReportEvery = std::chrono::milliseconds(200);
 
-int32_t blocks_of(const wire::InstanceRecord& record) { return (record.context_tokens + kBlockPositions - 1) / kBlockPositions; }
+int32_t blocks_of(const wire::InstanceRecord& record) {
+  return (record.context_tokens + kBlockPositions - 1) / kBlockPositions;
+}
 
 // An engine together with the device it computes on, which it must not outlive.
 class OwnedEngine final : public ring::StageExecutor {
  public:
-  OwnedEngine(net::Clock& clock, std::unique_ptr<ops::Ops> device, std::unique_ptr<model::Stage> stage, int32_t max_slots)
+  OwnedEngine(net::Clock& clock, std::unique_ptr<ops::Ops> device, std::unique_ptr<model::Stage> stage,
+              int32_t max_slots)
       : device_(std::move(device)), engine_(clock, std::move(stage), {max_slots}) {}
   void execute(wire::Step step, std::function<void(Result<ring::StageOutput>)> done) override {
     engine_.execute(std::move(step), std::move(done));
@@ -41,10 +44,13 @@ struct StageLoader::Job {
   std::chrono::steady_clock::time_point last_report;
 
   const LayerRange& layers() const { return record.stages[stage_index].layers; }
-  wire::StageStatus status(wire::StageState state) const { return {record.fingerprint, record.epoch, layers(), state, 0, 0, {}}; }
+  wire::StageStatus status(wire::StageState state) const {
+    return {record.fingerprint, record.epoch, layers(), state, 0, 0, {}};
+  }
 };
 
-StageLoader::StageLoader(net::EventLoop& loop, ModelFiles& files, int32_t threads) : loop_(loop), files_(files), threads_(threads) {}
+StageLoader::StageLoader(net::EventLoop& loop, ModelFiles& files, int32_t threads)
+    : loop_(loop), files_(files), threads_(threads) {}
 
 StageLoader::~StageLoader() { stop(); }
 
@@ -115,8 +121,9 @@ Result<std::unique_ptr<ring::StageExecutor>> StageLoader::load(const std::shared
   config.n_blocks = blocks_of(job->record);
   config.max_sequence_positions = job->record.context_tokens;
   EXO_TRY(auto stage, model::load_stage(std::move(file), config, *device, progress));
-  log_info("node", "loaded layers {} to {} of {}: {} of weights, {} of cache, {}", job->layers().begin, job->layers().end.value - 1,
-           job->record.model_name, human_bytes(stage->weight_bytes()), human_bytes(stage->kv_bytes()), device->description());
+  log_info("node", "loaded layers {} to {} of {}: {} of weights, {} of cache, {}", job->layers().begin,
+           job->layers().end.value - 1, job->record.model_name, human_bytes(stage->weight_bytes()),
+           human_bytes(stage->kv_bytes()), device->description());
   return std::make_unique<OwnedEngine>(loop_, std::move(device), std::move(stage), job->record.max_sequences);
 }
 
@@ -134,8 +141,8 @@ void StageLoader::run(const std::shared_ptr<Job>& job) {
   loop_.post([this, job, executor] {
     if (job->cancelled || stopping_) return dispose(std::move(*executor));
     const auto& record = job->record;
-    if (ring_->install_executor(record.fingerprint, record.epoch, std::move(*executor), blocks_of(record), kBlockPositions,
-                                record.max_sequences, kMaxBatchRows)) {
+    if (ring_->install_executor(record.fingerprint, record.epoch, std::move(*executor), blocks_of(record),
+                                kBlockPositions, record.max_sequences, kMaxBatchRows)) {
       cluster_->report_stage(job->status(wire::StageState::kReady));
     }
   });

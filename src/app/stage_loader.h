@@ -1,6 +1,6 @@
 #pragma once
-// cluster::StageHost for real: gets the bytes of a stage, loads it on a thread of its own, and hands the running engine
-// to the ring.
+// cluster::StageHost for real: gets the bytes of a stage, loads it on a thread of its own, and hands the running
+// engine to the ring.
 
 #include <atomic>
 #include <map>

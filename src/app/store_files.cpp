@@ -19,7 +19,8 @@ store::StoreOptions store_options(const NodeOptions& options) {
   result.data_dir = options.data_dir;
   result.model_dirs = options.model_dirs;
   std::error_code ignored;
-  if (!options.model.empty() && std::filesystem::exists(options.model, ignored)) result.model_files.emplace_back(options.model);
+  if (!options.model.empty() && std::filesystem::exists(options.model, ignored))
+    result.model_files.emplace_back(options.model);
   result.embedded.push_back({kDemoModelName, demo_model_bytes()});
   return result;
 }
@@ -109,7 +110,8 @@ Result<std::shared_ptr<const formats::GgufFile>> StoreFiles::fetch(const std::st
         request.name = offer.facts.name;
       }
     }
-    if (request.sources.empty()) return finish(fail(ErrorCode::kUnavailable, "no reachable device has this model any more"));
+    if (request.sources.empty())
+      return finish(fail(ErrorCode::kUnavailable, "no reachable device has this model any more"));
     meeting->id = fetcher_->fetch(
         std::move(request),
         [meeting](const store::FetchProgress& p) {
@@ -140,7 +142,8 @@ Result<std::shared_ptr<const formats::GgufFile>> StoreFiles::fetch(const std::st
   return std::make_shared<const formats::GgufFile>(std::move(file));
 }
 
-Result<std::shared_ptr<const formats::GgufFile>> StoreFiles::open_layers(const std::string& fingerprint, LayerRange layers,
+Result<std::shared_ptr<const formats::GgufFile>> StoreFiles::open_layers(const std::string& fingerprint,
+                                                                         LayerRange layers,
                                                                          const model::LoadProgress& progress) {
   if (auto complete = open_complete(fingerprint)) return complete;
   return fetch(
@@ -148,7 +151,8 @@ Result<std::shared_ptr<const formats::GgufFile>> StoreFiles::open_layers(const s
       [layers](const formats::GgufFile& file, const net::FileLayout& layout) -> Result<store::RangeSet> {
         EXO_TRY(const auto info, model::read_model_info(file));
         store::RangeSet ranges;
-        for (const auto* tensor : model::stage_tensors(file, layers, info.n_layers)) ranges.add(store::tensor_range(layout, *tensor));
+        for (const auto* tensor : model::stage_tensors(file, layers, info.n_layers))
+          ranges.add(store::tensor_range(layout, *tensor));
         return ranges;
       },
       progress);
@@ -157,7 +161,9 @@ Result<std::shared_ptr<const formats::GgufFile>> StoreFiles::open_layers(const s
 Result<std::shared_ptr<const formats::GgufFile>> StoreFiles::open_header(const std::string& fingerprint) {
   if (auto complete = open_complete(fingerprint)) return complete;
   return fetch(
-      fingerprint, [](const formats::GgufFile&, const net::FileLayout&) -> Result<store::RangeSet> { return store::RangeSet(); }, {});
+      fingerprint,
+      [](const formats::GgufFile&, const net::FileLayout&) -> Result<store::RangeSet> { return store::RangeSet(); },
+      {});
 }
 
 }  // namespace exo::app

@@ -25,13 +25,16 @@ bool flag(const json::object& object, std::string_view name) {
   return value != nullptr && value->is_bool() && value->as_bool();
 }
 
-NodeId node_id(const json::object& object, std::string_view name) { return NodeId::from_hex(text(object, name)).value_or(NodeId{}); }
+NodeId node_id(const json::object& object, std::string_view name) {
+  return NodeId::from_hex(text(object, name)).value_or(NodeId{});
+}
 
 LayerRange layers(const json::object& object) {
   const auto* value = object.if_contains("layers");
   if (value == nullptr || !value->is_array() || value->as_array().size() != 2) return {};
   json::error_code error;
-  return {LayerIndex(value->as_array()[0].to_number<int32_t>(error)), LayerIndex(value->as_array()[1].to_number<int32_t>(error))};
+  return {LayerIndex(value->as_array()[0].to_number<int32_t>(error)),
+          LayerIndex(value->as_array()[1].to_number<int32_t>(error))};
 }
 
 // Calls `use` with every object of a list field.
@@ -71,7 +74,9 @@ cluster::InstanceView instance_of(const json::object& entry) {
     view.record.stages.push_back({node_id(stage, "node"), layers(stage)});
     wire::StageStatus status;
     const auto state = text(stage, "state");
-    status.state = state == "ready" ? wire::StageState::kReady : state == "failed" ? wire::StageState::kFailed : wire::StageState::kLoading;
+    status.state = state == "ready"    ? wire::StageState::kReady
+                   : state == "failed" ? wire::StageState::kFailed
+                                       : wire::StageState::kLoading;
     status.done_bytes = number<uint64_t>(stage, "done_bytes");
     status.total_bytes = number<uint64_t>(stage, "total_bytes");
     status.error = text(stage, "error");
@@ -86,9 +91,12 @@ Result<json::object> fetch_topology(const NodeUrl& url, const std::string& api_k
   EXO_TRY(const auto answer, http_request(url, "GET", "/v1/topology", "", api_key));
   json::error_code error;
   auto value = json::parse(answer.body, error);
-  if (answer.status == 401) return fail(ErrorCode::kPermissionDenied, "the node at {}:{} asks for its API key (--api-key)", url.host, url.port);
+  if (answer.status == 401)
+    return fail(ErrorCode::kPermissionDenied, "the node at {}:{} asks for its API key (--api-key)", url.host,
+                url.port);
   if (answer.status != 200 || error || !value.is_object()) {
-    return fail(ErrorCode::kUnavailable, "what answers at {}:{} is no exo node (HTTP {})", url.host, url.port, answer.status);
+    return fail(ErrorCode::kUnavailable, "what answers at {}:{} is no exo node (HTTP {})", url.host, url.port,
+                answer.status);
   }
   return std::move(value.as_object());
 }
@@ -106,11 +114,13 @@ ViewState view_of_topology(const json::object& topology, const std::string& api_
   each(topology, "links", [&](const json::object& entry) {
     for (auto& node : state.members) {
       if (node.id != node_id(entry, "from")) continue;
-      node.links.push_back({node_id(entry, "to"), text(entry, "interface"), number<uint32_t>(entry, "round_trip_us"), 0});
+      node.links.push_back(
+          {node_id(entry, "to"), text(entry, "interface"), number<uint32_t>(entry, "round_trip_us"), 0});
     }
   });
   each(topology, "instances", [&](const json::object& entry) { state.instances.push_back(instance_of(entry)); });
-  each(topology, "models", [&](const json::object& entry) { state.models.emplace_back().name = text(entry, "name"); });
+  each(topology, "models",
+       [&](const json::object& entry) { state.models.emplace_back().name = text(entry, "name"); });
   each(topology, "refusals", [&](const json::object& entry) {
     state.refusals.push_back({text(entry, "address"), text(entry, "name"), text(entry, "reason")});
   });

@@ -28,11 +28,11 @@ struct StrongInt {
   }
 };
 
-using TokenId = StrongInt<struct TokenIdTag, int32_t>;         // index into the vocabulary
-using Position = StrongInt<struct PositionTag, int32_t>;       // of a token in its sequence, from 0
-using LayerIndex = StrongInt<struct LayerIndexTag, int32_t>;   // transformer block, from 0
-using SlotId = StrongInt<struct SlotIdTag, int32_t>;           // a running sequence's place in every stage of an epoch
-using BlockId = StrongInt<struct BlockIdTag, uint32_t>;        // a block of the paged KV cache
+using TokenId = StrongInt<struct TokenIdTag, int32_t>;        // index into the vocabulary
+using Position = StrongInt<struct PositionTag, int32_t>;      // of a token in its sequence, from 0
+using LayerIndex = StrongInt<struct LayerIndexTag, int32_t>;  // transformer block, from 0
+using SlotId = StrongInt<struct SlotIdTag, int32_t>;     // a running sequence's place in every stage of an epoch
+using BlockId = StrongInt<struct BlockIdTag, uint32_t>;  // a block of the paged KV cache
 using MicroBatchId = StrongInt<struct MicroBatchIdTag, uint64_t>;  // rises by one per step of an epoch
 
 // Half-open range of transformer blocks.
@@ -48,7 +48,7 @@ struct LayerRange {
 struct NodeId {
   std::array<uint8_t, 32> bytes{};
   auto operator<=>(const NodeId&) const = default;
-  std::string hex() const;                              // 64 lower-case digits
+  std::string hex() const;                                      // 64 lower-case digits
   std::string short_hex() const { return hex().substr(0, 8); }  // for people
   static std::optional<NodeId> from_hex(std::string_view hex);
 };

@@ -22,7 +22,8 @@ void log_line(LogLevel level, std::string_view component, std::string_view messa
   if (sink()) {
     sink()(level, component, message);
   } else {
-    std::fprintf(stderr, "[%.*s] %.*s\n", int(component.size()), component.data(), int(message.size()), message.data());
+    std::fprintf(stderr, "[%.*s] %.*s\n", int(component.size()), component.data(), int(message.size()),
+                 message.data());
   }
 }
 

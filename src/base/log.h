@@ -18,9 +18,9 @@ void set_log_sink(LogSink sink, LogLevel least);
 bool log_enabled(LogLevel level);
 void log_line(LogLevel level, std::string_view component, std::string_view message);  // any thread
 
-#define EXO_DEFINE_LOG(name, level)                                                                 \
-  template <typename... Args>                                                                       \
-  void name(std::string_view component, fmt::format_string<Args...> text, Args&&... args) {         \
+#define EXO_DEFINE_LOG(name, level)                                                                     \
+  template <typename... Args>                                                                           \
+  void name(std::string_view component, fmt::format_string<Args...> text, Args&&... args) {             \
     if (log_enabled(level)) log_line(level, component, fmt::format(text, std::forward<Args>(args)...)); \
   }
 EXO_DEFINE_LOG(log_debug, LogLevel::kDebug)

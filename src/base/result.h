@@ -52,13 +52,13 @@ std::unexpected<Error> fail(ErrorCode code, fmt::format_string<Args...> text, Ar
 
 // EXO_TRY(auto file, GgufFile::open(path)); declares or assigns the value, or returns the error.
 #define EXO_TRY(target, expression) EXO_TRY_IMPL(EXO_CONCAT(exo_try_, __LINE__), target, expression)
-#define EXO_TRY_IMPL(result, target, expression)                        \
-  auto result = (expression);                                           \
-  if (!result) return std::unexpected(std::move(result).error());       \
+#define EXO_TRY_IMPL(result, target, expression)                  \
+  auto result = (expression);                                     \
+  if (!result) return std::unexpected(std::move(result).error()); \
   target = std::move(*result)
 
 // EXO_CHECK_OK(write(…)); returns the error of a Status.
-#define EXO_CHECK_OK(expression)                                                                 \
-  do {                                                                                           \
+#define EXO_CHECK_OK(expression)                                                                            \
+  do {                                                                                                      \
     if (auto exo_status = (expression); !exo_status) return std::unexpected(std::move(exo_status).error()); \
   } while (false)

@@ -15,7 +15,8 @@ Result<std::shared_ptr<const TextModel>> load_text_model(const formats::GgufMeta
 
   const auto source = metadata.string("tokenizer.chat_template");
   model->has_own_template = source.has_value();
-  auto parsed = ChatTemplate::parse(source ? std::string_view(*source) : std::string_view(default_template_source()));
+  auto parsed =
+      ChatTemplate::parse(source ? std::string_view(*source) : std::string_view(default_template_source()));
   if (!parsed) return std::unexpected(std::move(parsed).error().with_context("the model's chat template"));
   model->chat_template = std::make_shared<const ChatTemplate>(std::move(*parsed));
   return model;

@@ -13,7 +13,7 @@ namespace exo::ring {
 
 // What a stage computed: activations for the next stage, or tokens at the last.
 struct StageOutput {
-  std::vector<float> activations;         // [n_rows, d_model]
+  std::vector<float> activations;    // [n_rows, d_model]
   std::vector<SampledToken> tokens;  // one per sequence that wanted logits, in order
   double compute_s = 0;
 };
