@@ -24,7 +24,7 @@ FACTS = [
         "between them, and answer together.",
         "exo is a program that joins your everyday devices into one AI cluster. Each device holds a part of the model, "
         "so together they can run a model that is too large for one of them.",
-    ], 5),
+    ], 8),
     ("how_it_works", [
         "how does exo work", "how does it work", "how does exo work inside", "explain how exo works", "how do the devices work together",
         "how is a token made", "what happens when i ask something", "what is the way of a token", "how does exo compute an answer",

@@ -1,4 +1,4 @@
-"""The Llama architecture in plain torch: RMSNorm, rotary positions, grouped-query attention, SwiGLU, tied embeddings.
+"""The Llama architecture in plain torch: RMSNorm, rotary positions, grouped-query attention, SwiGLU.
 
 Rotary positions turn neighbouring pairs (0,1), (2,3), …, as GGUF's llama architecture does, so that the query and key
 weights go into the file as they are.
@@ -38,7 +38,7 @@ def rotations(config):
 
 def rotate(x, cos, sin):
     """x: [batch, heads, tokens, head_dim]."""
-    even, odd = x.float()[..., 0::2], x.float()[..., 1::2]
+    even, odd = x[..., 0::2], x[..., 1::2]
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2).to(x.dtype)
 
 
@@ -88,15 +88,23 @@ class Llama(nn.Module):
         self.token_embd = nn.Embedding(c.vocab, c.width)
         self.blk = nn.ModuleList(Block(c) for _ in range(c.layers))
         self.output_norm = nn.RMSNorm(c.width, c.eps)
+        self.output = nn.Linear(c.width, c.vocab, bias=False)
         cos, sin = rotations(c)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
+        self.reset()
+
+    @torch.no_grad()
+    def reset(self):
+        """Token vectors of unit size, and blocks and output that add nothing yet: so each position starts as its own token,
+        which is what copying a name or a word of the question needs."""
         for name, p in self.named_parameters():
-            if p.dim() == 2:
-                scale = 0.02 if name == "token_embd.weight" else c.width ** -0.5
-                if name.endswith(("attn_output.weight", "ffn_down.weight")):
-                    scale /= (2 * c.layers) ** 0.5
-                nn.init.normal_(p, std=scale)
+            if name == "token_embd.weight":
+                p.normal_()
+            elif name.endswith(("attn_output.weight", "ffn_down.weight")) or name == "output.weight":
+                p.zero_()
+            elif p.dim() == 2:
+                p.normal_(std=self.c.width ** -0.5)
 
     def hidden(self, tokens):
         """tokens: [batch, n] → [batch, n, width], normalised for the output matrix."""
@@ -107,4 +115,4 @@ class Llama(nn.Module):
         return self.output_norm(x)
 
     def logits(self, hidden):
-        return F.linear(hidden, self.token_embd.weight)
+        return self.output(hidden)

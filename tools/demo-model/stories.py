@@ -9,8 +9,8 @@ A plot is a list of beats; a beat is a list of wordings; a wording has slots:
 
 from dataclasses import dataclass
 
-BOYS = "Milo Tom Finn Oscar Leo Ben Hugo Max Theo Sam Felix Otto".split()
-GIRLS = "Ruby Lily Mia Nora Ella Zoe Ivy Anna Clara Rosa Luna Tilly".split()
+BOYS = "Milo Tom Finn Oscar Leo Ben Max Otto".split()
+GIRLS = "Ruby Lily Mia Nora Ella Zoe Anna Rosa".split()
 NAMES = BOYS + GIRLS
 
 # kind -> where it lives

@@ -1,11 +1,11 @@
 """Trains exo-demo on the text of corpus.py.
 
-    python3 train.py --data FOLDER [--steps 1100] [--batch-tokens 2048] [--threads 2]
+    python3 train.py --data FOLDER [--steps 1100] [--batch-tokens 4096] [--threads 2]
 
 FOLDER holds train.jsonl and heldout.jsonl; tokenizer.json and checkpoint.pt are written there. A run that was
 interrupted goes on from its checkpoint. Matrices inside the blocks are trained with Muon (momentum, orthogonalised by
 Newton-Schulz steps, Keller Jordan 2024), the embedding and the norms with AdamW. The learning rate is constant after
-a short warm-up and falls linearly to zero over the last part of the steps.
+a short warm-up and falls linearly to zero over the second half of the steps.
 """
 
 import argparse
@@ -58,7 +58,7 @@ class Muon:
                 m.grad = None
 
 
-def batches(encoded, batch_tokens, rng, step=32, rest=False):
+def batches(encoded, batch_tokens, rng, step=64, rest=False):
     """One pass over the data as (length, documents): lengths are multiples of `step`, and all batches of a length have
     the same number of documents (without `rest`, what is left over waits for the next pass), so that few shapes of
     matrices occur: oneDNN compiles code for each shape."""
@@ -85,9 +85,9 @@ def tensors(encoded, batch, pad):
 
 
 def loss_of(model, inputs, targets, learn):
-    """Mean over the positions to learn; their number is padded to a multiple of 512 (shapes again)."""
+    """Mean over the positions to learn; their number is padded to a multiple of 1024 (shapes again)."""
     where = learn.flatten().nonzero()[:, 0]
-    padding = -len(where) % 512
+    padding = -len(where) % 1024
     wanted = F.pad(targets.flatten()[where], (0, padding), value=-100)
     with torch.autocast("cpu", torch.bfloat16):
         logits = model.logits(model.hidden(inputs).flatten(0, 1)[F.pad(where, (0, padding))])
@@ -125,7 +125,7 @@ def greedy(model, chat, prompts, limit=60):
     return [chat.tokenizer.decode(r[b:]) for r, b in zip(rows, begins)]
 
 
-def rate_at(step, steps, warm_up=50, fall=0.4):
+def rate_at(step, steps, warm_up=50, fall=0.5):
     return min(1.0, (step + 1) / warm_up, (steps - step) / (steps * fall))
 
 
@@ -133,9 +133,9 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", required=True)
     parser.add_argument("--steps", type=int, default=1100)
-    parser.add_argument("--batch-tokens", type=int, default=2048)
+    parser.add_argument("--batch-tokens", type=int, default=4096)
     parser.add_argument("--muon-rate", type=float, default=0.02)
-    parser.add_argument("--adam-rate", type=float, default=0.003)
+    parser.add_argument("--adam-rate", type=float, default=0.004)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--every", type=int, default=150, help="steps between samples and checkpoints")
     parser.add_argument("--seed", type=int, default=1)
@@ -162,7 +162,10 @@ def main():
     matrices = [p for n, p in model.named_parameters() if p.dim() == 2 and n.startswith("blk.")]
     others = [p for n, p in model.named_parameters() if not (p.dim() == 2 and n.startswith("blk."))]
     muon = Muon(matrices)
-    adam = torch.optim.AdamW(others, lr=args.adam_rate, betas=(0.9, 0.97), weight_decay=0.0)
+    adam = torch.optim.AdamW([
+        dict(params=[model.token_embd.weight], peak=args.adam_rate * 8),
+        dict(params=[p for p in others if p is not model.token_embd.weight], peak=args.adam_rate),
+    ], betas=(0.9, 0.97), weight_decay=0.0)
     print(f"{sum(p.numel() for p in model.parameters())} parameters", flush=True)
 
     step, seen, epoch = 0, 0, 0
@@ -193,7 +196,7 @@ def main():
             torch.nn.utils.clip_grad_norm_(others, 1.0)
             rate = rate_at(step, args.steps)
             for group in adam.param_groups:
-                group["lr"] = args.adam_rate * rate
+                group["lr"] = group["peak"] * rate
             adam.step()
             adam.zero_grad()
             muon.step(args.muon_rate * rate)
