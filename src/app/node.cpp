@@ -64,6 +64,13 @@ serve::RingServiceOptions ring_options(StageLoader& loader) {
   return options;
 }
 
+// A model that no longer fits is said so within five seconds of the death: 1.25 s to notice, 3 s for the device to return.
+serve::FrontOptions front_options() {
+  serve::FrontOptions options;
+  options.problem_grace = 3s;
+  return options;
+}
+
 }  // namespace
 
 struct Node::Impl {
@@ -75,7 +82,7 @@ struct Node::Impl {
         loader(loop, files, o.threads),
         cluster(loop, network, loader, std::move(cluster_options), std::move(self)),
         ring(loop, network, cluster, ring_options(loader)),
-        front(loop, network, cluster),
+        front(loop, network, cluster, front_options()),
         default_model(files.name_of(o.model)),
         library(loop, files, default_model),
         services{loop, network, cluster, front, library, kVersion, std::move(key), o.allowed_hosts},

@@ -179,7 +179,7 @@ class Deaths(ClusterTest):
         self.assertFalse(stream.is_alive(), "the stream hangs")
         self.assertIsNotNone(stream.error, "what is left cannot hold the model: that must be said")
         print(f"explicit error after {stream.ended_at - killed_at:.2f} s: {stream.error}", file=sys.stderr)
-        self.assertLess(stream.ended_at - killed_at, 10)
+        self.assertLess(stream.ended_at - killed_at, 5)
         instances = nodes[0].topology()["instances"]
         self.assertTrue(instances[0]["problem"], instances)
 
