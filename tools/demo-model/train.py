@@ -1,10 +1,10 @@
 """Trains exo-demo on the text of corpus.py.
 
-    python3 train.py --data FOLDER [--steps 1100] [--batch-tokens 4096] [--threads 2]
+    python3 train.py --data FOLDER [--steps 900] [--batch-tokens 4096] [--threads 2]
 
 FOLDER holds train.jsonl and heldout.jsonl; tokenizer.json and checkpoint.pt are written there. A run that was
 interrupted goes on from its checkpoint. Matrices inside the blocks are trained with Muon (momentum, orthogonalised by
-Newton-Schulz steps, Keller Jordan 2024), the embedding and the norms with AdamW. The learning rate is constant after
+Newton-Schulz steps, Keller Jordan 2024), the rest with AdamW. The learning rate is constant after
 a short warm-up and falls linearly to zero over the second half of the steps.
 """
 
@@ -132,7 +132,7 @@ def rate_at(step, steps, warm_up=50, fall=0.5):
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", required=True)
-    parser.add_argument("--steps", type=int, default=1100)
+    parser.add_argument("--steps", type=int, default=900)
     parser.add_argument("--batch-tokens", type=int, default=4096)
     parser.add_argument("--muon-rate", type=float, default=0.02)
     parser.add_argument("--adam-rate", type=float, default=0.004)
