@@ -86,7 +86,7 @@ Result<std::string> inspect(const formats::GgufFile& file, bool metadata, bool t
                        {"type", exo::info(tensor.type).name},
                        {"shape", json::array(tensor.shape.begin(), tensor.shape.begin() + tensor.n_dimensions)},
                        {"offset", tensor.file_offset},
-                       {"bytes", tensor.data.size()}});
+                       {"bytes", tensor.bytes()}});
     }
     if (tensors) object["tensors"] = std::move(list);
     return json::serialize(object) + "\n";
@@ -121,7 +121,7 @@ Result<std::string> inspect(const formats::GgufFile& file, bool metadata, bool t
     fmt::format_to(out, "\n");
     for (const auto& tensor : file.tensors()) {
       fmt::format_to(out, "{:<40} {:<8} {:<24} {}\n", tensor.name, exo::info(tensor.type).name, shape_text(tensor),
-                     human_bytes(tensor.data.size()));
+                     human_bytes(tensor.bytes()));
     }
   }
   return text;

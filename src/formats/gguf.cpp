@@ -288,24 +288,24 @@ struct Part {
   uint64_t data_offset = 0;
 };
 
-Result<void> place_tensor(TensorEntry& entry, std::span<const std::byte> bytes, uint64_t data_offset,
-                          uint64_t alignment) {
+// Checks where a tensor of a file of `file_bytes` is said to lie, and makes its offset one from the file's start.
+Status place_tensor(TensorEntry& entry, uint64_t file_bytes, uint64_t data_offset, uint64_t alignment) {
   auto& view = entry.view;
   if (view.file_offset % alignment != 0) {
     return fail(ErrorCode::kCorrupt, "offset {} is not aligned to {}", view.file_offset, alignment);
   }
   uint64_t begin, end;
   if (__builtin_add_overflow(view.file_offset, data_offset, &begin) ||
-      __builtin_add_overflow(begin, entry.size, &end) || end > bytes.size()) {
+      __builtin_add_overflow(begin, entry.size, &end) || end > file_bytes) {
     return fail(ErrorCode::kCorrupt, "{} bytes at offset {} reach beyond the end of the file ({} bytes)",
-                entry.size, view.file_offset, bytes.size());
+                entry.size, view.file_offset, file_bytes);
   }
   view.file_offset = begin;
-  view.data = bytes.subspan(begin, entry.size);
   return {};
 }
 
-Result<Part> parse_part(std::span<const std::byte> bytes, const GgufLimits& limits) {
+// `bytes`: at least the header of a file of `file_bytes`. Leaves every tensor's data empty.
+Result<Part> parse_header(std::span<const std::byte> bytes, uint64_t file_bytes, const GgufLimits& limits) {
   ByteReader reader(bytes.first(std::min<uint64_t>(bytes.size(), limits.max_header_bytes)));
   EXO_TRY(const Header header, read_preamble(reader, limits));
   Part part;
@@ -315,11 +315,17 @@ Result<Part> parse_part(std::span<const std::byte> bytes, const GgufLimits& limi
   part.data_offset = (reader.offset() + alignment - 1) / alignment * alignment;
   part.tensors.reserve(entries.size());
   for (auto& entry : entries) {
-    if (auto placed = place_tensor(entry, bytes, part.data_offset, alignment); !placed) {
+    if (auto placed = place_tensor(entry, file_bytes, part.data_offset, alignment); !placed) {
       return std::unexpected(std::move(placed).error().with_context("tensor '" + printable(entry.view.name) + "'"));
     }
     part.tensors.push_back(std::move(entry.view));
   }
+  return part;
+}
+
+Result<Part> parse_part(std::span<const std::byte> bytes, const GgufLimits& limits) {
+  EXO_TRY(auto part, parse_header(bytes, bytes.size(), limits));
+  for (auto& view : part.tensors) view.data = bytes.subspan(view.file_offset, view.bytes());
   return part;
 }
 
@@ -375,6 +381,61 @@ Result<GgufFile> GgufFile::parse(std::span<const std::byte> bytes, const GgufLim
   file.data_offset_ = part.data_offset;
   file.file_bytes_ = bytes.size();
   return file;
+}
+
+Result<GgufFile> GgufFile::assemble(std::vector<std::byte> header, std::vector<Body> bodies,
+                                    std::shared_ptr<const void> keeps_alive, const GgufLimits& limits) {
+  EXO_TRY(auto part, parse_header(header, std::numeric_limits<int64_t>::max(), limits));
+  if (bodies.size() != part.tensors.size()) {
+    return fail(ErrorCode::kInvalidArgument, "{} bodies for {} tensors", bodies.size(), part.tensors.size());
+  }
+  GgufFile file;
+  file.file_bytes_ = header.size();
+  for (size_t i = 0; i < bodies.size(); ++i) {
+    auto& view = part.tensors[i];
+    if (bodies[i].content == nullptr && bodies[i].data.size() != view.bytes()) {
+      return fail(ErrorCode::kInvalidArgument, "tensor '{}' has {} bytes of {}", view.name, bodies[i].data.size(),
+                  view.bytes());
+    }
+    if (view.file_offset < file.file_bytes_) {
+      return fail(ErrorCode::kInvalidArgument, "tensor '{}' begins inside the one before", view.name);
+    }
+    view.data = bodies[i].data;
+    view.content = std::move(bodies[i].content);
+    file.file_bytes_ = view.file_offset + view.bytes();
+  }
+  EXO_CHECK_OK(append_tensors(file.tensors_, file.tensor_index_, part, 0));
+  file.metadata_ = std::move(part.metadata);
+  file.data_offset_ = part.data_offset;
+  file.header_ = std::move(header);
+  file.keeps_alive_ = std::move(keeps_alive);
+  return file;
+}
+
+Status GgufFile::read(uint64_t offset, std::span<std::byte> out) const {
+  if (!is_assembled() || offset > file_bytes_ || out.size() > file_bytes_ - offset) {
+    return fail(ErrorCode::kInvalidArgument, "bytes beyond the file");
+  }
+  std::ranges::fill(out, std::byte{0});  // padding
+  const uint64_t end = offset + out.size();
+  if (offset < header_.size()) {
+    std::copy_n(header_.begin() + static_cast<ptrdiff_t>(offset), std::min<uint64_t>(end, header_.size()) - offset,
+                out.begin());
+  }
+  // Tensors are in the order of their offsets.
+  auto it = std::ranges::upper_bound(tensors_, offset, {}, &TensorView::file_offset);
+  if (it != tensors_.begin()) --it;
+  for (; it != tensors_.end() && it->file_offset < end; ++it) {
+    const uint64_t begin = std::max(offset, it->file_offset), stop = std::min(end, it->file_offset + it->bytes());
+    if (begin >= stop) continue;
+    const auto piece = out.subspan(begin - offset, stop - begin);
+    if (it->content != nullptr) {
+      EXO_CHECK_OK(it->content->read(begin - it->file_offset, piece));
+    } else {
+      std::ranges::copy(it->data.subspan(begin - it->file_offset, piece.size()), piece.begin());
+    }
+  }
+  return {};
 }
 
 Result<GgufFile> GgufFile::open(const std::filesystem::path& path, const GgufLimits& limits) {

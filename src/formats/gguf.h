@@ -21,8 +21,9 @@ namespace exo::formats {
 
 // A metadata value. Integers of every width are widened; arrays are homogeneous (GGUF allows no arrays of arrays
 // in any file that models use: they are refused).
-using GgufValue = std::variant<bool, int64_t, uint64_t, double, std::string, std::vector<bool>, std::vector<int64_t>,
-                               std::vector<uint64_t>, std::vector<double>, std::vector<std::string>>;
+using GgufValue =
+    std::variant<bool, int64_t, uint64_t, double, std::string, std::vector<bool>, std::vector<int64_t>,
+                 std::vector<uint64_t>, std::vector<double>, std::vector<std::string>>;
 
 class GgufMetadata {
  public:
@@ -53,6 +54,14 @@ class GgufFile {
   static Result<GgufFile> open(const std::filesystem::path& path, const GgufLimits& limits = {});
   // Parses bytes that the caller keeps alive (the embedded demo model, tests, fuzzing).
   static Result<GgufFile> parse(std::span<const std::byte> bytes, const GgufLimits& limits = {});
+  // A file that exists only as a view of others (a model folder of another kind): `header` is a GGUF header with
+  // its padding; the tensors' bytes, in the header's order, are where `bodies` says.
+  struct Body {
+    std::span<const std::byte> data;               // exactly the tensor's bytes, or empty:
+    std::shared_ptr<const TensorContent> content;  // then this has them
+  };
+  static Result<GgufFile> assemble(std::vector<std::byte> header, std::vector<Body> bodies,
+                                   std::shared_ptr<const void> keeps_alive, const GgufLimits& limits = {});
 
   const GgufMetadata& metadata() const { return metadata_; }
   std::span<const TensorView> tensors() const { return tensors_; }
@@ -60,12 +69,19 @@ class GgufFile {
   // Bytes before the tensor data, padding included: what a peer must send first. (First part of a split file.)
   uint64_t data_offset() const { return data_offset_; }
   uint64_t file_bytes() const { return file_bytes_; }
+  // True for the result of assemble(): there is no such file on the disk.
+  bool is_assembled() const { return !header_.empty(); }
+  // Of an assembled file: bytes [offset, offset + out.size()) of the GGUF file that it stands for. Any thread.
+  // kInvalidArgument beyond its end.
+  Status read(uint64_t offset, std::span<std::byte> out) const;
 
  private:
   GgufMetadata metadata_;
   std::vector<TensorView> tensors_;
   std::map<std::string, size_t, std::less<>> tensor_index_;
   std::vector<std::shared_ptr<const class MappedFile>> mappings_;
+  std::vector<std::byte> header_;  // when assembled
+  std::shared_ptr<const void> keeps_alive_;
   uint64_t data_offset_ = 0;
   uint64_t file_bytes_ = 0;
 };

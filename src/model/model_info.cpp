@@ -10,7 +10,7 @@ namespace exo::model {
 namespace {
 
 void count_tensor(const formats::TensorView& tensor, bool tied, ModelInfo& info) {
-  const uint64_t bytes = tensor.data.size();
+  const uint64_t bytes = tensor.bytes();
   if (const auto block = block_of(tensor.name)) {
     if (*block < info.n_layers) info.layer_bytes[static_cast<size_t>(*block)] += bytes;
   } else if (is_embedding_tensor(tensor.name)) {
@@ -37,7 +37,7 @@ Result<ModelInfo> read_model_info(const formats::GgufFile& file) {
   const bool tied = has_tied_head(file);
   for (const auto& tensor : file.tensors()) {
     info.n_parameters += tensor.elements();
-    bytes_by_type[tensor.type] += tensor.data.size();
+    bytes_by_type[tensor.type] += tensor.bytes();
     count_tensor(tensor, tied, info);
   }
   const auto most = std::ranges::max_element(bytes_by_type, {}, [](const auto& entry) { return entry.second; });

@@ -1,6 +1,7 @@
 #include "model/tensor_loader.h"
 
 #include <algorithm>
+#include <new>
 
 #include "formats/mapped_file.h"
 
@@ -20,16 +21,27 @@ std::unexpected<Error> wrong_shape(const TensorView& tensor, int64_t rows, int64
 
 // Operations read numbers in place: a file with an odd alignment would make them read across.
 bool is_aligned(const TensorView& tensor) {
-  const size_t needed = tensor.type == ElementType::kF32 ? 4 : 2;
-  return reinterpret_cast<uintptr_t>(tensor.data.data()) % needed == 0;
+  const uintptr_t needed = tensor.type == ElementType::kF32 ? 4 : 2;
+  const auto fits = [&](std::span<const std::byte> bytes) {
+    return reinterpret_cast<uintptr_t>(bytes.data()) % needed == 0;
+  };
+  return tensor.content == nullptr ? fits(tensor.data) : std::ranges::all_of(tensor.content->parts(), fits);
 }
 
 }  // namespace
 
+Result<HostBytes> HostBytes::allocate(uint64_t size) {
+  HostBytes out;
+  out.data_.reset(new (std::align_val_t{kAlignment}, std::nothrow) std::byte[size]);
+  if (out.data_ == nullptr) return fail(ErrorCode::kResourceExhausted, "no memory for {} bytes", size);
+  out.size_ = size;
+  return out;
+}
+
 TensorLoader::TensorLoader(const formats::GgufFile& file, std::span<const TensorView* const> expected,
                            ops::Ops& ops, const LoadProgress& progress)
     : file_(file), expected_(expected), ops_(ops), progress_(progress) {
-  for (const auto* tensor : expected_) total_bytes_ += tensor->data.size();
+  for (const auto* tensor : expected_) total_bytes_ += tensor->bytes();
 }
 
 Result<const TensorView*> TensorLoader::find(std::string_view name) {
@@ -43,19 +55,63 @@ Result<const TensorView*> TensorLoader::find(std::string_view name) {
 Status TensorLoader::read_in(const TensorView& tensor) {
   for (uint64_t ahead = 0; prefetched_ < expected_.size() && ahead < kPrefetchBytes; ++prefetched_) {
     formats::prefetch(expected_[prefetched_]->data);
-    ahead += expected_[prefetched_]->data.size();
+    ahead += expected_[prefetched_]->bytes();
     if (expected_[prefetched_] == &tensor) break;
   }
-  for (auto rest = tensor.data; !rest.empty();) {
-    const auto piece = rest.first(std::min(rest.size(), kReadBytes));
+  if (tensor.content == nullptr) return fault_in(tensor.data);
+  if (const auto parts = tensor.content->parts(); !parts.empty()) {
+    for (const auto& part : parts) EXO_CHECK_OK(fault_in(part));
+    return {};
+  }
+  return make(tensor);
+}
+
+Status TensorLoader::fault_in(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const auto piece = bytes.first(std::min(bytes.size(), kReadBytes));
     formats::fault_in(piece);
-    rest = rest.subspan(piece.size());
-    done_bytes_ += piece.size();
-    if (progress_ && !progress_(done_bytes_, total_bytes_)) {
-      return fail(ErrorCode::kCancelled, "loading was cancelled");
-    }
+    bytes = bytes.subspan(piece.size());
+    EXO_CHECK_OK(add_progress(piece.size()));
   }
   return {};
+}
+
+Status TensorLoader::make(const TensorView& tensor) {
+  auto memory = HostBytes::allocate(tensor.bytes());
+  if (!memory) return std::unexpected(std::move(memory).error().with_context("tensor '" + tensor.name + "'"));
+  // Whole rows at a time, so that a conversion never cuts a block.
+  const uint64_t row = tensor.bytes() / static_cast<uint64_t>(tensor.rows());
+  const uint64_t most = std::max<uint64_t>(1, kReadBytes / row) * row;
+  const auto all = memory->bytes();
+  for (uint64_t done = 0; done < all.size();) {
+    const auto piece = all.subspan(done, std::min<uint64_t>(most, all.size() - done));
+    if (auto read = tensor.content->read(done, piece); !read) {
+      return std::unexpected(std::move(read).error().with_context("tensor '" + tensor.name + "'"));
+    }
+    done += piece.size();
+    EXO_CHECK_OK(add_progress(piece.size()));
+  }
+  made_.insert_or_assign(tensor.name, std::move(*memory));
+  return {};
+}
+
+Status TensorLoader::add_progress(uint64_t bytes) {
+  done_bytes_ += bytes;
+  if (progress_ && !progress_(done_bytes_, total_bytes_)) {
+    return fail(ErrorCode::kCancelled, "loading was cancelled");
+  }
+  return {};
+}
+
+Result<ops::Weight> TensorLoader::load(const TensorView& tensor, ops::WeightSource source) {
+  auto weight = ops_.load(source);
+  if (!weight) return std::unexpected(std::move(weight).error().with_context("tensor '" + tensor.name + "'"));
+  return weight;
+}
+
+std::span<const std::byte> TensorLoader::bytes_of(const TensorView& tensor) const {
+  const auto made = made_.find(tensor.name);
+  return made == made_.end() ? tensor.data : made->second.bytes();
 }
 
 Result<ops::Weight> TensorLoader::matrix(std::string_view name, int64_t rows, int64_t cols) {
@@ -66,23 +122,32 @@ Result<ops::Weight> TensorLoader::matrix_rows(std::string_view name, int64_t row
                                               int64_t count) {
   EXO_TRY(const auto* tensor, find(name));
   if (tensor->shape[0] != cols || tensor->rows() != rows) return wrong_shape(*tensor, rows, cols);
-  const auto row = tensor->data.size() / static_cast<size_t>(rows);
+  const auto row = tensor->bytes() / static_cast<size_t>(rows);
   ops::WeightSource source{.type = tensor->type, .rows = count, .cols = cols};
-  source.bytes = tensor->data.subspan(static_cast<size_t>(first) * row, static_cast<size_t>(count) * row);
-  auto weight = ops_.load(source);
-  if (!weight) return std::unexpected(std::move(weight).error().with_context(fmt::format("tensor '{}'", name)));
-  return weight;
+  source.bytes = bytes_of(*tensor).subspan(static_cast<size_t>(first) * row, static_cast<size_t>(count) * row);
+  return load(*tensor, source);
+}
+
+Result<ops::Weight> TensorLoader::matrices(std::string_view name, int64_t n_matrices, int64_t rows, int64_t cols) {
+  EXO_TRY(const auto* tensor, find(name));
+  if (tensor->shape[0] != cols || tensor->shape[1] != rows || tensor->shape[2] * tensor->shape[3] != n_matrices) {
+    return wrong_shape(*tensor, rows * n_matrices, cols);
+  }
+  ops::WeightSource source{.type = tensor->type, .rows = rows, .cols = cols, .n_matrices = n_matrices};
+  if (tensor->content != nullptr) source.parts = tensor->content->parts();
+  if (source.parts.empty()) source.bytes = bytes_of(*tensor);
+  return load(*tensor, source);
 }
 
 Result<ops::Vector> TensorLoader::vector(std::string_view name, int64_t size) {
   EXO_TRY(const auto* tensor, find(name));
   if (tensor->elements() != size) return wrong_shape(*tensor, 1, size);
-  auto row = ops_.load({.type = tensor->type, .rows = 1, .cols = size, .bytes = tensor->data});
-  if (!row) return std::unexpected(std::move(row).error().with_context(fmt::format("tensor '{}'", name)));
+  EXO_TRY(const auto row,
+          load(*tensor, {.type = tensor->type, .rows = 1, .cols = size, .bytes = bytes_of(*tensor)}));
   EXO_TRY(auto buffer, ops_.allocate(static_cast<size_t>(size) * sizeof(float)));
   auto* data = reinterpret_cast<float*>(buffer->data());
   const TokenId only_row(0);
-  ops_.embed(*row, {&only_row, 1}, {.data = data, .rows = 1, .cols = size, .stride = size});
+  ops_.embed(row, {&only_row, 1}, {.data = data, .rows = 1, .cols = size, .stride = size});
   buffers_.push_back(std::move(buffer));
   return ops::Vector{data, size};
 }
@@ -100,6 +165,13 @@ Status TensorLoader::check_all_used() const {
     }
   }
   return {};
+}
+
+LoadedMemory TensorLoader::take_memory() {
+  LoadedMemory memory{std::move(buffers_), {}};
+  for (auto& [name, bytes] : made_) memory.made.push_back(std::move(bytes));
+  made_.clear();
+  return memory;
 }
 
 }  // namespace exo::model

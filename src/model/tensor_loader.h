@@ -2,7 +2,9 @@
 // Tensors of a file → weights and vectors of a device, with their shapes checked. Remembers what was asked for, so
 // that a tensor which the description does not know is noticed instead of ignored.
 
+#include <map>
 #include <memory>
+#include <new>
 #include <set>
 #include <string>
 #include <string_view>
@@ -13,6 +15,27 @@
 #include "ops/ops.h"
 
 namespace exo::model {
+
+// Memory of the host, 64-byte aligned, for weights that are made while loading. Not zeroed.
+class HostBytes {
+ public:
+  static Result<HostBytes> allocate(uint64_t size);  // kResourceExhausted
+  std::span<std::byte> bytes() const { return {data_.get(), size_}; }
+
+ private:
+  static constexpr size_t kAlignment = 64;
+  struct Free {
+    void operator()(std::byte* p) const { ::operator delete[](p, std::align_val_t{kAlignment}); }
+  };
+  std::unique_ptr<std::byte[], Free> data_;
+  size_t size_ = 0;
+};
+
+// What the loaded weights and vectors point into, beside the file.
+struct LoadedMemory {
+  std::vector<std::unique_ptr<ops::Buffer>> buffers;
+  std::vector<HostBytes> made;
+};
 
 class TensorLoader {
  public:
@@ -28,19 +51,27 @@ class TensorLoader {
   // Rows [first, first + count) of a matrix of `rows` outputs: one of several projections stored as one tensor.
   Result<ops::Weight> matrix_rows(std::string_view name, int64_t rows, int64_t cols, int64_t first, int64_t count);
 
+  // `n_matrices` of `rows` by `cols` stored as one tensor: the experts of a block.
+  Result<ops::Weight> matrices(std::string_view name, int64_t n_matrices, int64_t rows, int64_t cols);
+
   // Any number format becomes f32 in device memory.
   Result<ops::Vector> vector(std::string_view name, int64_t size);
   Result<ops::Vector> optional_vector(std::string_view name, int64_t size);  // empty when there is no such tensor
 
   // kUnsupported names the first expected tensor that nobody asked for.
   Status check_all_used() const;
-  // The memory of the vectors; to be kept as long as they.
-  std::vector<std::unique_ptr<ops::Buffer>> take_buffers() { return std::move(buffers_); }
+  // To be kept as long as the weights and vectors.
+  LoadedMemory take_memory();
   uint64_t total_bytes() const { return total_bytes_; }
 
  private:
   Result<const formats::TensorView*> find(std::string_view name);
   Status read_in(const formats::TensorView& tensor);
+  Status fault_in(std::span<const std::byte> bytes);
+  Status make(const formats::TensorView& tensor);
+  Status add_progress(uint64_t bytes);
+  Result<ops::Weight> load(const formats::TensorView& tensor, ops::WeightSource source);
+  std::span<const std::byte> bytes_of(const formats::TensorView& tensor) const;
 
   const formats::GgufFile& file_;
   std::span<const formats::TensorView* const> expected_;
@@ -48,6 +79,7 @@ class TensorLoader {
   const LoadProgress& progress_;
   std::set<std::string, std::less<>> used_;
   std::vector<std::unique_ptr<ops::Buffer>> buffers_;
+  std::map<std::string, HostBytes, std::less<>> made_;  // by tensor name
   uint64_t done_bytes_ = 0, total_bytes_ = 0;
   size_t prefetched_ = 0;  // index into expected_
 };

@@ -190,7 +190,7 @@ Result<StageWeights> load_weights(const formats::GgufFile& file, const Hyperpara
   }
   if (layers.end.value == model.n_layers()) EXO_CHECK_OK(load_head(loader, file, model, out));
   EXO_CHECK_OK(loader.check_all_used());
-  out.buffers = loader.take_buffers();
+  out.memory = loader.take_memory();
   out.bytes = loader.total_bytes();
   return out;
 }

@@ -7,6 +7,7 @@
 #include "formats/gguf.h"
 #include "model/hyperparameters.h"
 #include "model/stage.h"
+#include "model/tensor_loader.h"
 #include "ops/ops.h"
 
 namespace exo::model {
@@ -44,7 +45,7 @@ struct StageWeights {
   Norm output_norm;  // last stage
   Projection head;
   ops::Vector rope_factors;  // may be empty
-  std::vector<std::unique_ptr<ops::Buffer>> buffers;
+  LoadedMemory memory;
   uint64_t bytes = 0;
 };
 

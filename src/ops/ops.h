@@ -37,18 +37,21 @@ struct Tensor {
 };
 
 // Where a weight's bytes are before the device has them: `n_matrices` (experts; 1 otherwise) matrices of `rows`
-// outputs by `cols` inputs, row-major, each row whole blocks of `type`. The bytes outlive the Weight.
+// outputs by `cols` inputs, row-major, each row whole blocks of `type`. The bytes outlive the Weight, and so do
+// `parts`.
 struct WeightSource {
   ElementType type = ElementType::kF32;
   int64_t rows = 0, cols = 0, n_matrices = 1;
-  std::span<const std::byte> bytes;
+  std::span<const std::byte> bytes;                   // of all matrices one after the other, or empty:
+  std::span<const std::span<const std::byte>> parts;  // then these are the matrices' bytes one by one
 };
 
 // A weight ready for the device: the CPU uses the file's bytes in place.
 struct Weight {
   ElementType type = ElementType::kF32;
   int64_t rows = 0, cols = 0, n_matrices = 1;
-  const std::byte* data = nullptr;
+  const std::byte* data = nullptr;                    // of the first matrix
+  std::span<const std::span<const std::byte>> parts;  // where matrices lie apart; otherwise they follow each other
   explicit operator bool() const { return data != nullptr; }
 };
 
@@ -75,10 +78,10 @@ enum class RopeStyle {
 // Rotary position embedding, Su et al. 2021; YaRN, Peng et al. 2023.
 struct RopeParams {
   RopeStyle style = RopeStyle::kInterleaved;
-  int32_t dims = 0;           // rotated dimensions of each head; the rest pass
-  float theta = 10000.0f;     // frequency of pair i: theta^(-2i/dims)
+  int32_t dims = 0;             // rotated dimensions of each head; the rest pass
+  float theta = 10000.0f;       // frequency of pair i: theta^(-2i/dims)
   float position_scale = 1.0f;  // linear scaling: position * position_scale
-  Vector frequency_factors;   // [dims/2], divides the frequency of pair i (llama3, longrope); may be empty
+  Vector frequency_factors;     // [dims/2], divides the frequency of pair i (llama3, longrope); may be empty
   float yarn_ext_factor = 0.0f, yarn_beta_fast = 32.0f, yarn_beta_slow = 1.0f;  // ext_factor 0: no YaRN
   int32_t yarn_original_context = 0;
   float magnitude_scale = 1.0f;  // multiplies cos and sin
@@ -106,8 +109,8 @@ struct SequenceRows {
 };
 
 struct AttentionParams {
-  int32_t n_heads = 0;          // a multiple of the cache's n_kv_heads: head h reads kv head h / (n_heads / n_kv_heads)
-  float scale = 0.0f;           // of q·k
+  int32_t n_heads = 0;  // a multiple of the cache's n_kv_heads: head h reads kv head h / (n_heads / n_kv_heads)
+  float scale = 0.0f;   // of q·k
   float logit_soft_cap = 0.0f;  // cap * tanh(logit / cap); 0: none
   int32_t window = 0;           // attends to the last `window` positions, itself included; 0: all
   Vector sinks;                 // [n_heads] extra logit per head that takes probability but no value; may be empty

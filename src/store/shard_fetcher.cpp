@@ -35,7 +35,7 @@ struct Chunk {
 
 ByteRange tensor_range(const net::FileLayout& layout, const formats::TensorView& tensor) {
   const uint64_t begin = layout.part_begin(static_cast<size_t>(tensor.file_part)) + tensor.file_offset;
-  return {begin, begin + tensor.data.size()};
+  return {begin, begin + tensor.bytes()};
 }
 
 // One fetch: a thread that leads, and one per source while ranges are transferred.

@@ -68,12 +68,23 @@ class CpuOps final : public Ops {
       return fail(ErrorCode::kUnsupported, "the CPU cannot multiply with {}", info(source.type).name);
     }
     const auto row = row_bytes(source.type, static_cast<uint64_t>(source.cols));
-    if (!row || source.rows < 0 || source.n_matrices < 0 ||
-        source.bytes.size() != *row * static_cast<uint64_t>(source.rows * source.n_matrices)) {
+    const auto refuse = [&](size_t bytes) {
       return fail(ErrorCode::kInvalidArgument, "a {} weight of {} x {} x {} is not {} bytes",
-                  info(source.type).name, source.n_matrices, source.rows, source.cols, source.bytes.size());
+                  info(source.type).name, source.n_matrices, source.rows, source.cols, bytes);
+    };
+    if (!row || source.rows < 0 || source.n_matrices < 0) return refuse(source.bytes.size());
+    const uint64_t matrix_bytes = *row * static_cast<uint64_t>(source.rows);
+    if (source.parts.empty()) {
+      if (source.bytes.size() != matrix_bytes * static_cast<uint64_t>(source.n_matrices)) {
+        return refuse(source.bytes.size());
+      }
+      return Weight{source.type, source.rows, source.cols, source.n_matrices, source.bytes.data(), {}};
     }
-    return Weight{source.type, source.rows, source.cols, source.n_matrices, source.bytes.data()};
+    if (source.parts.size() != static_cast<size_t>(source.n_matrices)) return refuse(source.parts.size());
+    for (const auto& part : source.parts) {
+      if (part.size() != matrix_bytes) return refuse(part.size());
+    }
+    return Weight{source.type, source.rows, source.cols, source.n_matrices, source.parts[0].data(), source.parts};
   }
 
   void write(Tensor to, const float* from) override {
