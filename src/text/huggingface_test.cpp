@@ -42,6 +42,16 @@ TEST(HuggingFace, ByteLevelBpe) {
   EXPECT_EQ(tokenizer.decode(tokenizer.encode("ab ab", {}), false), "ab ab");
 }
 
+TEST(HuggingFace, InsideModelMetadata) {
+  formats::GgufMetadata metadata;
+  metadata.values["tokenizer.huggingface.json"] = std::string(kByteLevel);
+  metadata.values["tokenizer.huggingface.config"] = std::string(R"({"eos_token": "</s>"})");
+  const auto loaded = load_tokenizer(metadata);
+  ASSERT_TRUE(loaded.has_value()) << loaded.error().message;
+  EXPECT_EQ(ids(**loaded, "ab ab"), (std::vector<int32_t>{8, 3, 4, 9}));
+  EXPECT_EQ((*loaded)->special().eos, TokenId(9));
+}
+
 TEST(HuggingFace, ByteFallbackBpe) {
   auto loaded = load_tokenizer_json(R"({
     "normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"},

@@ -1,6 +1,7 @@
 #include "text/tokenizer.h"
 
 #include "text/bpe_tokenizer.h"
+#include "text/huggingface_tokenizer.h"
 #include "text/pretokenizers.h"
 #include "text/sentencepiece_tokenizer.h"
 #include "text/utf8.h"
@@ -22,6 +23,10 @@ std::string Tokenizer::decode(std::span<const TokenId> tokens, bool render_speci
 
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const formats::GgufMetadata& metadata) {
   auto model = metadata.string("tokenizer.ggml.model");
+  if (const auto json = metadata.string("tokenizer.huggingface.json"); !model && json) {
+    const auto config = metadata.string("tokenizer.huggingface.config");
+    return load_tokenizer_json(*json, config ? std::optional<std::string_view>(*config) : std::nullopt);
+  }
   if (!model) return fail(ErrorCode::kNotFound, "the file has no tokenizer (tokenizer.ggml.model)");
   if (*model == "llama") return load_sentencepiece_tokenizer(metadata);
   if (*model == "gpt2" || *model == "gemma4") return load_bpe_tokenizer(metadata);
