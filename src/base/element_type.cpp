@@ -40,6 +40,11 @@ constexpr ElementTypeInfo kTypes[] = {
     {kTQ1_0, "TQ1_0", 256, 54},
     {kTQ2_0, "TQ2_0", 256, 66},
     {kMXFP4, "MXFP4", 32, 17},
+    {kNVFP4, "NVFP4", 64, 36},
+    {kA4_BF16, "A4_BF16", 32, 20},
+    {kA5_BF16, "A5_BF16", 32, 24},
+    {kA8_BF16, "A8_BF16", 32, 36},
+    {kA8_F16, "A8_F16", 32, 36},
 };
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {

@@ -1,6 +1,7 @@
 #pragma once
-// Number formats of tensors: ggml's types by ggml's ids, which GGUF files store. Block layouts are in
-// kernels/blocks.h; this header knows only their sizes, which is what parsers check.
+// Number formats of tensors: ggml's types by ggml's ids, which GGUF files store, and this project's own for what
+// other model folders hold and ggml has no type for, by ids far from ggml's. Block layouts are in kernels/blocks.h;
+// this header knows only their sizes, which is what parsers check.
 
 #include <cstddef>
 #include <cstdint>
@@ -42,6 +43,13 @@ enum class ElementType : uint32_t {
   kTQ1_0 = 34,
   kTQ2_0 = 35,
   kMXFP4 = 39,
+  kNVFP4 = 40,
+  // scale * q + minimum per 32 elements, as MLX defines it; the number is the bits of q, the name's end the format
+  // of scale and minimum. (With F16 scales and 4 or 5 bits these are kQ4_1 and kQ5_1.)
+  kA4_BF16 = 1004,
+  kA5_BF16 = 1005,
+  kA8_BF16 = 1008,
+  kA8_F16 = 1108,
 };
 
 struct ElementTypeInfo {

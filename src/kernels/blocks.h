@@ -1,5 +1,6 @@
 #pragma once
-// The block layouts of ggml's quantised formats, byte for byte as GGUF files hold them (little-endian). `d` and `m`
+// The block layouts of ggml's quantised formats, byte for byte as GGUF files hold them (little-endian), and of our
+// own. `d` and `m`
 // are IEEE halves unless said otherwise. What the fields mean is written where they are read: unpack.cpp.
 
 #include <cstdint>
@@ -31,6 +32,10 @@ struct BlockIQ1_M { uint8_t q[32]; uint8_t high[16]; uint16_t scales[4]; };
 struct BlockTQ1_0 { uint8_t q[48]; uint8_t high[4]; uint16_t d; };
 struct BlockTQ2_0 { uint8_t q[64]; uint16_t d; };
 struct BlockMXFP4 { uint8_t e; uint8_t q[16]; };  // e: power of two, biased by 127
+struct BlockNVFP4 { uint8_t scales[4]; uint8_t q[32]; };  // scales: E4M3 without sign, of 16 elements each
+struct BlockA4 { uint16_t d, m; uint8_t q[16]; };
+struct BlockA5 { uint16_t d, m; uint32_t high; uint8_t q[16]; };
+struct BlockA8 { uint16_t d, m; uint8_t q[32]; };
 #pragma pack(pop)
 
 static_assert(sizeof(BlockQ4_0) == 18 && sizeof(BlockQ4_1) == 20 && sizeof(BlockQ5_0) == 22 && sizeof(BlockQ5_1) == 24);
@@ -40,6 +45,7 @@ static_assert(sizeof(BlockQ5_K) == 176 && sizeof(BlockQ6_K) == 210 && sizeof(Blo
 static_assert(sizeof(BlockIQ4_NL) == 18 && sizeof(BlockIQ4_XS) == 136 && sizeof(BlockIQ2_XXS) == 66);
 static_assert(sizeof(BlockIQ2_XS) == 74 && sizeof(BlockIQ2_S) == 82 && sizeof(BlockIQ3_XXS) == 98);
 static_assert(sizeof(BlockIQ3_S) == 110 && sizeof(BlockIQ1_S) == 50 && sizeof(BlockIQ1_M) == 56);
+static_assert(sizeof(BlockNVFP4) == 36 && sizeof(BlockA4) == 20 && sizeof(BlockA5) == 24 && sizeof(BlockA8) == 36);
 static_assert(sizeof(BlockTQ1_0) == 54 && sizeof(BlockTQ2_0) == 66);
 
 // 4-bit code → value, times the block's scale.

@@ -38,6 +38,18 @@ inline uint16_t f32_to_bf16(float value) {
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
+// E4M3 of the OCP 8-bit formats: no infinity; 0x7f and 0xff are NaN.
+inline float e4m3_to_f32(uint8_t e) {
+  const uint32_t magnitude = e & 0x7fu;
+  if (magnitude == 0x7fu) return std::bit_cast<float>(0x7fc00000u);
+  // As for f16: placed as if the exponent bias were f32's, then corrected by a product.
+  const float shifted = std::bit_cast<float>(magnitude << 20) * 0x1p120f;
+  return std::bit_cast<float>(static_cast<uint32_t>(e & 0x80u) << 24 | std::bit_cast<uint32_t>(shifted));
+}
+
+// A scale of NVFP4: E4M3 without sign, halved (its codes are twice their values); the NaN counts as 0.
+inline float nvfp4_scale(uint8_t e) { return (e & 0x7f) == 0x7f ? 0.0f : e4m3_to_f32(e & 0x7f) * 0.5f; }
+
 // An 8-bit power of two (the MX formats): 2^(e - 127), halved; e = 0 and 1 give subnormals.
 inline float e8m0_to_f32_half(uint8_t e) {
   return std::bit_cast<float>(e < 2 ? 0x00200000u << e : static_cast<uint32_t>(e - 1) << 23);

@@ -11,7 +11,7 @@
 namespace exo::kernels {
 namespace {
 
-template <typename Isa, int kPanels, int kColumns, bool kHalf, bool kMin>
+template <typename Isa, int kPanels, int kColumns, bool kHalf, bool kMin, bool kSigned = !kMin>
 inline __attribute__((always_inline)) void multiply_tile(const Panel* panels, int groups, const ActivationBlock* x,
                                                          float* y, int64_t y_stride) {
   using I = typename Isa::I;
@@ -33,8 +33,9 @@ inline __attribute__((always_inline)) void multiply_tile(const Panel* panels, in
     for (int h = 0; h < kHalves; ++h) {
       I dot[kVectors][kColumns];
       for (int c = 0; c < kColumns; ++c) {
-        const I start = !Isa::kUnsigned || kMin ? Isa::zero()
-                                                : Isa::broadcast(kHalf ? x[c].half_bias[2 * g + h] : x[c].bias[g]);
+        const I start = !Isa::kUnsigned || !kSigned
+                            ? Isa::zero()
+                            : Isa::broadcast(kHalf ? x[c].half_bias[2 * g + h] : x[c].bias[g]);
         for (int v = 0; v < kVectors; ++v) dot[v][c] = start;
       }
 #pragma GCC unroll 8
@@ -75,32 +76,32 @@ inline __attribute__((always_inline)) void multiply_tile(const Panel* panels, in
 }
 
 // Kept apart from each other, so that each has the registers to itself.
-template <typename Isa, int kPanels, int kColumns, bool kHalf, bool kMin>
+template <typename Isa, int kPanels, int kColumns, bool kHalf, bool kMin, bool kSigned = !kMin>
 __attribute__((noinline)) void tile(const Panel* panels, int groups, const ActivationBlock* x, float* y,
                                     int64_t y_stride) {
-  multiply_tile<Isa, kPanels, kColumns, kHalf, kMin>(panels, groups, x, y, y_stride);
+  multiply_tile<Isa, kPanels, kColumns, kHalf, kMin, kSigned>(panels, groups, x, y, y_stride);
 }
 
-template <typename Isa, int kPanels, bool kHalf, bool kMin>
+template <typename Isa, int kPanels, bool kHalf, bool kMin, bool kSigned = !kMin>
 void multiply_columns(const Panel* panels, int groups, const ActivationBlock* x, int64_t n, float* y,
                       int64_t y_stride) {
   constexpr int kMost = Isa::kColumns;
   for (; n >= kMost; n -= kMost, x += kMost, y += kMost * y_stride) {
-    tile<Isa, kPanels, kMost, kHalf, kMin>(panels, groups, x, y, y_stride);
+    tile<Isa, kPanels, kMost, kHalf, kMin, kSigned>(panels, groups, x, y, y_stride);
   }
   if constexpr (kMost > 4) {
     if (n >= 4) {
-      tile<Isa, kPanels, 4, kHalf, kMin>(panels, groups, x, y, y_stride);
+      tile<Isa, kPanels, 4, kHalf, kMin, kSigned>(panels, groups, x, y, y_stride);
       n -= 4, x += 4, y += 4 * y_stride;
     }
   }
   if constexpr (kMost > 2) {
     if (n >= 2) {
-      tile<Isa, kPanels, 2, kHalf, kMin>(panels, groups, x, y, y_stride);
+      tile<Isa, kPanels, 2, kHalf, kMin, kSigned>(panels, groups, x, y, y_stride);
       n -= 2, x += 2, y += 2 * y_stride;
     }
   }
-  if (n == 1) tile<Isa, kPanels, 1, kHalf, kMin>(panels, groups, x, y, y_stride);
+  if (n == 1) tile<Isa, kPanels, 1, kHalf, kMin, kSigned>(panels, groups, x, y, y_stride);
 }
 
 template <typename Isa, int kPanels>
@@ -115,6 +116,8 @@ void multiply_kind(PanelKind kind, const Panel* panels, int groups, const Activa
       return multiply_columns<Isa, kPanels, true, false>(panels, groups, x, n, y, y_stride);
     case PanelKind::kHalfMin:
       return multiply_columns<Isa, kPanels, true, true>(panels, groups, x, n, y, y_stride);
+    case PanelKind::kWholeSignedMin:
+      return multiply_columns<Isa, kPanels, false, true, true>(panels, groups, x, n, y, y_stride);
   }
 }
 

@@ -9,7 +9,7 @@ namespace {
 
 void multiply_column(PanelKind kind, const Panel& panel, int groups, const ActivationBlock& x, float* y) {
   const bool half_scales = kind == PanelKind::kHalf || kind == PanelKind::kHalfMin;
-  const bool min = kind == PanelKind::kWholeMin || kind == PanelKind::kHalfMin;
+  const bool min = kind != PanelKind::kWhole && kind != PanelKind::kHalf;
   const int halves = half_scales ? 2 : 1, words = 8 / halves;
   for (int g = 0; g < groups; ++g) {
     for (int h = 0; h < halves; ++h) {

@@ -66,7 +66,7 @@ std::span<const KernelTable> all_kernels() {
 void pack_reference(ElementType type, const PanelRows& rows, int64_t first, int64_t count, uint8_t bias,
                     Panel& out) {
   Group groups[kGroupsPerSuper];
-  const uint8_t add = has_minimums(type) ? 0 : bias;
+  const uint8_t add = has_minimums(type) && !has_centred_minimums(type) ? 0 : bias;
   for (int r = 0; r < kPanelRows; ++r) {
     unpack_groups(type, rows.row(r), first, count, groups);
     for (int64_t g = 0; g < count; ++g) {

@@ -19,9 +19,10 @@ namespace exo::kernels {
 namespace {
 
 using enum ElementType;
-constexpr ElementType kQuantized[] = {kQ4_0,    kQ4_1,  kQ5_0,   kQ5_1,   kQ8_0,  kQ2_K,    kQ3_K,   kQ4_K,
-                                      kQ5_K,    kQ6_K,  kIQ4_NL, kIQ4_XS, kMXFP4, kIQ2_XXS, kIQ2_XS, kIQ2_S,
-                                      kIQ3_XXS, kIQ3_S, kIQ1_S,  kIQ1_M,  kTQ1_0, kTQ2_0};
+constexpr ElementType kQuantized[] = {kQ4_0,   kQ4_1,  kQ5_0,    kQ5_1,    kQ8_0,    kQ2_K,  kQ3_K,
+                                      kQ4_K,   kQ5_K,  kQ6_K,    kIQ4_NL,  kIQ4_XS,  kMXFP4, kIQ2_XXS,
+                                      kIQ2_XS, kIQ2_S, kIQ3_XXS, kIQ3_S,   kIQ1_S,   kIQ1_M, kTQ1_0,
+                                      kTQ2_0,  kNVFP4, kA4_BF16, kA5_BF16, kA8_BF16, kA8_F16};
 
 struct Bytes {
   std::vector<std::byte> data;
@@ -81,7 +82,7 @@ uint32_t bits(float f) { return std::bit_cast<uint32_t>(f); }
 
 TEST_P(KernelsTest, PanelsAreThoseOfTheReference) {
   for (ElementType type : kQuantized) {
-    const int64_t cols = info(type).block_elements == 32 ? 32 * 13 : 256 * 3;
+    const int64_t cols = info(type).block_elements * (info(type).block_elements == 256 ? 3 : 13);
     for (uint32_t seed : {1, 2}) {
       const Bytes b = random_rows(type, kPanelRows, cols, seed);
       const PanelRows rows{b.data.data(), static_cast<int64_t>(b.row)};
@@ -328,6 +329,40 @@ TEST(Dequantize, SmallBlocksByHand) {
   dequantize_row(kMXFP4, mx.data(), out.data(), 32);
   EXPECT_EQ(out[0], 6.0f);
   EXPECT_EQ(out[16], -0.5f);
+}
+
+TEST(Half, E4M3) {
+  EXPECT_EQ(e4m3_to_f32(0x00), 0.0f);
+  EXPECT_EQ(e4m3_to_f32(0x01), 0x1p-9f);
+  EXPECT_EQ(e4m3_to_f32(0x08), 0x1p-6f);
+  EXPECT_EQ(e4m3_to_f32(0x38), 1.0f);
+  EXPECT_EQ(e4m3_to_f32(0xbb), -1.375f);
+  EXPECT_EQ(e4m3_to_f32(0x7e), 448.0f);
+  EXPECT_TRUE(std::isnan(e4m3_to_f32(0x7f)));
+  EXPECT_TRUE(std::isnan(e4m3_to_f32(0xff)));
+}
+
+TEST(Dequantize, OwnFormatsByHand) {
+  // A8: scale -0.5, minimum 3: 0 → 3, 255 → -124.5, in either format of the scales.
+  for (ElementType type : {kA8_BF16, kA8_F16}) {
+    std::vector<std::byte> a8(36, std::byte{0});
+    const auto h = [&](float v) { return type == kA8_F16 ? f32_to_f16(v) : f32_to_bf16(v); };
+    const uint16_t scales[2] = {h(-0.5f), h(3.0f)};
+    std::memcpy(a8.data(), scales, 4);
+    a8[4 + 31] = std::byte{255};
+    std::vector<float> out(32);
+    dequantize_row(type, a8.data(), out.data(), 32);
+    EXPECT_EQ(out[0], 3.0f);
+    EXPECT_EQ(out[31], -124.5f);
+  }
+  // NVFP4: the second scale, 1.5, serves elements 16 to 31.
+  std::vector<std::byte> nv(36, std::byte{0});
+  nv[1] = std::byte{0x3c}, nv[4 + 8] = std::byte{0xf7};
+  std::vector<float> out(64);
+  dequantize_row(kNVFP4, nv.data(), out.data(), 64);
+  EXPECT_EQ(out[16], 9.0f);
+  EXPECT_EQ(out[24], -9.0f);
+  EXPECT_EQ(out[0], 0.0f);
 }
 
 TEST(Quantize, ComesCloseToTheSource) {

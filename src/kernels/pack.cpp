@@ -165,6 +165,13 @@ HWY_INLINE void half_scale_and_min(const Target& to, const Rows& row, int64_t at
   to.min(g, 0, hn::Neg(half_to_float(hn::ShiftRight<16>(both))));
 }
 
+// The same in bfloat16.
+HWY_INLINE void bf16_scale_and_min(const Target& to, const Rows& row, int64_t at, int64_t g) {
+  const V32 both = load_field<uint32_t>(row, at);
+  to.scale(g, 0, hn::BitCast(d, hn::ShiftLeft<16>(both)));
+  to.min(g, 0, hn::Neg(hn::BitCast(d, hn::And(both, hn::Set(d32, 0xffff0000)))));
+}
+
 HWY_INLINE void power_scale(const Target& to, const Rows& row, int64_t at, int64_t g) {
   const V32 e = load_field<uint8_t>(row, at);
   const V32 normal = hn::ShiftLeft<23>(hn::Sub(e, hn::Set(d32, 1)));
@@ -207,6 +214,57 @@ HWY_INLINE void pack_q8(const PanelRows& rows, int64_t first, int64_t count, int
       load_words(row, at + 18, w + 4);
       for (int k = 0; k < 8; ++k) to.q_plus(g, k, w[k], bias);
       half_scale(to, row, at, g);
+    }
+  }
+}
+
+// `bfloat`: scale and minimum are in bfloat16, not in half precision.
+HWY_INLINE void pack_a8(const PanelRows& rows, int64_t first, int64_t count, bool bfloat, int bias, Panel& out) {
+  for (int set = 0; set < kSets; ++set) {
+    const Rows row(rows, set);
+    const Target to{out, set};
+    for (int64_t g = 0; g < count; ++g) {
+      const int64_t at = (first + g) * static_cast<int64_t>(sizeof(BlockA8));
+      V32 w[8];
+      load_words(row, at + 4, w);
+      load_words(row, at + 20, w + 4);
+      for (int k = 0; k < 8; ++k) to.q_plus(g, k, w[k], bias - 128);
+      const V32 both = load_field<uint32_t>(row, at);
+      const V scale =
+          bfloat ? hn::BitCast(d, hn::ShiftLeft<16>(both)) : half_to_float(hn::And(both, hn::Set(d32, 0xffff)));
+      const V min = bfloat ? hn::BitCast(d, hn::And(both, hn::Set(d32, 0xffff0000)))
+                           : half_to_float(hn::ShiftRight<16>(both));
+      to.scale(g, 0, scale);
+      // The product is exact, so that a fused multiply-add and two operations give the same.
+      to.min(g, 0, hn::Neg(hn::MulAdd(hn::Set(d, 128.0f), scale, min)));
+    }
+  }
+}
+
+// Four scales of 16 elements; first and count are even.
+HWY_INLINE void pack_nvfp4(const PanelRows& rows, int64_t first, int64_t count, V8 table, Panel& out) {
+  for (int set = 0; set < kSets; ++set) {
+    const Rows row(rows, set);
+    const Target to{out, set};
+    for (int64_t g = 0; g < count; g += 2) {
+      const int64_t at = (first + g) / 2 * static_cast<int64_t>(sizeof(BlockNVFP4));
+      const V32 scales = load_field<uint32_t>(row, at);
+      for (int h = 0; h < 4; ++h) {
+        const V32 e = bits(scales, 8 * h, 0x7f);
+        // Placed as if the exponent bias were f32's, then corrected by a product, and halved.
+        const V value = hn::Mul(hn::BitCast(d, hn::ShiftLeft<20>(e)), hn::Set(d, 0x1p119f));
+        to.scale(g + h / 2, h % 2,
+                 hn::BitCast(d, hn::IfThenZeroElse(hn::Eq(e, hn::Set(d32, 0x7f)), hn::BitCast(d32, value))));
+      }
+      V32 w[8];
+      load_words(row, at + 4, w);
+      load_words(row, at + 20, w + 4);
+      for (int h = 0; h < 4; ++h) {  // words 2h and 2h + 1
+        for (int k = 0; k < 2; ++k) {
+          to.q(g + h / 2, 4 * (h % 2) + k, lookup(table, low_nibbles(w[2 * h + k])));
+          to.q(g + h / 2, 4 * (h % 2) + 2 + k, lookup(table, high_nibbles(w[2 * h + k])));
+        }
+      }
     }
   }
 }
@@ -373,6 +431,7 @@ void pack(ElementType type, const PanelRows& rows, int64_t first, int64_t count,
   constexpr int8_t kPlain[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   const auto half = [](auto&... args) HWY_ATTR { half_scale(args...); };
   const auto half_min = [](auto&... args) HWY_ATTR { half_scale_and_min(args...); };
+  const auto bf16_min = [](auto&... args) HWY_ATTR { bf16_scale_and_min(args...); };
   const auto power = [](auto&... args) HWY_ATTR { power_scale(args...); };
   switch (type) {
     using enum ElementType;
@@ -390,6 +449,15 @@ void pack(ElementType type, const PanelRows& rows, int64_t first, int64_t count,
       return pack_q5<BlockQ5_1>(rows, first, count, 0, out, half_min);
     case kQ8_0:
       return pack_q8(rows, first, count, kBias, out);
+    case kNVFP4:
+      return pack_nvfp4(rows, first, count, value_table(kFp4Values, kBias), out);
+    case kA4_BF16:
+      return pack_nibbles<BlockA4>(rows, first, count, value_table(kPlain, 0), out, bf16_min);
+    case kA5_BF16:
+      return pack_q5<BlockA5>(rows, first, count, 0, out, bf16_min);
+    case kA8_BF16:
+    case kA8_F16:
+      return pack_a8(rows, first, count, type == kA8_BF16, kBias, out);
     case kQ2_K:
       return pack_q2_k(rows, first, out);
     case kQ3_K:

@@ -31,7 +31,7 @@ inline constexpr int kPanelRows = 16;
 
 // 16 weight rows of up to 8 groups, interleaved: byte ((g * 8 + k) * 16 + row) * 4 + i of q is element 32g + 4k + i
 // of the row. Signed, or plus 128 for kernels that multiply unsigned by signed; formats with minimums hold [0, 127]
-// in either case. Formats without half-group scales use scale[g][0] only.
+// in either case, but for centred ones. Formats without half-group scales use scale[g][0] only.
 struct alignas(64) Panel {
   uint8_t q[kGroupsPerSuper][8][kPanelRows * 4];
   float scale[kGroupsPerSuper][2][kPanelRows];
@@ -39,9 +39,11 @@ struct alignas(64) Panel {
 };
 
 // How a format's panels are multiplied.
-enum class PanelKind : uint8_t { kWhole, kWholeMin, kHalf, kHalfMin };
+// kWholeSignedMin: minimums, and q signed or plus 128 like those of kWhole.
+enum class PanelKind : uint8_t { kWhole, kWholeMin, kHalf, kHalfMin, kWholeSignedMin };
 
 inline PanelKind panel_kind(ElementType type) {
+  if (has_centred_minimums(type)) return PanelKind::kWholeSignedMin;
   if (has_half_group_scales(type)) return has_minimums(type) ? PanelKind::kHalfMin : PanelKind::kHalf;
   return has_minimums(type) ? PanelKind::kWholeMin : PanelKind::kWhole;
 }

@@ -1,6 +1,7 @@
 #include "kernels/unpack.h"
 
 #include <bit>
+#include <cmath>
 
 #include "base/check.h"
 #include "kernels/blocks.h"
@@ -70,6 +71,40 @@ void unpack(const BlockMXFP4& b, Group* g) {
   for (auto& q : g->q) q = kFp4Values[q];
   set_scales(*g, e8m0_to_f32_half(b.e));
 }
+
+// Four scales of half a group each; 8 bytes hold their 16 elements, the first 8 in the low nibbles.
+void unpack(const BlockNVFP4& b, Group* g) {
+  for (int h = 0; h < 4; ++h) {
+    Group& to = g[h / 2];
+    for (int i = 0; i < 8; ++i) {
+      const uint8_t q = b.q[8 * h + i];
+      to.q[16 * (h % 2) + i] = kFp4Values[q & 15];
+      to.q[16 * (h % 2) + 8 + i] = kFp4Values[q >> 4];
+    }
+    to.scale[h % 2] = nvfp4_scale(b.scales[h]);
+    to.min[h % 2] = 0.0f;
+  }
+}
+
+void unpack(const BlockA4& b, Group* g) {
+  split_nibbles(b.q, *g);
+  set_scales(*g, bf16_to_f32(b.d), -bf16_to_f32(b.m));
+}
+
+void unpack(const BlockA5& b, Group* g) {
+  split_nibbles(b.q, *g);
+  add_high_bits(b.high, *g);
+  set_scales(*g, bf16_to_f32(b.d), -bf16_to_f32(b.m));
+}
+
+void unpack_a8(const BlockA8& b, float d, float m, Group* g) {
+  for (int i = 0; i < 32; ++i) g->q[i] = static_cast<int8_t>(b.q[i] - 128);
+  set_scales(*g, d, -std::fma(128.0f, d, m));
+}
+struct BlockA8Bf16 : BlockA8 {};
+struct BlockA8F16 : BlockA8 {};
+void unpack(const BlockA8Bf16& b, Group* g) { unpack_a8(b, bf16_to_f32(b.d), bf16_to_f32(b.m), g); }
+void unpack(const BlockA8F16& b, Group* g) { unpack_a8(b, f16_to_f32(b.d), f16_to_f32(b.m), g); }
 
 // Two bits per element: bytes 32h..32h+31 hold groups 4h..4h+3, lowest bits first.
 void split_two_bits(const uint8_t* q, Group* groups) {
@@ -206,6 +241,11 @@ void unpack_blocks(const std::byte* row, int64_t first, int64_t count, Group* ou
   for (int64_t i = 0; i < count; ++i) unpack(blocks[i], out + i);
 }
 
+void unpack_nvfp4(const std::byte* row, int64_t first, int64_t count, Group* out) {
+  const auto* blocks = reinterpret_cast<const BlockNVFP4*>(row) + first / 2;
+  for (int64_t i = 0; i < count / 2; ++i) unpack(blocks[i], out + 2 * i);
+}
+
 template <typename Block>
 void unpack_super_blocks(const std::byte* row, int64_t first, int64_t count, Group* out) {
   const auto* blocks = reinterpret_cast<const Block*>(row) + first / kGroupsPerSuper;
@@ -240,6 +280,7 @@ bool has_half_group_scales(ElementType type) {
     case kIQ2_XS:
     case kIQ2_S:
     case kIQ1_M:
+    case kNVFP4:
       return true;
     default:
       return false;
@@ -254,10 +295,18 @@ bool has_minimums(ElementType type) {
     case kQ2_K:
     case kQ4_K:
     case kQ5_K:
+    case kA4_BF16:
+    case kA5_BF16:
+    case kA8_BF16:
+    case kA8_F16:
       return true;
     default:
       return false;
   }
+}
+
+bool has_centred_minimums(ElementType type) {
+  return type == ElementType::kA8_BF16 || type == ElementType::kA8_F16;
 }
 
 void unpack_groups(ElementType type, const std::byte* row, int64_t first, int64_t count, Group* out) {
@@ -279,6 +328,16 @@ void unpack_groups(ElementType type, const std::byte* row, int64_t first, int64_
       return unpack_blocks<BlockIQ4_NL>(row, first, count, out);
     case kMXFP4:
       return unpack_blocks<BlockMXFP4>(row, first, count, out);
+    case kNVFP4:
+      return unpack_nvfp4(row, first, count, out);
+    case kA4_BF16:
+      return unpack_blocks<BlockA4>(row, first, count, out);
+    case kA5_BF16:
+      return unpack_blocks<BlockA5>(row, first, count, out);
+    case kA8_BF16:
+      return unpack_blocks<BlockA8Bf16>(row, first, count, out);
+    case kA8_F16:
+      return unpack_blocks<BlockA8F16>(row, first, count, out);
     case kQ2_K:
       return unpack_super_blocks<BlockQ2_K>(row, first, count, out);
     case kQ3_K:

@@ -25,11 +25,13 @@ struct Group {
 bool is_quantized(ElementType type);
 // True when the two halves of a group may have different scales.
 bool has_half_group_scales(ElementType type);
-// True when `min` may be other than zero. Then all q are in [0, 127].
+// True when `min` may be other than zero. Then all q are in [0, 127] or, for has_centred_minimums, q are stored as
+// [0, 255] and given less 128, which the minimum makes good.
 bool has_minimums(ElementType type);
+bool has_centred_minimums(ElementType type);
 
 // Groups [first, first + count) of a row that starts at `row`. For formats of 256-element blocks first and count
-// are multiples of 8.
+// are multiples of 8, for formats of 64-element blocks multiples of 2.
 void unpack_groups(ElementType type, const std::byte* row, int64_t first, int64_t count, Group* out);
 
 }  // namespace exo::kernels
