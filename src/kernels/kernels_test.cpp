@@ -369,7 +369,9 @@ TEST(Quantize, ComesCloseToTheSource) {
   const struct {
     ElementType type;
     double error;  // root mean square, of normal values
-  } cases[] = {{kF16, 3e-4}, {kBF16, 2.5e-3}, {kQ8_0, 7e-3}, {kQ6_K, 0.03}, {kQ4_0, 0.11}, {kQ4_K, 0.1}};
+  } cases[] = {{kF16, 3e-4},  {kBF16, 2.5e-3}, {kQ8_0, 7e-3},   {kQ6_K, 0.022},  {kQ5_K, 0.043},
+               {kQ5_0, 0.05}, {kQ5_1, 0.04},   {kQ4_0, 0.095},  {kQ4_1, 0.085},  {kQ4_K, 0.085},
+               {kQ3_K, 0.17}, {kQ2_K, 0.33},   {kIQ4_NL, 0.09}, {kIQ4_XS, 0.09}, {kMXFP4, 0.13}};
   auto x = random_floats(4096, 9);
   std::fill_n(x.begin() + 512, 256, 0.0f);
   for (const auto& c : cases) {
@@ -381,6 +383,19 @@ TEST(Quantize, ComesCloseToTheSource) {
     for (size_t i = 0; i < x.size(); ++i) squares += (back[i] - x[i]) * (back[i] - x[i]);
     EXPECT_LT(std::sqrt(squares / 4096), c.error) << info(c.type).name;
     EXPECT_GT(squares, 0.0);
+  }
+}
+
+TEST(Quantize, ZerosConstantsAndExtremesStayWhatTheyAre) {
+  for (ElementType type :
+       {kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ8_0, kQ2_K, kQ3_K, kQ4_K, kQ5_K, kQ6_K, kIQ4_NL, kIQ4_XS, kMXFP4}) {
+    for (float value : {0.0f, 1.0f, -1.0f, 3e-39f, 1000.0f}) {
+      std::vector<float> x(256, value), back(256);
+      std::vector<std::byte> bytes(*row_bytes(type, 256));
+      quantize_row(type, x.data(), bytes.data(), 256);
+      dequantize_row(type, bytes.data(), back.data(), 256);
+      for (float v : back) ASSERT_NEAR(v, value, std::abs(value) * 0.03 + 1e-38) << info(type).name;
+    }
   }
 }
 

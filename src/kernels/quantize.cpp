@@ -7,31 +7,64 @@
 #include "base/check.h"
 #include "kernels/blocks.h"
 #include "kernels/half.h"
+#include "kernels/quantize_fit-inl.h"
+#include "kernels/quantize_k.h"
 
 namespace exo::kernels {
 namespace {
 
-int round_to(float value, int low, int high) { return std::clamp(static_cast<int>(std::lrintf(value)), low, high); }
+// Elements 0..15 in the low and 16..31 in the high nibbles.
+void set_nibbles(const int* codes, uint8_t* q) {
+  for (int i = 0; i < 16; ++i) q[i] = static_cast<uint8_t>((codes[i] & 15) | (codes[16 + i] & 15) << 4);
+}
 
-float inverse(float scale) { return scale == 0.0f ? 0.0f : 1.0f / scale; }
+uint32_t fifth_bits(const int* codes) {
+  uint32_t high = 0;
+  for (int i = 0; i < 32; ++i) high |= static_cast<uint32_t>(codes[i] >> 4) << i;
+  return high;
+}
 
-// The element of largest magnitude, with its sign.
-float extreme(const float* x, int n) {
-  float result = 0.0f;
-  for (int i = 0; i < n; ++i) {
-    if (std::fabs(x[i]) > std::fabs(result)) result = x[i];
-  }
-  return result;
+// Codes of x ≈ d * (code + low), d rounded to a half.
+uint16_t fit_symmetric(const float* x, int low, int* codes) {
+  const uint16_t d = f32_to_f16(fit_scale<32>(x, low, -low - 1));
+  for (int i = 0; i < 32; ++i) codes[i] = round_to(x[i] * inverse(f16_to_f32(d)), low, -low - 1) - low;
+  return d;
 }
 
 void quantize(const float* x, BlockQ4_0& b) {
-  const float d = extreme(x, 32) / -8.0f;  // the extreme becomes -8, the end that has no positive twin
-  b.d = f32_to_f16(d);
-  for (int i = 0; i < 16; ++i) {
-    const int low = round_to(x[i] * inverse(d) + 8.0f, 0, 15);
-    const int high = round_to(x[16 + i] * inverse(d) + 8.0f, 0, 15);
-    b.q[i] = static_cast<uint8_t>(low | high << 4);
+  int codes[32];
+  b.d = fit_symmetric(x, -8, codes);
+  set_nibbles(codes, b.q);
+}
+
+void quantize(const float* x, BlockQ5_0& b) {
+  int codes[32];
+  b.d = fit_symmetric(x, -16, codes);
+  b.high = fifth_bits(codes);
+  set_nibbles(codes, b.q);
+}
+
+template <typename Block>
+void fit_with_minimum(const float* x, int most, Block& b, int* codes) {
+  const auto fit = fit_scale_and_minimum<32>(x, most, false);
+  b.d = f32_to_f16(fit.scale);
+  b.m = f32_to_f16(fit.minimum);
+  for (int i = 0; i < 32; ++i) {
+    codes[i] = round_to((x[i] - f16_to_f32(b.m)) * inverse(f16_to_f32(b.d)), 0, most);
   }
+}
+
+void quantize(const float* x, BlockQ4_1& b) {
+  int codes[32];
+  fit_with_minimum(x, 15, b, codes);
+  set_nibbles(codes, b.q);
+}
+
+void quantize(const float* x, BlockQ5_1& b) {
+  int codes[32];
+  fit_with_minimum(x, 31, b, codes);
+  b.high = fifth_bits(codes);
+  set_nibbles(codes, b.q);
 }
 
 void quantize(const float* x, BlockQ8_0& b) {
@@ -40,60 +73,38 @@ void quantize(const float* x, BlockQ8_0& b) {
   for (int i = 0; i < 32; ++i) b.q[i] = static_cast<int8_t>(round_to(x[i] * inverse(d), -127, 127));
 }
 
-void pack_scales_k4(const int* scale, const int* min, uint8_t* out) {
-  std::memset(out, 0, 12);
-  for (int n = 0; n < 4; ++n) {
-    out[n] = static_cast<uint8_t>(scale[n] | (scale[n + 4] >> 4) << 6);
-    out[n + 4] = static_cast<uint8_t>(min[n] | (min[n + 4] >> 4) << 6);
-    out[n + 8] = static_cast<uint8_t>((scale[n + 4] & 15) | (min[n + 4] & 15) << 4);
-  }
+void quantize(const float* x, BlockIQ4_NL& b) {
+  b.d = f32_to_f16(fit_scale_to_values<32>(x, kIq4Values));
+  const float to_values = inverse(f16_to_f32(b.d));
+  int codes[32];
+  for (int i = 0; i < 32; ++i) codes[i] = nearest(std::span(kIq4Values), x[i] * to_values);
+  set_nibbles(codes, b.q);
 }
 
-void quantize(const float* x, BlockQ4_K& b) {
-  float range[8], low[8];
-  for (int n = 0; n < 8; ++n) {
-    const auto [lo, hi] = std::minmax_element(x + 32 * n, x + 32 * n + 32);
-    low[n] = std::max(0.0f, -*lo);  // minimums are stored positive
-    range[n] = (std::max(*hi, -low[n]) + low[n]) / 15.0f;
-  }
-  const float d = *std::max_element(range, range + 8) / 63.0f, dmin = *std::max_element(low, low + 8) / 63.0f;
-  b.d = f32_to_f16(d);
-  b.dmin = f32_to_f16(dmin);
-  int scale[8], min[8];
-  for (int n = 0; n < 8; ++n) {
-    scale[n] = round_to(range[n] * inverse(d), 0, 63);
-    min[n] = round_to(low[n] * inverse(dmin), 0, 63);
-  }
-  pack_scales_k4(scale, min, b.scales);
-  std::memset(b.q, 0, sizeof b.q);
-  for (int e = 0; e < 256; ++e) {
-    const int n = e / 32;
-    const float step = f16_to_f32(b.d) * static_cast<float>(scale[n]);
-    const float offset = f16_to_f32(b.dmin) * static_cast<float>(min[n]);
-    const int q = round_to((x[e] + offset) * inverse(step), 0, 15);
-    b.q[32 * (n / 2) + e % 32] = static_cast<uint8_t>(b.q[32 * (n / 2) + e % 32] | q << (4 * (n % 2)));
-  }
+// The code of the FP4 value nearest to x, in the scale of kFp4Values.
+int fp4_code(float x) {
+  const int code = nearest(std::span(kFp4Values).first<8>(), std::fabs(x));
+  return code != 0 && x < 0.0f ? code + 8 : code;
 }
 
-void quantize(const float* x, BlockQ6_K& b) {
-  float step[16], largest = 0.0f;
-  for (int h = 0; h < 16; ++h) {
-    step[h] = extreme(x + 16 * h, 16) / -32.0f;
-    if (std::fabs(step[h]) > std::fabs(largest)) largest = step[h];
-  }
-  const float d = largest / -128.0f;
-  b.d = f32_to_f16(d);
-  for (int h = 0; h < 16; ++h) b.scales[h] = static_cast<int8_t>(round_to(step[h] * inverse(d), -128, 127));
-  std::memset(b.low, 0, sizeof b.low);
-  std::memset(b.high, 0, sizeof b.high);
-  for (int e = 0; e < 256; ++e) {
-    const int n = e / 32, i = e % 32;
-    const float scale = f16_to_f32(b.d) * static_cast<float>(b.scales[e / 16]);
-    const int q = round_to(x[e] * inverse(scale), -32, 31) + 32;
-    uint8_t& low = b.low[64 * (n / 4) + 32 * (n % 2) + i];
-    uint8_t& high = b.high[32 * (n / 4) + i];
-    low = static_cast<uint8_t>(low | (q & 15) << (n % 4 < 2 ? 0 : 4));
-    high = static_cast<uint8_t>(high | (q >> 4) << (2 * (n % 4)));
+// The largest element fits with one power of two; the one below cuts it off but may round the others better.
+void quantize(const float* x, BlockMXFP4& b) {
+  const float largest = std::fabs(extreme(x, 32));
+  const int above = largest > 0.0f ? std::clamp(std::ilogb(largest / 6.0f) + 1 + 127, 0, 254) : 0;
+  float best_error = INFINITY;
+  for (int e = above; e >= std::max(0, above - 2); --e) {
+    const float scale = e8m0_to_f32_half(static_cast<uint8_t>(e));
+    int codes[32];
+    float error = 0.0f;
+    for (int i = 0; i < 32; ++i) {
+      codes[i] = fp4_code(x[i] / scale);
+      const float off = x[i] - scale * static_cast<float>(kFp4Values[codes[i]]);
+      error += off * off;
+    }
+    if (e != above && !(error < best_error)) continue;
+    best_error = error;
+    b.e = static_cast<uint8_t>(e);
+    set_nibbles(codes, b.q);
   }
 }
 
@@ -115,9 +126,18 @@ bool can_quantize(ElementType type) {
     case kF16:
     case kBF16:
     case kQ4_0:
+    case kQ4_1:
+    case kQ5_0:
+    case kQ5_1:
     case kQ8_0:
+    case kQ2_K:
+    case kQ3_K:
     case kQ4_K:
+    case kQ5_K:
     case kQ6_K:
+    case kIQ4_NL:
+    case kIQ4_XS:
+    case kMXFP4:
       return true;
     default:
       return false;
@@ -139,12 +159,30 @@ void quantize_row(ElementType type, const float* x, std::byte* out, int64_t n) {
       return;
     case kQ4_0:
       return quantize_blocks<BlockQ4_0, 32>(x, out, n);
+    case kQ4_1:
+      return quantize_blocks<BlockQ4_1, 32>(x, out, n);
+    case kQ5_0:
+      return quantize_blocks<BlockQ5_0, 32>(x, out, n);
+    case kQ5_1:
+      return quantize_blocks<BlockQ5_1, 32>(x, out, n);
     case kQ8_0:
       return quantize_blocks<BlockQ8_0, 32>(x, out, n);
+    case kIQ4_NL:
+      return quantize_blocks<BlockIQ4_NL, 32>(x, out, n);
+    case kMXFP4:
+      return quantize_blocks<BlockMXFP4, 32>(x, out, n);
+    case kQ2_K:
+      return quantize_blocks<BlockQ2_K, 256>(x, out, n);
+    case kQ3_K:
+      return quantize_blocks<BlockQ3_K, 256>(x, out, n);
     case kQ4_K:
       return quantize_blocks<BlockQ4_K, 256>(x, out, n);
+    case kQ5_K:
+      return quantize_blocks<BlockQ5_K, 256>(x, out, n);
     case kQ6_K:
       return quantize_blocks<BlockQ6_K, 256>(x, out, n);
+    case kIQ4_XS:
+      return quantize_blocks<BlockIQ4_XS, 256>(x, out, n);
     default:
       EXO_CHECK(can_quantize(type));
   }

@@ -1,5 +1,5 @@
 #pragma once
-// f32 → the formats that `exo synth` and tests write. Simple and accurate enough for them: no importance matrix.
+// f32 → quantised formats, by least squares per block: no importance matrix.
 
 #include <cstddef>
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace exo::kernels {
 
-// F32, F16, BF16, Q4_0, Q8_0, Q4_K, Q6_K.
+// F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS, MXFP4.
 bool can_quantize(ElementType type);
 
 // Writes n elements (whole blocks of `type`, which can_quantize) as a row at `out`. Elements are finite.
