@@ -56,8 +56,9 @@ net::NetworkOptions network_options(const NodeOptions& options) {
   return network;
 }
 
-serve::RingServiceOptions ring_options(StageLoader& loader) {
+serve::RingServiceOptions ring_options(const NodeOptions& node, StageLoader& loader) {
   serve::RingServiceOptions options;
+  options.max_draft_tokens = node.draft_tokens;
   options.dispose = [&loader](std::unique_ptr<ring::StageExecutor> executor) {
     loader.dispose(std::move(executor));
   };
@@ -81,7 +82,7 @@ struct Node::Impl {
         files(o, loop, network),
         loader(loop, files, o.threads),
         cluster(loop, network, loader, std::move(cluster_options), std::move(self)),
-        ring(loop, network, cluster, ring_options(loader)),
+        ring(loop, network, cluster, ring_options(options, loader)),
         front(loop, network, cluster, front_options()),
         default_model(files.name_of(o.model)),
         library(loop, files, default_model),

@@ -8,6 +8,8 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "wire/limits.h"
+
 namespace exo::app {
 
 namespace {
@@ -138,6 +140,12 @@ void add_node_options(CLI::App& command, NodeOptions& o) {
                   "Requests that a model answers at the same time; more wait in a queue")
       ->envname("EXO_MAX_SEQUENCES")
       ->capture_default_str();
+  command
+      .add_option("--draft-tokens", o.draft_tokens,
+                  "Speculative decoding: how many tokens to guess at a time, at most; 0 turns it off. The answers are "
+                  "the same either way")
+      ->envname("EXO_DRAFT_TOKENS")
+      ->capture_default_str();
   command.add_option("--min-stages", o.min_stages, "Split over at least so many devices, also when fewer would do")
       ->envname("EXO_MIN_STAGES")
       ->capture_default_str();
@@ -197,6 +205,8 @@ Status complete_options(NodeOptions& options) {
   if (options.name.size() > 64) return fail(ErrorCode::kInvalidArgument, "--name may be at most 64 bytes long");
   if (options.data_dir.empty()) options.data_dir = default_data_dir();
   if (options.context_tokens < 64) return fail(ErrorCode::kInvalidArgument, "--context must be at least 64 tokens");
+  if (options.draft_tokens < 0 || options.draft_tokens > static_cast<int32_t>(wire::kMaxDraftTokens))
+    return fail(ErrorCode::kInvalidArgument, "--draft-tokens must be from 0 to {}", wire::kMaxDraftTokens);
   if (options.max_sequences < 1 || options.max_sequences > 256)
     return fail(ErrorCode::kInvalidArgument, "--max-sequences must be from 1 to 256");
   if (options.min_stages < 1) return fail(ErrorCode::kInvalidArgument, "--min-stages must be at least 1");

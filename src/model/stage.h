@@ -31,7 +31,8 @@ struct StepSequence {
   Position first;
   int32_t n_tokens = 0;
   std::span<const BlockId> block_table;
-  bool wants_logits = false;  // of the last row only
+  bool wants_logits = false;  // of the last row, and of the `n_draft` rows before it
+  int32_t n_draft = 0;        // below n_tokens
 };
 
 struct StepInput {
@@ -47,7 +48,7 @@ class Stage {
  public:
   virtual ~Stage() = default;
 
-  // Not last stage: out is [n_rows, d_model]. Last stage: [number of sequences that want logits, n_vocab], in
+  // Not last stage: out is [n_rows, d_model]. Last stage: [number of rows whose logits are wanted, n_vocab], in
   // order. `out` stays valid until the next call. Errors: kInvalidArgument for shapes, positions or tokens out of
   // range (they may come from a peer); nothing of the cache is touched then.
   virtual Result<std::span<const float>> forward(const StepInput& input) = 0;

@@ -34,6 +34,9 @@ Status Step::add_sequence(const StepSequence& sequence, const StepLimits& limits
   if (first < 0 || sequence.n_tokens < 1 || end > INT32_MAX) {
     return fail(ErrorCode::kInvalidArgument, "a sequence of {} tokens at position {}", sequence.n_tokens, first);
   }
+  if (sequence.n_draft < 0 || sequence.n_draft >= sequence.n_tokens) {
+    return fail(ErrorCode::kInvalidArgument, "{} guesses among {} tokens", sequence.n_draft, sequence.n_tokens);
+  }
   if (n_rows() + int64_t{sequence.n_tokens} > limits.max_rows) {
     return fail(ErrorCode::kInvalidArgument, "a step of more than {} rows", limits.max_rows);
   }
@@ -54,7 +57,9 @@ Status Step::add_sequence(const StepSequence& sequence, const StepLimits& limits
   sequences_.push_back(
       {.first_row = n_rows(), .n_rows = sequence.n_tokens, .first_position = sequence.first, .block_table = table});
   for (int64_t p = first; p < end; ++p) positions_.emplace_back(static_cast<int32_t>(p));
-  if (sequence.wants_logits) logit_rows_.push_back(n_rows() - 1);
+  if (sequence.wants_logits) {
+    for (int32_t row = n_rows() - 1 - sequence.n_draft; row < n_rows(); ++row) logit_rows_.push_back(row);
+  }
   return {};
 }
 

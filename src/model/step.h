@@ -29,7 +29,7 @@ class Step {
   int32_t n_rows() const { return static_cast<int32_t>(positions_.size()); }
   std::span<const ops::SequenceRows> sequences() const { return sequences_; }
   std::span<const Position> positions() const { return positions_; }
-  std::span<const int32_t> logit_rows() const { return logit_rows_; }  // last rows of sequences that want logits
+  std::span<const int32_t> logit_rows() const { return logit_rows_; }  // of the sequences that want logits
 
  private:
   Status add_sequence(const StepSequence& sequence, const StepLimits& limits);

@@ -68,12 +68,12 @@ struct EngineThread::Engine {
     if (!step.sequences.empty()) {
       sequences.clear();
       for (const auto& sequence : step.sequences)
-        sequences.push_back(
-            {sequence.first, sequence.n_tokens, slots.block_table(sequence.slot), sequence.wants_logits});
+        sequences.push_back({sequence.first, sequence.n_tokens, slots.block_table(sequence.slot),
+                             sequence.wants_logits, static_cast<int32_t>(sequence.draft.size())});
       const model::StepInput input{sequences, step.tokens, step.activations};
       EXO_TRY(const std::span<const float> computed, stage->forward(input));
       if (limits.last_stage) {
-        EXO_CHECK_OK(sample(step, computed, output.tokens));
+        EXO_CHECK_OK(sample(step, computed, output));
       } else {
         output.activations.assign(computed.begin(), computed.end());
       }
@@ -82,20 +82,36 @@ struct EngineThread::Engine {
     return output;
   }
 
-  Status sample(const wire::Step& step, std::span<const float> computed, std::vector<SampledToken>& tokens) {
-    const auto n_wanted = static_cast<size_t>(
-        std::ranges::count_if(step.sequences, [](const auto& sequence) { return sequence.wants_logits; }));
-    if (computed.size() != n_wanted * logits.size())
-      return fail(ErrorCode::kInternal, "{} logits for {} sequences", computed.size(), n_wanted);
-    tokens.reserve(n_wanted);
+  Status sample(const wire::Step& step, std::span<const float> computed, StageOutput& output) {
+    size_t n_rows = 0;
+    for (const auto& sequence : step.sequences)
+      if (sequence.wants_logits) n_rows += 1 + sequence.draft.size();
+    if (computed.size() != n_rows * logits.size())
+      return fail(ErrorCode::kInternal, "{} logits for {} rows", computed.size(), n_rows);
     for (const auto& sequence : step.sequences) {
       if (!sequence.wants_logits) continue;
-      std::ranges::copy(computed.first(logits.size()), logits.begin());
-      computed = computed.subspan(logits.size());
-      const Position chosen(sequence.first.value + sequence.n_tokens);
-      tokens.push_back(slots.sampler(sequence.slot).sample(logits, chosen));
+      const size_t rows = 1 + sequence.draft.size();
+      sample_sequence(sequence, computed.first(rows * logits.size()), output);
+      computed = computed.subspan(rows * logits.size());
     }
     return {};
+  }
+
+  // A row after a guess counts only if the guess was right: what is sampled is what would have been without
+  // guesses.
+  void sample_sequence(const wire::StepSequence& sequence, std::span<const float> computed, StageOutput& output) {
+    const auto n_draft = static_cast<int32_t>(sequence.draft.size());
+    auto& sampler = slots.sampler(sequence.slot);
+    int32_t n_right = 0;
+    while (true) {
+      std::ranges::copy(computed.subspan(static_cast<size_t>(n_right) * logits.size(), logits.size()),
+                        logits.begin());
+      const Position chosen(sequence.first.value + sequence.n_tokens - n_draft + n_right);
+      output.tokens.push_back(sampler.sample(logits, chosen));
+      if (n_right == n_draft || output.tokens.back().token != sequence.draft[static_cast<size_t>(n_right)]) break;
+      ++n_right;
+    }
+    output.counts.push_back(n_right + 1);
   }
 
   net::Clock& clock;

@@ -42,7 +42,8 @@ class PostedClock : public net::Clock {
   std::vector<std::function<void()>> posted_;
 };
 
-// Two values per row: the token or the input plus one. At the last stage the logits favour token first + n_tokens.
+// Two values per row: the token or the input plus one. At the last stage the logits after a position favour the
+// token with the number of the next position.
 class FakeStage final : public model::Stage {
  public:
   FakeStage(int32_t begin, int32_t end) {
@@ -58,8 +59,9 @@ class FakeStage final : public model::Stage {
     for (const auto& sequence : input.sequences) {
       tables.emplace_back(sequence.block_table.begin(), sequence.block_table.end());
       if (config_.layers.end.value < 4 || !sequence.wants_logits) continue;
-      for (int32_t i = 0; i < 8; ++i)
-        out_.push_back(i == (sequence.first.value + sequence.n_tokens) % 8 ? 5.0f : 0.0f);
+      for (int32_t row = sequence.n_draft; row >= 0; --row)
+        for (int32_t i = 0; i < 8; ++i)
+          out_.push_back(i == (sequence.first.value + sequence.n_tokens - row) % 8 ? 5.0f : 0.0f);
     }
     if (config_.layers.end.value < 4) {
       for (const TokenId token : input.tokens) out_.insert(out_.end(), 2, static_cast<float>(token.value));
@@ -129,6 +131,33 @@ wire::Step tokens_step(std::vector<wire::StepSequence> sequences) {
   for (int32_t i = 0; i < rows; ++i) step.tokens.emplace_back(i % 8);
   step.sequences = std::move(sequences);
   return step;
+}
+
+TEST(EngineThread, LastStageSamplesOnWhileGuessesAreRight) {
+  Bench bench(2, 4);
+  const auto guessed = [](int32_t slot, std::vector<int32_t> draft) {
+    auto s = sequence(slot, 0, static_cast<int32_t>(draft.size()) + 1, {static_cast<uint32_t>(slot)}, 0, true);
+    for (const int32_t token : draft) s.draft.emplace_back(token);
+    return s;
+  };
+  // After the known token come 1, 2, 3: the first slot's guesses are right, the second's from its second on not.
+  wire::Step step;
+  step.sequences = {guessed(0, {1, 2}), guessed(1, {1, 7})};
+  step.activations.assign(12, 0.5f);
+  const auto output = bench.run(step);
+  ASSERT_TRUE(output) << output.error().message;
+  EXPECT_EQ(output->counts, (std::vector<int32_t>{3, 2}));
+  std::vector<int32_t> sampled;
+  for (const auto& token : output->tokens) sampled.push_back(token.token.value);
+  EXPECT_EQ(sampled, (std::vector<int32_t>{1, 2, 3, 1, 2}));
+
+  auto bad = guessed(2, {9});
+  step.sequences = {bad};
+  step.activations.assign(4, 0.5f);
+  EXPECT_EQ(bench.error_of(step), ErrorCode::kInvalidArgument) << "outside the vocabulary";
+  bad.draft = {TokenId(1), TokenId(1)};
+  step.sequences = {bad};
+  EXPECT_EQ(bench.error_of(step), ErrorCode::kInvalidArgument) << "nothing but guesses";
 }
 
 TEST(EngineThread, FirstStageGivesActivationsAndKeepsTables) {

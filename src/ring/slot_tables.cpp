@@ -30,6 +30,13 @@ Status SlotTables::check_payload(const wire::Step& step) const {
   for (const auto& sequence : step.sequences) {
     if (sequence.n_tokens < 1)
       return fail(ErrorCode::kInvalidArgument, "a sequence of {} tokens", sequence.n_tokens);
+    if (sequence.draft.size() >= static_cast<size_t>(sequence.n_tokens))
+      return fail(ErrorCode::kInvalidArgument, "{} guesses among {} tokens", sequence.draft.size(),
+                  sequence.n_tokens);
+    for (const TokenId token : sequence.draft)
+      if (token.value < 0 || token.value >= limits_.n_vocab)
+        return fail(ErrorCode::kInvalidArgument, "guess {} is outside the vocabulary of {}", token,
+                    limits_.n_vocab);
     rows += sequence.n_tokens;
   }
   if (rows > limits_.max_batch_rows)
@@ -81,9 +88,10 @@ Status SlotTables::apply_sequence(wire::StepSequence& sequence) {
   if (sequence.opening) {
     auto& opening = *sequence.opening;
     const auto history = static_cast<int64_t>(opening.history.size());
-    if (opening.prompt_tokens < 0 || (history != 0 && (history != end || opening.prompt_tokens > history)))
+    const int64_t known = end - static_cast<int64_t>(sequence.draft.size());
+    if (opening.prompt_tokens < 0 || (history != 0 && (history != known || opening.prompt_tokens > history)))
       return fail(ErrorCode::kInvalidArgument, "slot {}: a history of {} tokens at position {}", sequence.slot,
-                  history, end);
+                  history, known);
     const auto prompt = static_cast<size_t>(std::min<int64_t>(opening.prompt_tokens, history));
     slot.sampler.emplace(std::move(opening.sampler), std::move(opening.history), prompt);
   }

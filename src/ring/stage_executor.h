@@ -14,7 +14,8 @@ namespace exo::ring {
 // What a stage computed: activations for the next stage, or tokens at the last.
 struct StageOutput {
   std::vector<float> activations;    // [n_rows, d_model]
-  std::vector<SampledToken> tokens;  // one per sequence that wanted logits, in order
+  std::vector<SampledToken> tokens;  // of the sequences that wanted logits, in order
+  std::vector<int32_t> counts;       // how many tokens each of them got: 1 and one for each right guess
   double compute_s = 0;
 };
 

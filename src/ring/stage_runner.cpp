@@ -121,10 +121,11 @@ void StageRunner::hand_on(Trip& trip, StageOutput output) {
                      fmt::format("no link from stage {} to stage {}", index_, index_ + 1));
     return;
   }
-  if (output.tokens.size() != trip.n_wanted)
+  if (output.counts.size() != trip.n_wanted)
     return report_failure(trip.micro_batch, ErrorCode::kInternal,
-                          "the last stage sampled another number of tokens");
-  wire::StepResult result{fingerprint_, epoch_, trip.micro_batch, std::move(output.tokens)};
+                          "the last stage sampled for another number of sequences");
+  wire::StepResult result{fingerprint_, epoch_, trip.micro_batch, std::move(output.tokens),
+                          std::move(output.counts)};
   if (!is_first()) {
     // Without a link the first stage knows by itself that what it waits for is lost.
     if (!transport_.send(first_, std::move(result)))

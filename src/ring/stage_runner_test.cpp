@@ -96,7 +96,7 @@ TEST_F(StageRunnerTest, HandsActivationsToTheNextStage) {
 TEST_F(StageRunnerTest, TheLastStageAnswersTheFirst) {
   auto last = runner(3);
   last->on_step(id(2), step(1));
-  executor->answer(StageOutput{.tokens = {{TokenId(5)}}});
+  executor->answer(StageOutput{.tokens = {{TokenId(5)}}, .counts = {1}});
   last->on_step(id(2), step(2));
   executor->answer(StageOutput{});  // a token is missing
   clock.advance(milliseconds(5));

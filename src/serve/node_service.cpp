@@ -96,6 +96,7 @@ void RingService::start_scheduler(Instance& instance, const wire::InstanceRecord
   }
   config.first_micro_batch = instance.next_micro_batch;
   config.queue_limit = options_.queue_limit;
+  config.max_draft_tokens = options_.max_draft_tokens;
   config.step_deadline = options_.step_deadline;
   config.trouble_deadline = options_.trouble_deadline;
   instance.scheduler = std::make_unique<Scheduler>(clock_, instance, std::move(config));

@@ -26,6 +26,7 @@ namespace exo::serve {
 
 struct RingServiceOptions {
   size_t queue_limit = 256;  // waiting requests per instance
+  int32_t max_draft_tokens = 16;  // of a sequence in one step (serve/scheduler.h)
   net::Duration step_deadline = std::chrono::seconds(60);
   net::Duration trouble_deadline = std::chrono::seconds(30);
   // Gets executors that are no longer needed. Destroying a real one may wait for a step, so the node does that on

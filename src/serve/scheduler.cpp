@@ -11,6 +11,7 @@ namespace {
 using wire::FinishReason;
 
 constexpr std::string_view kComponent = "scheduler";
+constexpr int32_t kFewRows = 32;  // a step of decoding sequences, not of prefill
 constexpr auto kWatchInterval = std::chrono::seconds(1);
 constexpr net::Duration kFirstBackoff = std::chrono::milliseconds(50);
 constexpr net::Duration kLongestBackoff = std::chrono::seconds(2);
@@ -191,8 +192,7 @@ void Scheduler::on_step_result(wire::StepResult result) {
     return;  // written off, or never sent
   if (result.micro_batch != in_flight_.front().id) return on_transient_failure("the answer to a step was lost");
   InFlight& flight = in_flight_.front();
-  const auto n_wanted = static_cast<size_t>(std::ranges::count_if(flight.parts, &Part::wants_logits));
-  if (result.tokens.size() != n_wanted) {
+  if (!fits(flight, result)) {
     return on_step_failed({config_.fingerprint, config_.epoch, result.micro_batch, ErrorCode::kInternal,
                            "the last stage answered with another number of tokens"});
   }
@@ -202,21 +202,42 @@ void Scheduler::on_step_result(wire::StepResult result) {
   trouble_since_.reset();
   backoff_ = {};
   measure(answered);
-  size_t token = 0;
-  for (const Part& part : answered.parts) take_answer(part, part.wants_logits ? &result.tokens[token++] : nullptr);
+  std::span<SampledToken> tokens(result.tokens);
+  size_t wanted = 0;
+  for (const Part& part : answered.parts) {
+    const auto count = part.wants_logits ? static_cast<size_t>(result.counts[wanted++]) : 0;
+    take_answer(part, tokens.first(count));
+    tokens = tokens.subspan(count);
+  }
   pump();
 }
 
-void Scheduler::take_answer(const Part& part, SampledToken* token) {
+bool Scheduler::fits(const InFlight& flight, const wire::StepResult& result) const {
+  size_t wanted = 0, n_tokens = 0;
+  for (const Part& part : flight.parts) {
+    if (!part.wants_logits) continue;
+    if (wanted == result.counts.size()) return false;
+    const int32_t count = result.counts[wanted++];
+    if (count < 1 || count > part.drafted + 1) return false;
+    n_tokens += static_cast<size_t>(count);
+  }
+  return wanted == result.counts.size() && n_tokens == result.tokens.size();
+}
+
+void Scheduler::take_answer(const Part& part, std::span<SampledToken> tokens) {
   Sequence& sequence = *part.sequence;
   if (part.run != sequence.run) return;  // preempted or gone since
   const bool was_prefilling = sequence.confirmed < sequence.prefill_end;
   if (was_prefilling) totals_.prompt_tokens += static_cast<uint64_t>(part.end - sequence.confirmed);
   sequence.confirmed = part.end;
   offer_to_cache(sequence);
-  if (token == nullptr) return report_status(sequence);
+  if (tokens.empty()) return report_status(sequence);
   sequence.suspect = false;
-  append_token(part.sequence, std::move(*token));
+  const auto right = static_cast<int32_t>(tokens.size()) - 1;
+  sequence.speculation.learn(part.drafted, right);
+  totals_.drafted_tokens += static_cast<uint64_t>(part.drafted);
+  totals_.accepted_tokens += static_cast<uint64_t>(right);
+  append_tokens(part.sequence, tokens);
 }
 
 void Scheduler::offer_to_cache(Sequence& sequence) {
@@ -229,21 +250,26 @@ void Scheduler::offer_to_cache(Sequence& sequence) {
   }
 }
 
-void Scheduler::append_token(const SequencePtr& sequence, SampledToken token) {
-  if (token.token.value < 0 || (config_.n_vocab > 0 && token.token.value >= config_.n_vocab))
-    return finish(sequence, FinishReason::kError, {},
-                  {ErrorCode::kInternal, "the last stage sampled no valid token"});
-  if (std::ranges::find(sequence->stop_tokens, token.token) != sequence->stop_tokens.end())
-    return finish(sequence, FinishReason::kStop, {}, {});
-  ++totals_.generated_tokens;
-  sequence->tokens.push_back(token.token);
-  --sequence->remaining;
-  std::vector<SampledToken> tokens;
-  tokens.push_back(std::move(token));
-  if (sequence->remaining <= 0) return finish(sequence, FinishReason::kLength, std::move(tokens), {});
-  wire::RequestUpdate update = update_for(*sequence);
-  update.index -= 1;
-  update.tokens = std::move(tokens);
+// All but the last are guesses that were right: every stage has computed them.
+void Scheduler::append_tokens(const SequencePtr& sequence, std::span<SampledToken> tokens) {
+  wire::RequestUpdate update{.finish = FinishReason::kNone};
+  for (SampledToken& token : tokens) {
+    if (token.token.value < 0 || (config_.n_vocab > 0 && token.token.value >= config_.n_vocab))
+      return finish(sequence, FinishReason::kError, std::move(update.tokens),
+                    {ErrorCode::kInternal, "the last stage sampled no valid token"});
+    if (std::ranges::find(sequence->stop_tokens, token.token) != sequence->stop_tokens.end())
+      return finish(sequence, FinishReason::kStop, std::move(update.tokens), {});
+    ++totals_.generated_tokens;
+    sequence->tokens.push_back(token.token);
+    update.tokens.push_back(std::move(token));
+    if (--sequence->remaining <= 0) return finish(sequence, FinishReason::kLength, std::move(update.tokens), {});
+  }
+  sequence->sent = sequence->confirmed = sequence->size() - 1;
+  offer_to_cache(*sequence);
+  std::vector<SampledToken> sampled = std::move(update.tokens);
+  update = update_for(*sequence);
+  update.index -= static_cast<int32_t>(sampled.size());
+  update.tokens = std::move(sampled);
   port_.send_update(sequence->front, std::move(update));
 }
 
@@ -364,6 +390,7 @@ void Scheduler::measure(const InFlight& flight) {
   if (flight.rows == 0) return;
   smooth(trip_s_, trip_s);
   if (flight.rows >= 8) smooth(seconds_per_row_, std::max(own_s / flight.rows, 1e-9));
+  if (flight.rows <= kFewRows) step_cost_.measure(flight.rows, trip_s);
 }
 
 SchedulerStatistics Scheduler::statistics() const {

@@ -9,6 +9,11 @@
 // flight as there are stages. A decoding sequence is in one of them at most; chunks of one prompt follow each other
 // without waiting.
 //
+// Speculation: behind the pending token of a decoding sequence a step may carry guesses of what follows
+// (prompt_lookup.h), as many as pay (speculation.h). The last stage samples on as long as it samples what was
+// guessed, with the random numbers of those positions, so that the answer is the same as without; keys and values
+// of wrong guesses are overwritten by the steps that follow.
+//
 // Nothing is lost:
 //  - Steps are numbered without gaps and answered in order (every one, also those without logits). A step that
 //  failed,
@@ -42,6 +47,8 @@
 #include "net/clock.h"
 #include "ring/stage_runner.h"
 #include "serve/prefix_cache.h"
+#include "serve/prompt_lookup.h"
+#include "serve/speculation.h"
 #include "wire/messages.h"
 
 namespace exo::serve {
@@ -60,6 +67,7 @@ struct SchedulerConfig {
   size_t queue_limit = 256;
   net::Duration step_deadline = std::chrono::seconds(60);
   net::Duration trouble_deadline = std::chrono::seconds(30);
+  int32_t max_draft_tokens = 16;        // guesses per sequence and step, at most; 0: no speculation
   double chunk_s_beside_decodes = 0.2;  // how long a prefill chunk may hold up decoding sequences
   double chunk_s_alone = 1.0;
 };
@@ -76,6 +84,7 @@ struct SchedulerStatistics {
   size_t waiting = 0, running = 0, in_flight = 0;
   int32_t free_slots = 0, available_blocks = 0, n_blocks = 0;
   uint64_t preemptions = 0, replays = 0, prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
+  uint64_t drafted_tokens = 0, accepted_tokens = 0;  // guesses, and those that were right
 };
 
 class Scheduler : public ring::StepSink {
@@ -105,6 +114,8 @@ class Scheduler : public ring::StepSink {
     int32_t prompt_tokens = 0, submitted_tokens = 0, remaining = 0;
     std::vector<TokenId> stop_tokens;
     SamplerSettings sampler;
+    PromptLookup lookup;
+    Speculation speculation;
     bool suspect = false;         // was in a step that failed: computed alone until it succeeds
     int32_t reported_place = -1;  // in the queue
 
@@ -130,8 +141,14 @@ class Scheduler : public ring::StepSink {
   struct Part {  // of a micro-batch in flight
     SequencePtr sequence;
     uint64_t run = 0;
-    int32_t end = 0;  // tokens computed when it is answered
+    int32_t end = 0;  // tokens computed when it is answered, without guesses
+    int32_t drafted = 0;
     bool wants_logits = false;
+  };
+  struct Choice {  // for the next micro-batch
+    SequencePtr sequence;
+    int32_t count = 0;           // of pending tokens
+    std::vector<TokenId> draft;  // guesses behind them
   };
   struct InFlight {
     MicroBatchId id;
@@ -148,10 +165,12 @@ class Scheduler : public ring::StepSink {
   bool launch();
   void choose_decodes(int32_t& rows_left);
   void choose_prefills(int32_t& rows_left);
+  void choose_drafts(int32_t& rows_left);
+  int32_t reserve_positions(Sequence& sequence, int32_t count);
   bool choose_suspect();
   int32_t affordable_rows(bool beside_decodes) const;  // of prefill in one step, by time
   int32_t chunk_rows(const Sequence& sequence) const;  // of one sequence in one step
-  void add_part(wire::Step& step, InFlight& flight, const SequencePtr& sequence, int32_t count);
+  void add_part(wire::Step& step, InFlight& flight, Choice& choice);
   void send(wire::Step step, InFlight flight);
   void close_idle_slots();
   bool grow_table(const SequencePtr& sequence);
@@ -165,9 +184,10 @@ class Scheduler : public ring::StepSink {
   void end_all(const Error& error, bool running_only);
   void write_off_steps();
   void on_transient_failure(const std::string& why);
-  void take_answer(const Part& part, SampledToken* token);
+  bool fits(const InFlight& flight, const wire::StepResult& result) const;
+  void take_answer(const Part& part, std::span<SampledToken> tokens);
   void offer_to_cache(Sequence& sequence);
-  void append_token(const SequencePtr& sequence, SampledToken token);
+  void append_tokens(const SequencePtr& sequence, std::span<SampledToken> tokens);
 
   // ---- telling
   wire::RequestUpdate update_for(const Sequence& sequence) const;
@@ -191,9 +211,9 @@ class Scheduler : public ring::StepSink {
   std::map<uint64_t, SequencePtr> waiting_;  // by arrival
   std::map<uint64_t, SequencePtr> running_;  // by arrival
   std::deque<InFlight> in_flight_;
-  size_t working_ = 0;                                   // of in_flight_, those with rows
-  std::vector<std::pair<SequencePtr, int32_t>> chosen_;  // scratch of launch(): sequence and row count
-  std::vector<SequencePtr> candidates_;                  // scratch
+  size_t working_ = 0;                   // of in_flight_, those with rows
+  std::vector<Choice> chosen_;           // scratch of launch()
+  std::vector<SequencePtr> candidates_;  // scratch
   MicroBatchId next_step_;
   uint64_t next_arrival_ = 1;
 
@@ -209,6 +229,7 @@ class Scheduler : public ring::StepSink {
   net::TimePoint last_answer_{};
   double seconds_per_row_ = 0;  // of the slowest stage, smoothed; 0: not yet measured
   double trip_s_ = 0;           // once around the ring, smoothed
+  StepCostEstimate step_cost_;  // of steps of few rows
   SchedulerStatistics totals_;
 };
 

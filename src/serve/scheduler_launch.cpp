@@ -89,12 +89,13 @@ bool Scheduler::launch() {
   int32_t rows_left = config_.max_batch_rows;
   if (!choose_suspect()) {
     choose_decodes(rows_left);
+    choose_drafts(rows_left);
     choose_prefills(rows_left);
   }
   if (chosen_.empty()) return false;
   wire::Step step;
   InFlight flight;
-  for (const auto& [sequence, count] : chosen_) add_part(step, flight, sequence, count);
+  for (Choice& choice : chosen_) add_part(step, flight, choice);
   send(std::move(step), std::move(flight));
   return true;
 }
@@ -104,7 +105,7 @@ bool Scheduler::choose_suspect() {
     if (!sequence->suspect || sequence->pending() == 0) continue;
     if (!grow_table(sequence)) return false;  // running_ has changed; its turn comes
     const int32_t budget = std::min(config_.max_batch_rows, affordable_rows(false));
-    chosen_.emplace_back(sequence, std::min(budget, chunk_rows(*sequence)));
+    chosen_.push_back({sequence, std::min(budget, chunk_rows(*sequence)), {}});
     return true;
   }
   return false;
@@ -127,9 +128,36 @@ void Scheduler::choose_decodes(int32_t& rows_left) {
     if (sequence->slot.value >= 0) grow_table(sequence);
   for (const auto& sequence : candidates_) {
     if (sequence->slot.value < 0) continue;
-    chosen_.emplace_back(sequence, 1);
+    chosen_.push_back({sequence, 1, {}});
     --rows_left;
   }
+}
+
+void Scheduler::choose_drafts(int32_t& rows_left) {
+  if (config_.max_draft_tokens <= 0 || chosen_.empty()) return;
+  StepCost cost = step_cost_.cost();
+  cost.fixed_s /= static_cast<double>(chosen_.size());  // sequences of one step share it
+  for (Choice& choice : chosen_) {
+    Sequence& sequence = *choice.sequence;
+    const int32_t most = std::min({config_.max_draft_tokens, sequence.remaining - 1, rows_left});
+    int32_t count = sequence.speculation.window(cost, std::max(most, 0));
+    if (count == 0) continue;
+    choice.draft = sequence.lookup.guess(sequence.tokens, count);
+    count = reserve_positions(sequence, static_cast<int32_t>(choice.draft.size()));
+    choice.draft.resize(static_cast<size_t>(count));
+    rows_left -= count;
+  }
+}
+
+// Makes room behind the sequence as far as nobody is hurt: for how many of `count` positions there is some.
+int32_t Scheduler::reserve_positions(Sequence& sequence, int32_t count) {
+  const auto room = [&] {
+    return static_cast<int64_t>(sequence.blocks.size()) * config_.block_positions - sequence.size();
+  };
+  while (room() < count && cache_.available() > static_cast<int32_t>(running_.size())) {
+    sequence.blocks.push_back(*cache_.allocate());
+  }
+  return static_cast<int32_t>(std::clamp<int64_t>(room(), 0, count));
 }
 
 void Scheduler::choose_prefills(int32_t& rows_left) {
@@ -147,7 +175,7 @@ void Scheduler::choose_prefills(int32_t& rows_left) {
   for (const auto& sequence : candidates_) {
     if (budget <= 0) break;
     const int32_t count = std::min(budget, chunk_rows(*sequence));
-    chosen_.emplace_back(sequence, count);
+    chosen_.push_back({sequence, count, {}});
     budget -= count;
     rows_left -= count;
   }
@@ -167,11 +195,12 @@ int32_t Scheduler::chunk_rows(const Sequence& sequence) const {
   return std::min(sequence.pending(), std::max(share, kLeastPipelinedRows));
 }
 
-void Scheduler::add_part(wire::Step& step, InFlight& flight, const SequencePtr& sequence, int32_t count) {
-  Sequence& s = *sequence;
+void Scheduler::add_part(wire::Step& step, InFlight& flight, Choice& choice) {
+  Sequence& s = *choice.sequence;
   const int32_t first = s.sent;
-  const int32_t end = first + count;
-  wire::StepSequence part{.slot = s.slot, .first = Position(first), .n_tokens = count};
+  const int32_t end = first + choice.count;
+  const auto drafted = static_cast<int32_t>(choice.draft.size());
+  wire::StepSequence part{.slot = s.slot, .first = Position(first), .n_tokens = choice.count + drafted};
   part.wants_logits = end == s.size();
   part.first_block = static_cast<int32_t>(s.blocks_sent);
   part.blocks.assign(s.blocks.begin() + static_cast<ptrdiff_t>(s.blocks_sent), s.blocks.end());
@@ -182,10 +211,12 @@ void Scheduler::add_part(wire::Step& step, InFlight& flight, const SequencePtr& 
     if (s.sampler.needs_history()) part.opening->history = s.tokens;
   }
   step.tokens.insert(step.tokens.end(), s.tokens.begin() + first, s.tokens.begin() + end);
+  step.tokens.insert(step.tokens.end(), choice.draft.begin(), choice.draft.end());
+  part.draft = std::move(choice.draft);
   s.sent = end;
   s.last_step = next_step_.value;
-  flight.parts.push_back({sequence, s.run, end, part.wants_logits});
-  flight.rows += count;
+  flight.parts.push_back({choice.sequence, s.run, end, drafted, part.wants_logits});
+  flight.rows += part.n_tokens;
   step.sequences.push_back(std::move(part));
 }
 

@@ -84,6 +84,8 @@ class Ring final : public SchedulerPort {
     outcome.error = update.error;
   }
 
+  // Ids from 1000 on get an answer that repeats itself.
+  static uint64_t seed_of(uint64_t id) { return id * 3 + (id >= 1000 ? ring::testing::kPeriodicSeed : 0); }
   void submit(uint64_t id, std::vector<TokenId> prompt, int32_t max_new, std::vector<TokenId> stops = {}) {
     prompts_[id] = prompt;
     wire::SubmitRequest request{.request = {0, id}};
@@ -91,7 +93,7 @@ class Ring final : public SchedulerPort {
     request.tokens = std::move(prompt);
     request.max_new_tokens = max_new;
     request.stop_tokens = std::move(stops);
-    request.sampler.seed = id * 3;
+    request.sampler.seed = seed_of(id);
     scheduler_->submit(node(77), std::move(request));
   }
   bool settle(net::Duration limit = seconds(300)) {
@@ -108,7 +110,7 @@ class Ring final : public SchedulerPort {
     EXPECT_TRUE(log_.violations.empty()) << log_.violations.front();
   }
   std::vector<TokenId> oracle(uint64_t id, int32_t max_new, std::vector<TokenId> stops = {}) {
-    return oracle_answer(prompts_[id], max_new, id * 3, stops);
+    return oracle_answer(prompts_[id], max_new, seed_of(id), stops);
   }
 
   net::VirtualClock clock_;
@@ -135,7 +137,9 @@ class Ring final : public SchedulerPort {
       if (last && poisoned_.contains(kept->micro_batch.value)) output = fail(ErrorCode::kInternal, "poison");
       if (!output)
         return scheduler_->on_step_failed({"", {}, kept->micro_batch, output.error().code, output.error().message});
-      if (last) return scheduler_->on_step_result({"", {}, kept->micro_batch, std::move(output->tokens)});
+      if (last)
+        return scheduler_->on_step_result(
+            {"", {}, kept->micro_batch, std::move(output->tokens), std::move(output->counts)});
       kept->tokens.clear();
       kept->activations = std::move(output->activations);
       run(stage + 1, std::move(*kept));
@@ -161,6 +165,60 @@ TEST(Scheduler, AnswersAsTheOracle) {
     ASSERT_TRUE(ring.settle());
     EXPECT_EQ(ring.outcomes_[1].answer, ring.oracle(1, 30));
     EXPECT_EQ(ring.outcomes_[1].finish, wire::FinishReason::kLength);
+    ring.expect_all_free();
+  }
+}
+
+TEST(Scheduler, GuessesSaveTripsAndChangeNothing) {
+  for (const int32_t n_stages : {1, 3}) {
+    size_t steps[2];
+    for (const int32_t most : {0, 8}) {
+      auto settings = config(200, 4);
+      settings.max_draft_tokens = most;
+      Ring ring(n_stages, settings);
+      std::mt19937 random(1);
+      ring.submit(1000, random_tokens(random, 21), 150);
+      ASSERT_TRUE(ring.settle());
+      EXPECT_EQ(ring.outcomes_[1000].answer, ring.oracle(1000, 150));
+      EXPECT_EQ(ring.outcomes_[1000].finish, wire::FinishReason::kLength);
+      ring.expect_all_free();
+      steps[most != 0] = ring.sent_.size();
+      const auto statistics = ring.scheduler_->statistics();
+      EXPECT_EQ(statistics.generated_tokens, 150u);
+      EXPECT_EQ(statistics.accepted_tokens > 0, most != 0);
+      EXPECT_EQ(statistics.accepted_tokens, ring.log_.right_guesses);
+    }
+    EXPECT_LT(2 * steps[1], steps[0]);
+  }
+}
+
+TEST(Scheduler, GuessesStopAtAStopToken) {
+  Ring ring(2, config(100, 4));
+  std::mt19937 random(2);
+  const auto prompt = random_tokens(random, 8);
+  const auto whole = oracle_answer(prompt, 80, Ring::seed_of(1000), {});
+  // A token that comes late for the first time: between the repetitions.
+  TokenId stop = whole[15];
+  for (size_t i = 0; i < whole.size(); ++i)
+    if (std::find(whole.begin(), whole.begin() + static_cast<ptrdiff_t>(i), whole[i]) ==
+        whole.begin() + static_cast<ptrdiff_t>(i))
+      stop = whole[i];
+  ring.submit(1000, prompt, 80, {stop});
+  ASSERT_TRUE(ring.settle());
+  EXPECT_EQ(ring.outcomes_[1000].answer, ring.oracle(1000, 80, {stop}));
+  EXPECT_EQ(ring.outcomes_[1000].finish, wire::FinishReason::kStop);
+  ring.expect_all_free();
+}
+
+TEST(Scheduler, GuessesAndPreemptionsGoTogether) {
+  for (const int32_t n_stages : {1, 3}) {
+    Ring ring(n_stages, config(22, 6, 16, 80));
+    std::mt19937 random(7);
+    for (uint64_t id = 1000; id < 1006; ++id) ring.submit(id, random_tokens(random, 6), 54);
+    ASSERT_TRUE(ring.settle());
+    EXPECT_GT(ring.scheduler_->statistics().preemptions, 0u);
+    EXPECT_GT(ring.scheduler_->statistics().accepted_tokens, 0u);
+    for (uint64_t id = 1000; id < 1006; ++id) EXPECT_EQ(ring.outcomes_[id].answer, ring.oracle(id, 54)) << id;
     ring.expect_all_free();
   }
 }

@@ -81,8 +81,10 @@ std::vector<Message> samples() {
                       true,
                       1,
                       {BlockId(4), BlockId(0xFFFFFFFF)},
-                      SlotOpening{full_sampler(), {TokenId(1), TokenId(2)}, 2}};
-  StepSequence plain{SlotId(5), Position(1), 1, false, 0, {}, std::nullopt};
+                      SlotOpening{full_sampler(), {TokenId(1), TokenId(2)}, 2},
+                      {}};
+  StepSequence plain{SlotId(5), Position(1), 1, false, 0, {}, std::nullopt, {}};
+  StepSequence guessed{SlotId(5), Position(1), 3, true, 0, {}, std::nullopt, {TokenId(7), TokenId(0)}};
   return {
       Ping{1ull << 63},
       Pong{77},
@@ -94,8 +96,8 @@ std::vector<Message> samples() {
       RequestUpdate{request, epoch, 12, full_tokens(), FinishReason::kError, 3, 4, 5, ErrorCode::kUnavailable,
                     "gone"},
       Step{model, epoch, MicroBatchId(6), {opened, plain}, {SlotId(1), SlotId(9)}, {TokenId(3), TokenId(4)}, {}},
-      Step{model, epoch, MicroBatchId(6), {plain}, {}, {}, {1.5f, -0.f, 3e38f}},
-      StepResult{model, epoch, MicroBatchId(1ull << 40), full_tokens()},
+      Step{model, epoch, MicroBatchId(6), {plain, guessed}, {}, {}, {1.5f, -0.f, 3e38f}},
+      StepResult{model, epoch, MicroBatchId(1ull << 40), full_tokens(), {1, 1}},
       StepFailed{model, epoch, MicroBatchId(2), ErrorCode::kResourceExhausted, "no block left"},
       GossipDigest{{{node(1), 2, 3}}, {{model, epoch}}},
   };

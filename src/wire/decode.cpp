@@ -213,6 +213,7 @@ class Reader {
                                    numbers<TokenId>(opening->history(), kMaxRequestTokens, "opening.history"),
                                    count(opening->prompt_tokens(), "opening.prompt_tokens")};
     }
+    result.draft = numbers<TokenId>(s->draft(), kMaxDraftTokens, "sequence.draft");
     return result;
   }
 
@@ -295,7 +296,7 @@ class Reader {
   }
   StepResult step_result(const fb::StepResult* m) {
     return {name(m->fingerprint(), "step.fingerprint"), epoch(m->epoch()), MicroBatchId(m->micro_batch()),
-            sampled(m->tokens())};
+            sampled(m->tokens()), numbers<int32_t>(m->counts(), kMaxSequences, "step.counts")};
   }
   StepFailed step_failed(const fb::StepFailed* m) {
     return {name(m->fingerprint(), "step.fingerprint"), epoch(m->epoch()), MicroBatchId(m->micro_batch()),

@@ -79,6 +79,7 @@ class Writer {
     return Offset<flatbuffers::Vector<Raw>>(offset);
   }
   static uint64_t raw(uint64_t);
+  static int32_t raw(int32_t);
   template <typename Tag, typename Integer>
   static Integer raw(StrongInt<Tag, Integer>);
 
@@ -216,6 +217,7 @@ class Writer {
   }
   Offset<fb::StepSequence> make(const StepSequence& s) {
     const auto blocks = numbers(s.blocks, kMaxBlocks, "sequence.blocks");
+    const auto draft = numbers(s.draft, kMaxDraftTokens, "sequence.draft");
     Offset<fb::SlotOpening> opening = 0;
     if (s.opening) {
       const auto sampler = make(s.opening->sampler);
@@ -225,7 +227,8 @@ class Writer {
     }
     return fb::CreateStepSequence(builder_, count(s.slot.value, "sequence.slot"),
                                   count(s.first.value, "sequence.first"), count(s.n_tokens, "sequence.n_tokens"),
-                                  s.wants_logits, count(s.first_block, "sequence.first_block"), blocks, opening);
+                                  s.wants_logits, count(s.first_block, "sequence.first_block"), blocks, opening,
+                                  draft);
   }
 
   // ---- messages
@@ -287,9 +290,10 @@ class Writer {
   Body body_of(const StepResult& m) {
     const auto fingerprint = name(m.fingerprint, "step.fingerprint");
     const auto tokens = sampled(m.tokens);
+    const auto counts = numbers(m.counts, kMaxSequences, "step.counts");
     const auto at = epoch(m.epoch);
     return {fb::Body::StepResult,
-            fb::CreateStepResult(builder_, fingerprint, &at, m.micro_batch.value, tokens).Union()};
+            fb::CreateStepResult(builder_, fingerprint, &at, m.micro_batch.value, tokens, counts).Union()};
   }
   Body body_of(const StepFailed& m) {
     const auto fingerprint = name(m.fingerprint, "step.fingerprint");

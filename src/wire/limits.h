@@ -36,6 +36,7 @@ inline constexpr size_t kMaxAlternatives = 256;
 // per step
 inline constexpr size_t kMaxSequences = 8192;
 inline constexpr size_t kMaxStepTokens = 65536;
+inline constexpr size_t kMaxDraftTokens = 64;  // per sequence
 inline constexpr size_t kMaxBlocks = size_t{1} << 20;  // per sequence
 
 }  // namespace exo::wire

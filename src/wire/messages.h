@@ -201,6 +201,9 @@ struct StepSequence {
   int32_t first_block = 0;
   std::vector<BlockId> blocks;
   std::optional<SlotOpening> opening;
+  // Speculative decoding: the last of the n_tokens are guesses, and these are they. The last stage samples at the row
+  // before the first guess and goes on as long as it samples what was guessed.
+  std::vector<TokenId> draft;
   bool operator==(const StepSequence&) const = default;
 };
 
@@ -216,12 +219,14 @@ struct Step {
   bool operator==(const Step&) const = default;
 };
 
-// Last stage → first stage: one entry per sequence that wanted logits, in order.
+// Last stage → first stage. counts: of `tokens` for each sequence that wanted logits, in order; one, and one more for
+// each guess that was right.
 struct StepResult {
   std::string fingerprint;
   Epoch epoch;
   MicroBatchId micro_batch;
   std::vector<SampledToken> tokens;
+  std::vector<int32_t> counts;
   bool operator==(const StepResult&) const = default;
 };
 

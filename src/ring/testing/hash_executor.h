@@ -24,8 +24,12 @@ inline uint64_t extend_hash(uint64_t hash, TokenId token) {
   return hash ^ (hash >> 32);
 }
 
-// What follows a history that hashes to `hash`, for a request with this seed, at `position`.
+// What follows a history that hashes to `hash`, for a request with this seed, at `position`. Seeds from
+// kPeriodicSeed on repeat themselves, now and then with another token in between: what speculation guesses at.
+inline constexpr uint64_t kPeriodicSeed = 1ull << 63;
 inline TokenId next_hash_token(uint64_t hash, uint64_t seed, int32_t position) {
+  if (seed >= kPeriodicSeed && position % 23 != 0)
+    return TokenId(static_cast<int32_t>((seed + static_cast<uint64_t>(position % 5) * 31) % kHashVocabulary));
   uint64_t x = (hash ^ seed * 0xC2B2AE3D27D4EB4Full) + static_cast<uint64_t>(position) * 0x165667B19E3779F9ull;
   x ^= x >> 29;
   x *= 0xBF58476D1CE4E5B9ull;
@@ -50,7 +54,7 @@ inline std::vector<TokenId> oracle_answer(const std::vector<TokenId>& prompt, in
 
 struct HashLog {
   std::vector<std::string> violations;
-  uint64_t steps = 0, rows = 0, most_rows = 0;
+  uint64_t steps = 0, rows = 0, most_rows = 0, right_guesses = 0;
 };
 
 class HashExecutor final : public StageExecutor {
@@ -121,6 +125,10 @@ class HashExecutor final : public StageExecutor {
     size_t row = 0;
     for (const auto& sequence : step.sequences) {
       EXO_TRY(uint64_t hash, history_hash(sequence));
+      const auto n_draft = static_cast<int32_t>(sequence.draft.size());
+      const bool samples = limits_.last_stage && sequence.wants_logits;
+      bool right = true;  // all guesses up to this row
+      if (samples) output.counts.push_back(0);
       for (int32_t i = 0; i < sequence.n_tokens; ++i, ++row) {
         const int32_t position = sequence.first.value + i;
         const float* in = step.activations.data() + (limits_.first_stage ? 0 : row * kHashWidth);
@@ -133,15 +141,19 @@ class HashExecutor final : public StageExecutor {
             return violation(fmt::format("slot {}: the stages disagree at position {}", sequence.slot, position));
         }
         cell(sequence.slot, position) = {token.value, hash};
+        const int32_t guess = i + n_draft + 1 - sequence.n_tokens;  // that follows this row
+        if (samples && right && guess >= 0) {
+          const TokenId next = next_hash_token(hash, seeds_[sequence.slot], position + 1);
+          output.tokens.push_back({next, -0.5f, {}});
+          ++output.counts.back();
+          right = guess < n_draft && next == sequence.draft[static_cast<size_t>(guess)];
+          log_.right_guesses += right;
+        }
         if (limits_.last_stage) continue;
         output.activations.push_back(static_cast<float>(token.value));
         output.activations.push_back(static_cast<float>(position));
         for (int part = 0; part < 4; ++part)
           output.activations.push_back(static_cast<float>((hash >> (16 * part)) & 0xFFFF));
-      }
-      if (limits_.last_stage && sequence.wants_logits) {
-        const int32_t end = sequence.first.value + sequence.n_tokens;
-        output.tokens.push_back({next_hash_token(hash, seeds_[sequence.slot], end), -0.5f, {}});
       }
     }
     log_.rows += row;
