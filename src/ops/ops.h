@@ -53,6 +53,12 @@ struct Weight {
   const std::byte* data = nullptr;                    // of the first matrix
   std::span<const std::span<const std::byte>> parts;  // where matrices lie apart; otherwise they follow each other
   explicit operator bool() const { return data != nullptr; }
+  // Where matrix i begins; i < n_matrices.
+  const std::byte* matrix(int64_t i) const {
+    if (!parts.empty()) return parts[static_cast<size_t>(i)].data();
+    const auto row = row_bytes(type, static_cast<uint64_t>(cols)).value_or(0);
+    return data + static_cast<uint64_t>(i * rows) * row;
+  }
 };
 
 // Small f32 vectors (norm weights, biases, rope factors), converted at load.
@@ -118,6 +124,43 @@ struct AttentionParams {
 
 enum class Activation { kSilu, kGeluTanh, kGeluErf, kRelu, kReluSquared };
 
+// A mixture of experts (Shazeer et al. 2017): a router scores all experts for each row, and the row's result is the
+// weighted sum of what the few best make of it.
+enum class ExpertScore {
+  kSoftmax,          // over all experts
+  kSigmoid,          // each expert by itself
+  kSoftmaxOfChosen,  // experts are chosen by their logits; softmax over the chosen ones' only
+};
+
+struct RoutingParams {
+  ExpertScore score = ExpertScore::kSoftmax;
+  // [n_experts] added to the scores for the choice, but not to the weights (Wang et al. 2024); may be empty.
+  Vector selection_bias;
+  // Experts lie in n_groups equal groups and are chosen from the best n_groups_chosen (DeepSeek-V2, 2024). A group
+  // is as good as its best expert, or as its two best together (DeepSeek-V3).
+  int32_t n_groups = 1, n_groups_chosen = 1;
+  bool groups_by_best_two = false;
+  bool normalize = false;  // weights of a row are divided by their sum
+  float scale = 1.0f;      // multiplies the weights, last
+};
+
+// The chosen experts of each row, best first (of equals the lower number first), in device memory.
+struct Routing {
+  int32_t* experts = nullptr;  // [rows, n_chosen]
+  float* weights = nullptr;    // [rows, n_chosen]
+  int64_t rows = 0;
+  int32_t n_chosen = 0;
+
+  int64_t n_pairs() const { return rows * n_chosen; }  // of a row and one of its experts
+};
+
+// For each pair p of a row and a chosen expert e: out.row(p) = x.row · weight[e]ᵀ (+ bias[e]).
+struct ExpertLinear {
+  const Weight* weight;  // n_matrices experts
+  Tensor out;            // [n_pairs, weight.rows]
+  Vector bias = {};      // [n_matrices * weight.rows] or empty
+};
+
 class Ops {
  public:
   virtual ~Ops() = default;
@@ -155,8 +198,22 @@ class Ops {
   virtual void add(Tensor x, Tensor y) = 0;                    // x += y
   virtual void scale(Tensor x, float factor) = 0;              // x *= factor
   virtual void soft_cap(Tensor x, float cap) = 0;              // x = cap * tanh(x / cap)
+  // x.row(i) *= sigmoid(gate[i]), gate: [x.rows, 1]
+  virtual void gate_rows(Tensor x, Tensor gate) = 0;
   // out.row(i) = x.row(rows[i])
   virtual void gather_rows(Tensor x, std::span<const int32_t> rows, Tensor out) = 0;
+
+  // Chooses out.n_chosen experts for each row of logits: [out.rows, n_experts]; n_chosen ≤ n_experts of the chosen
+  // groups.
+  virtual void route(Tensor logits, const RoutingParams& params, const Routing& out) = 0;
+  // Every expert projection of the same x: [routing.rows, cols], or [routing.n_pairs, cols] with one row for each
+  // pair. Reads the chosen experts only, and each once for all its rows.
+  virtual void expert_matmul(Tensor x, const Routing& routing, std::span<const ExpertLinear> projections) = 0;
+  // x.row(p) *= the weight of pair p, x: [n_pairs, any]: for models that weight what their experts read.
+  virtual void scale_pairs(Tensor x, const Routing& routing) = 0;
+  // out.row(r) (+)= Σ over its pairs p, best first, of weight[p] * x.row(p); x: [n_pairs, out.cols]. `weighted`
+  // false: of x.row(p) alone.
+  virtual void combine_experts(Tensor x, const Routing& routing, bool weighted, Tensor out, bool accumulate) = 0;
 };
 
 }  // namespace exo::ops

@@ -58,34 +58,6 @@ struct CpuContext {
   }
 };
 
-// Products of one x with several weights (ops.h).
-class CpuMatmul {
- public:
-  explicit CpuMatmul(CpuContext& context) : context_(context) {}
-  void run(Tensor x, std::span<const Linear> projections);
-
- private:
-  struct Job {
-    const Linear* linear;
-    bool quantized;
-    int64_t row_bytes;
-    int64_t tile_rows;
-    int64_t first_tile;  // in the numbering of all jobs
-  };
-  void quantize(Tensor x);
-  void pad(Tensor x);
-  void quantized_tile(const Job& job, int64_t tile, int worker);
-  void float_tile(const Job& job, int64_t tile, int worker);
-  void finish_tile(const Job& job, int64_t first_row, int64_t n_rows, const float* y) const;
-
-  CpuContext& context_;
-  Scratch activations_;
-  const kernels::ActivationBlock* quantized_ = nullptr;
-  Scratch padded_memory_;
-  Tensor x_, padded_;
-  std::vector<Job> jobs_;
-};
-
 class CpuAttention {
  public:
   explicit CpuAttention(CpuContext& context) : context_(context) {}

@@ -1,11 +1,14 @@
 #include "ops/cpu/cpu_ops.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 
 #include "base/check.h"
 #include "kernels/dequantize.h"
 #include "ops/cpu/cpu_context.h"
+#include "ops/cpu/cpu_experts.h"
+#include "ops/cpu/cpu_matmul.h"
 
 namespace exo::ops {
 namespace {
@@ -169,10 +172,42 @@ class CpuOps final : public Ops {
     for_rows(x, [&](int64_t r) { context_.kernels.soft_cap(x.data + r * x.stride, cap, x.cols); });
   }
 
+  void gate_rows(Tensor x, Tensor gate) override {
+    for_rows(x, [&](int64_t r) {
+      const float factor = 1.0f / (1.0f + std::exp(-gate.data[r * gate.stride]));
+      context_.kernels.scale(x.data + r * x.stride, factor, x.cols);
+    });
+  }
+
   void gather_rows(Tensor x, std::span<const int32_t> rows, Tensor out) override {
     for (size_t i = 0; i < rows.size(); ++i) {
       std::copy_n(x.data + rows[i] * x.stride, x.cols, out.data + static_cast<int64_t>(i) * out.stride);
     }
+  }
+
+  void route(Tensor logits, const RoutingParams& params, const Routing& out) override {
+    EXO_DCHECK(logits.rows == out.rows && logits.cols % params.n_groups == 0);
+    EXO_DCHECK(out.n_chosen <= logits.cols / params.n_groups * params.n_groups_chosen);
+    experts_.route(logits, params, out);
+  }
+
+  void expert_matmul(Tensor x, const Routing& routing, std::span<const ExpertLinear> projections) override {
+    EXO_DCHECK(x.rows == routing.rows || x.rows == routing.n_pairs());
+    for (const ExpertLinear& p : projections) {
+      EXO_DCHECK(p.weight->cols == x.cols && p.out.rows == routing.n_pairs() && p.out.cols == p.weight->rows);
+      EXO_DCHECK(!p.bias || p.bias.size == p.weight->rows * p.weight->n_matrices);
+    }
+    experts_.multiply(x, routing, projections);
+  }
+
+  void scale_pairs(Tensor x, const Routing& routing) override {
+    EXO_DCHECK(x.rows == routing.n_pairs());
+    experts_.scale_pairs(x, routing);
+  }
+
+  void combine_experts(Tensor x, const Routing& routing, bool weighted, Tensor out, bool accumulate) override {
+    EXO_DCHECK(x.rows == routing.n_pairs() && out.rows == routing.rows && x.cols == out.cols);
+    experts_.combine(x, routing, weighted, out, accumulate);
   }
 
  private:
@@ -185,6 +220,7 @@ class CpuOps final : public Ops {
 
   CpuContext context_;
   CpuMatmul matmul_{context_};
+  CpuExperts experts_{context_};
   CpuAttention attention_{context_};
   CpuRope rope_{context_};
 };
