@@ -65,6 +65,11 @@ struct Architecture {
   ops::Activation activation = ops::Activation::kSilu;
   bool gated = true;  // feed-forward is down(activation(gate(x)) * up(x)), otherwise down(activation(up(x)))
 
+  // Of blocks with experts, where the file does not say.
+  ops::ExpertScore expert_score = ops::ExpertScore::kSoftmax;
+  bool normalizes_experts = false;     // the weights of a row's experts sum to one
+  bool weights_expert_inputs = false;  // what an expert reads is weighted, not what it makes
+
   bool scales_embedding = false;  // by sqrt(d_model)
   LogitScale logit_scale = LogitScale::kNone;
   // The variant with this many blocks scales q·k by 1/sqrt(d_model / n_heads), the others by 1/sqrt(head_dim).

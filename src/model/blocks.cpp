@@ -20,21 +20,28 @@ Tensor normed_input(const BlockContext& context, const Norm& norm, const Tensor&
   return out;
 }
 
-// hidden += scale * post_norm(projection(x))
-void add_to_hidden(const BlockContext& context, const Projection& projection, const Norm& post_norm, Tensor x) {
+// hidden += scale * post_norm(y): `project(to, accumulate)` writes y to, or adds it to, the tensor that it is
+// given.
+template <typename Project>
+void add_to_hidden(const BlockContext& context, const Norm& post_norm, Project project) {
   const Tensor hidden = hidden_of(context);
   const float scale = context.model.residual_scale;
   if (!post_norm.present && scale == 1.0f) {
-    const ops::Linear linear{&projection.weight, hidden, projection.bias, true};
-    context.ops.matmul(x, {&linear, 1});
+    project(hidden, true);
     return;
   }
   const Tensor result = dense(context.workspace.result, hidden.rows, hidden.cols);
-  const ops::Linear linear{&projection.weight, result, projection.bias};
-  context.ops.matmul(x, {&linear, 1});
+  project(result, false);
   if (post_norm.present) apply_norm(context.ops, post_norm, context.model.norm_epsilon, result, result);
   if (scale != 1.0f) context.ops.scale(result, scale);
   context.ops.add(hidden, result);
+}
+
+void add_attention(const BlockContext& context, const AttentionWeights& weights, Tensor attended) {
+  add_to_hidden(context, weights.post_norm, [&](Tensor to, bool accumulate) {
+    const ops::Linear linear{&weights.output.weight, to, weights.output.bias, accumulate};
+    context.ops.matmul(attended, {&linear, 1});
+  });
 }
 
 // x: [rows, heads * key_dim], without gaps.
@@ -105,6 +112,39 @@ Tensor expand(const BlockContext& context, const LayerHyperparameters& layer, co
   return gate;
 }
 
+// What a feed-forward has made of its input, in the workspace, before its last projection.
+struct Expanded {
+  Tensor dense;  // of the dense feed-forward or the shared expert; without rows where there is none
+  ExpertResults experts;
+};
+
+Expanded expand_all(const BlockContext& context, const LayerHyperparameters& layer,
+                    const FeedForwardWeights& weights, Tensor input) {
+  Expanded out;
+  if (layer.d_ff > 0) out.dense = expand(context, layer, weights, input);
+  if (layer.d_expert == 0) return out;
+  if (weights.experts.shared_router) {
+    const Tensor share = dense(context.workspace.router, input.rows, 1);
+    const ops::Linear linear{&weights.experts.shared_router, share};
+    context.ops.matmul(input, {&linear, 1});
+    context.ops.gate_rows(out.dense, share);
+  }
+  out.experts = run_experts(context, layer, weights.experts, input);
+  return out;
+}
+
+void add_feed_forward(const BlockContext& context, const FeedForwardWeights& weights, const Expanded& expanded) {
+  add_to_hidden(context, weights.post_norm, [&](Tensor to, bool accumulate) {
+    if (expanded.experts.routing.rows > 0) {
+      add_experts(context, expanded.experts, to, accumulate);
+      accumulate = true;
+    }
+    if (expanded.dense.rows == 0) return;
+    const ops::Linear linear{&weights.down.weight, to, weights.down.bias, accumulate};
+    context.ops.matmul(expanded.dense, {&linear, 1});
+  });
+}
+
 }  // namespace
 
 void apply_norm(ops::Ops& ops, const Norm& norm, float epsilon, Tensor x, Tensor out) {
@@ -128,17 +168,16 @@ void run_block(const BlockContext& context, const LayerHyperparameters& layer, c
     const Tensor input = normed_input(context, first_norm, space.normed);
     const Tensor ff_input = shared ? input : normed_input(context, feed_forward.norm, space.normed_ff);
     const Tensor attended = attend(context, layer, attention, cache, input);
-    const Tensor expanded = expand(context, layer, feed_forward, ff_input);
-    add_to_hidden(context, attention.output, attention.post_norm, attended);
-    add_to_hidden(context, feed_forward.down, feed_forward.post_norm, expanded);
+    const Expanded expanded = expand_all(context, layer, feed_forward, ff_input);
+    add_attention(context, attention, attended);
+    add_feed_forward(context, feed_forward, expanded);
     return;
   }
   const Tensor input = normed_input(context, attention.norm, space.normed);
   const Tensor attended = attend(context, layer, attention, cache, input);
-  add_to_hidden(context, attention.output, attention.post_norm, attended);
+  add_attention(context, attention, attended);
   const Tensor ff_input = normed_input(context, feed_forward.norm, space.normed);
-  const Tensor expanded = expand(context, layer, feed_forward, ff_input);
-  add_to_hidden(context, feed_forward.down, feed_forward.post_norm, expanded);
+  add_feed_forward(context, feed_forward, expand_all(context, layer, feed_forward, ff_input));
 }
 
 }  // namespace exo::model

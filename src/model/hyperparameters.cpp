@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "model/expert_hyperparameters.h"
 #include "model/metadata_reader.h"
 
 namespace exo::model {
@@ -20,14 +21,12 @@ Status read_widths(const Reader& reader, const GgufFile& file, int32_t n_layers,
   if (reader.has("attention.head_count_kv")) {
     EXO_TRY(kv_heads, reader.per_layer("attention.head_count_kv", n_layers, 1, kMaxHeads));
   }
-  EXO_TRY(const auto d_ff, reader.per_layer("feed_forward_length", n_layers, 1, kMaxWidth));
   for (size_t i = 0; i < out.layers.size(); ++i) {
     if (heads[i] % kv_heads[i] != 0) {
       return fail(ErrorCode::kCorrupt, "block {} has {} heads over {} key-value heads", i, heads[i], kv_heads[i]);
     }
     out.layers[i].n_heads = heads[i];
     out.layers[i].n_kv_heads = kv_heads[i];
-    out.layers[i].d_ff = d_ff[i];
   }
   if (!reader.has("attention.key_length") && out.d_model % heads[0] != 0) {
     return fail(ErrorCode::kCorrupt, "a width of {} does not divide into {} heads", out.d_model, heads[0]);
@@ -164,6 +163,13 @@ Status check_unknown_variants(const Reader& reader) {
   return {};
 }
 
+// Blocks that only predict tokens further ahead (multi-token prediction) come last in the file and are not run.
+Result<int32_t> count_layers(const Reader& reader) {
+  EXO_TRY(const int32_t n_blocks, reader.integer("block_count", 1, kMaxLayers));
+  EXO_TRY(const int32_t n_ahead, reader.integer_or("nextn_predict_layers", 0, 0, n_blocks - 1));
+  return n_blocks - n_ahead;
+}
+
 }  // namespace
 
 Result<Hyperparameters> read_hyperparameters(const GgufFile& file) {
@@ -174,14 +180,11 @@ Result<Hyperparameters> read_hyperparameters(const GgufFile& file) {
   out.name = metadata.string("general.name").value_or(architecture_name);
   const Reader reader(metadata, architecture_name);
   EXO_CHECK_OK(check_unknown_variants(reader));
-  EXO_TRY(const int32_t n_experts, reader.integer_or("expert_count", 0, 0, std::numeric_limits<int32_t>::max()));
-  if (n_experts > 0) {
-    return fail(ErrorCode::kUnsupported, "'{}' with a mixture of {} experts; this build runs dense models",
-                architecture_name, n_experts);
-  }
-  EXO_TRY(const int32_t n_layers, reader.integer("block_count", 1, kMaxLayers));
+  EXO_TRY(const int32_t n_layers, count_layers(reader));
   out.layers.resize(static_cast<size_t>(n_layers));
   EXO_CHECK_OK(read_widths(reader, file, n_layers, out));
+  EXO_CHECK_OK(read_feed_forward_widths(reader, file, out));
+  EXO_TRY(out.experts, read_experts(reader, *out.architecture));
   EXO_CHECK_OK(read_scales(reader, out));
   EXO_CHECK_OK(read_rope(reader, out));
   EXO_CHECK_OK(read_layer_kinds(reader, out));

@@ -18,9 +18,17 @@ enum class LayerRope { kNone, kGlobal, kLocal };
 struct LayerHyperparameters {
   int32_t n_heads = 0;
   int32_t n_kv_heads = 0;
-  int32_t d_ff = 0;
-  int32_t window = 0;  // positions that attention reaches back, itself included; 0: all
+  int32_t d_ff = 0;      // of the dense feed-forward or the shared expert; 0: neither
+  int32_t d_expert = 0;  // of each of the experts that a router chooses from; 0: none in this block
+  int32_t window = 0;    // positions that attention reaches back, itself included; 0: all
   LayerRope rope = LayerRope::kGlobal;
+};
+
+// The same in all blocks that have experts.
+struct ExpertHyperparameters {
+  int32_t n_experts = 0;  // 0: a dense model
+  int32_t n_chosen = 0;
+  ops::RoutingParams routing;  // without a selection bias: each block has its own
 };
 
 struct Hyperparameters {
@@ -41,6 +49,7 @@ struct Hyperparameters {
   ops::RopeParams rope;      // without frequency factors: weights.h adds them
   ops::RopeParams local_rope;
   int32_t rope_original_context = 0;  // longer sequences use the long factors, where a model has two sets
+  ExpertHyperparameters experts;
   std::vector<LayerHyperparameters> layers;
 
   int32_t n_layers() const { return static_cast<int32_t>(layers.size()); }

@@ -16,6 +16,7 @@ namespace exo::model {
 inline constexpr int64_t kMaxLayers = 4096;
 inline constexpr int64_t kMaxWidth = 1 << 24;
 inline constexpr int64_t kMaxHeads = 1 << 16;
+inline constexpr int64_t kMaxExperts = 1 << 16;
 
 // Reads `architecture.key`. kNotFound, or kCorrupt for a value out of range, names the key.
 class MetadataReader {

@@ -51,17 +51,24 @@ Result<FeedForwardWeights> load_feed_forward(TensorLoader& loader, const BlockNa
   FeedForwardWeights out;
   EXO_TRY(out.norm, load_block_norm(loader, names, model, architecture.feed_forward_norm));
   EXO_TRY(out.post_norm, load_block_norm(loader, names, model, architecture.feed_forward_post_norm));
+  const bool routed = layer.d_expert > 0;
+  if (routed) {
+    EXO_TRY(out.experts, load_experts(loader, names, model, layer));
+  }
+  if (layer.d_ff == 0) return out;
+  const std::string suffix = routed ? "_shexp" : "";
+  const std::string gate = "ffn_gate" + suffix, up = "ffn_up" + suffix, down = "ffn_down" + suffix;
   if (!architecture.gated) {
-    EXO_TRY(out.up, load_projection(loader, names, "ffn_up", layer.d_ff, model.d_model));
-  } else if (loader.has(names.weight("ffn_gate"))) {
-    EXO_TRY(out.gate, load_projection(loader, names, "ffn_gate", layer.d_ff, model.d_model));
-    EXO_TRY(out.up, load_projection(loader, names, "ffn_up", layer.d_ff, model.d_model));
+    EXO_TRY(out.up, load_projection(loader, names, up, layer.d_ff, model.d_model));
+  } else if (loader.has(names.weight(gate))) {
+    EXO_TRY(out.gate, load_projection(loader, names, gate, layer.d_ff, model.d_model));
+    EXO_TRY(out.up, load_projection(loader, names, up, layer.d_ff, model.d_model));
   } else {
     const int64_t all = int64_t{layer.d_ff} * 2;
-    EXO_TRY(out.gate, load_fused(loader, names, "ffn_up", {0, layer.d_ff, all}, model.d_model));
-    EXO_TRY(out.up, load_fused(loader, names, "ffn_up", {layer.d_ff, layer.d_ff, all}, model.d_model));
+    EXO_TRY(out.gate, load_fused(loader, names, up, {0, layer.d_ff, all}, model.d_model));
+    EXO_TRY(out.up, load_fused(loader, names, up, {layer.d_ff, layer.d_ff, all}, model.d_model));
   }
-  EXO_TRY(out.down, load_projection(loader, names, "ffn_down", model.d_model, layer.d_ff));
+  EXO_TRY(out.down, load_projection(loader, names, down, model.d_model, layer.d_ff));
   return out;
 }
 

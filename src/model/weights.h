@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "formats/gguf.h"
+#include "model/experts.h"
 #include "model/hyperparameters.h"
 #include "model/stage.h"
 #include "model/tensor_loader.h"
@@ -32,6 +33,7 @@ struct AttentionWeights {
 struct FeedForwardWeights {
   Norm norm, post_norm;
   Projection gate, up, down;  // gate is empty where the architecture has none
+  ExpertWeights experts;      // where the block has some; gate, up and down are then the shared expert's, or empty
 };
 
 struct LayerWeights {

@@ -16,6 +16,12 @@ struct Workspace {
   ops::Tensor result;     // of a half, before its post norm or scale, d_model
   ops::Tensor query, key, value, attended;
   ops::Tensor gate, up;  // d_ff
+  // Where the stage has experts; the latter four with a row for each of a row's chosen experts.
+  ops::Tensor router;                  // n_experts
+  int32_t* chosen_experts = nullptr;   // n_chosen per row
+  ops::Tensor expert_weights;          // n_chosen per row
+  ops::Tensor expert_gate, expert_up;  // d_expert
+  ops::Tensor expert_outputs;          // d_model
 
   std::unique_ptr<ops::Buffer> buffer;
 
