@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "kernels/block_codes.h"
 #include "kernels/blocks.h"
 #include "kernels/half.h"
 #include "kernels/quantize_fit-inl.h"
@@ -12,17 +13,6 @@
 
 namespace exo::kernels {
 namespace {
-
-// Elements 0..15 in the low and 16..31 in the high nibbles.
-void set_nibbles(const int* codes, uint8_t* q) {
-  for (int i = 0; i < 16; ++i) q[i] = static_cast<uint8_t>((codes[i] & 15) | (codes[16 + i] & 15) << 4);
-}
-
-uint32_t fifth_bits(const int* codes) {
-  uint32_t high = 0;
-  for (int i = 0; i < 32; ++i) high |= static_cast<uint32_t>(codes[i] >> 4) << i;
-  return high;
-}
 
 // Codes of x ≈ d * (code + low), d rounded to a half.
 uint16_t fit_symmetric(const float* x, int low, int* codes) {
