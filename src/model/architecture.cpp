@@ -27,6 +27,7 @@ constexpr Architecture kArchitectures[] = {
      .qk_norm_kind = NormKind::kLayer,
      .qk_norm_is_optional = true,
      .logit_scale = LogitScale::kMultiply},
+    {.name = "deepseek2", .attention = AttentionKind::kLatent},
     {.name = "exaone", .rope = kHalves},
     // Its one norm is named for the attention; the models that have two name the feed-forward's so instead.
     {.name = "falcon",

@@ -34,6 +34,11 @@ enum class RopeLayers {
   kNone,            // positions are embedded instead (position_embd.weight)
 };
 
+enum class AttentionKind {
+  kGroupedQuery,
+  kLatent,  // latent_attention.h
+};
+
 enum class LogitScale { kNone, kMultiply, kDivide };
 
 struct Architecture {
@@ -49,6 +54,8 @@ struct Architecture {
   std::string_view feed_forward_norm = "ffn_norm";
   std::string_view feed_forward_post_norm = "";
   Residual residual = Residual::kSequential;
+
+  AttentionKind attention = AttentionKind::kGroupedQuery;
 
   QkNorm qk_norm = QkNorm::kNone;
   NormKind qk_norm_kind = NormKind::kRms;

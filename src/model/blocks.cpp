@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "model/latent_attention.h"
+
 namespace exo::model {
 namespace {
 
@@ -63,8 +65,8 @@ void norm_heads(const BlockContext& context, const Norm& norm, Tensor x) {
 }
 
 // Leaves the result in workspace.attended.
-Tensor attend(const BlockContext& context, const LayerHyperparameters& layer, const AttentionWeights& weights,
-              const ops::KvCacheView& cache, Tensor input) {
+Tensor attend_grouped(const BlockContext& context, const LayerHyperparameters& layer,
+                      const AttentionWeights& weights, const ops::KvCacheView& cache, Tensor input) {
   const auto& model = context.model;
   const auto& space = context.workspace;
   const int64_t rows = context.n_rows();
@@ -91,6 +93,12 @@ Tensor attend(const BlockContext& context, const LayerHyperparameters& layer, co
                          .window = layer.window},
                         attended);
   return attended;
+}
+
+Tensor attend(const BlockContext& context, const LayerHyperparameters& layer, const AttentionWeights& weights,
+              const ops::KvCacheView& cache, Tensor input) {
+  if (context.model.latent) return attend_latent(context, layer, weights.latent, cache, input);
+  return attend_grouped(context, layer, weights, cache, input);
 }
 
 // Leaves activation(gate(x)) * up(x), or activation(up(x)), in the workspace.

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "model/expert_hyperparameters.h"
+#include "model/latent_attention.h"
 #include "model/metadata_reader.h"
 
 namespace exo::model {
@@ -188,6 +189,7 @@ Result<Hyperparameters> read_hyperparameters(const GgufFile& file) {
   EXO_CHECK_OK(read_scales(reader, out));
   EXO_CHECK_OK(read_rope(reader, out));
   EXO_CHECK_OK(read_layer_kinds(reader, out));
+  if (out.architecture->attention == AttentionKind::kLatent) EXO_CHECK_OK(read_latent_attention(reader, out));
   return out;
 }
 

@@ -2,6 +2,7 @@
 // The numbers of one model, read from its file's metadata and checked against each other.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,13 +32,22 @@ struct ExpertHyperparameters {
   ops::RoutingParams routing;  // without a selection bias: each block has its own
 };
 
+// Multi-head latent attention: see latent_attention.h.
+struct LatentAttention {
+  int32_t query_rank = 0;               // of the queries' low-rank projection; 0: projected directly
+  int32_t rank = 0;                     // of the latent vector that stands for all heads' keys and values
+  int32_t plain_dim = 0, rope_dim = 0;  // of a head's query and key: plain, then rotated
+  int32_t value_dim = 0;                // of a head
+};
+
 struct Hyperparameters {
   const Architecture* architecture = nullptr;
   std::string name;
   int32_t d_model = 0;
   int32_t n_vocab = 0;
   int32_t context_length = 0;
-  int32_t key_dim = 0, value_dim = 0;  // of one head
+  int32_t key_dim = 0, value_dim = 0;  // of one head, as cached
+  std::optional<LatentAttention> latent;
   Residual residual = Residual::kSequential;
   float norm_epsilon = 0.0f;
   float attention_scale = 0.0f;

@@ -26,7 +26,7 @@ std::optional<uint64_t> kv_bytes_per_position(const Hyperparameters& model, cons
   const auto key = row_bytes(type, static_cast<uint64_t>(model.key_dim));
   const auto value = row_bytes(type, static_cast<uint64_t>(model.value_dim));
   if (!key || !value) return std::nullopt;
-  return (*key + *value) * static_cast<uint64_t>(layer.n_kv_heads);
+  return (model.latent ? *key : *key + *value) * static_cast<uint64_t>(layer.n_kv_heads);
 }
 
 Result<KvCache> KvCache::allocate(const Hyperparameters& model, const StageConfig& config, ops::Ops& ops) {
@@ -47,18 +47,20 @@ Result<KvCache> KvCache::allocate(const Hyperparameters& model, const StageConfi
   KvCache cache;
   for (LayerIndex i = config.layers.begin; i < config.layers.end; ++i) {
     const int32_t n_kv_heads = model.layers[static_cast<size_t>(i.value)].n_kv_heads;
+    const bool shared = model.latent.has_value();
     const auto keys = pages_bytes(config, n_kv_heads, *key_bytes),
-               values = pages_bytes(config, n_kv_heads, *value_bytes);
+               values = pages_bytes(config, n_kv_heads, shared ? 0 : *value_bytes);
     if (!keys || !values) return fail(ErrorCode::kInvalidArgument, "the cache's size overflows");
     EXO_TRY(auto buffer, ops.allocate(*keys + *values));
     cache.views_.push_back({.keys = buffer->data(),
-                            .values = buffer->data() + *keys,
+                            .values = shared ? nullptr : buffer->data() + *keys,
                             .type = config.kv_type,
                             .n_blocks = config.n_blocks,
                             .block_positions = config.block_positions,
                             .n_kv_heads = n_kv_heads,
                             .key_dim = model.key_dim,
-                            .value_dim = model.value_dim});
+                            .value_dim = model.value_dim,
+                            .values_in_keys = shared});
     cache.bytes_ += *keys + *values;
     cache.buffers_.push_back(std::move(buffer));
   }

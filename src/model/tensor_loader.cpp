@@ -1,6 +1,7 @@
 #include "model/tensor_loader.h"
 
 #include <algorithm>
+#include <cstring>
 #include <new>
 
 #include "formats/mapped_file.h"
@@ -139,6 +140,81 @@ Result<ops::Weight> TensorLoader::matrices(std::string_view name, int64_t n_matr
   return load(*tensor, source);
 }
 
+Result<ops::Weight> TensorLoader::interleaved_matrices(std::string_view name, const Interleaved& rows,
+                                                       int64_t cols) {
+  EXO_TRY(const auto* tensor, find(name));
+  const int64_t all = rows.n_matrices * rows.period;
+  if (tensor->shape[0] != cols || tensor->rows() != all) return wrong_shape(*tensor, all, cols);
+  const auto row = tensor->bytes() / static_cast<size_t>(all);
+  auto& parts = parts_.emplace_back();
+  for (int64_t i = 0; i < rows.n_matrices; ++i) {
+    parts.push_back(bytes_of(*tensor).subspan(static_cast<size_t>(i * rows.period + rows.first) * row,
+                                              static_cast<size_t>(rows.count) * row));
+  }
+  return load(*tensor, {.type = tensor->type,
+                        .rows = rows.count,
+                        .cols = cols,
+                        .n_matrices = rows.n_matrices,
+                        .bytes = {},
+                        .parts = parts});
+}
+
+namespace {
+
+template <typename T>
+void transpose(const std::byte* from, int64_t rows, int64_t cols, std::byte* to) {
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < cols; ++c) {
+      std::memcpy(to + static_cast<size_t>(c * rows + r) * sizeof(T),
+                  from + static_cast<size_t>(r * cols + c) * sizeof(T), sizeof(T));
+    }
+  }
+}
+
+bool is_float(ElementType type) {
+  return type == ElementType::kF32 || type == ElementType::kF16 || type == ElementType::kBF16;
+}
+
+}  // namespace
+
+Result<ops::Weight> TensorLoader::transposed_matrices(std::string_view name, const Interleaved& rows,
+                                                      int64_t cols) {
+  EXO_TRY(const auto source, interleaved_matrices(name, rows, cols));
+  const auto* tensor = file_.find_tensor(name);
+  const bool quantized = !is_float(tensor->type);
+  const ElementType type = quantized ? ElementType::kF32 : tensor->type;
+  const auto elements = static_cast<uint64_t>(rows.count * cols);
+  const uint64_t matrix_bytes = *row_bytes(type, elements);
+  EXO_TRY(auto memory, HostBytes::allocate(matrix_bytes * static_cast<uint64_t>(rows.n_matrices)));
+  std::unique_ptr<ops::Buffer> widened;
+  std::vector<float> floats;
+  std::vector<TokenId> all_rows;
+  if (quantized) {
+    EXO_TRY(widened, ops_.allocate(elements * sizeof(float)));
+    floats.resize(elements);
+    for (int64_t r = 0; r < rows.count; ++r) all_rows.emplace_back(static_cast<int32_t>(r));
+  }
+  for (int64_t i = 0; i < rows.n_matrices; ++i) {
+    const auto part = source.parts[static_cast<size_t>(i)];
+    std::byte* to = memory.bytes().data() + static_cast<uint64_t>(i) * matrix_bytes;
+    if (!quantized) {
+      const auto place = type == ElementType::kF32 ? transpose<float> : transpose<uint16_t>;
+      place(part.data(), rows.count, cols, to);
+      continue;
+    }
+    EXO_TRY(const auto matrix,
+            load(*tensor, {.type = tensor->type, .rows = rows.count, .cols = cols, .bytes = part}));
+    const ops::Tensor wide{reinterpret_cast<float*>(widened->data()), rows.count, cols, cols};
+    ops_.embed(matrix, all_rows, wide);
+    ops_.read(wide, floats.data());
+    transpose<float>(reinterpret_cast<const std::byte*>(floats.data()), rows.count, cols, to);
+  }
+  const auto bytes = memory.bytes();
+  rearranged_.push_back(std::move(memory));
+  return load(*tensor,
+              {.type = type, .rows = cols, .cols = rows.count, .n_matrices = rows.n_matrices, .bytes = bytes});
+}
+
 Result<ops::Vector> TensorLoader::vector(std::string_view name, int64_t size) {
   EXO_TRY(const auto* tensor, find(name));
   if (tensor->elements() != size) return wrong_shape(*tensor, 1, size);
@@ -168,7 +244,7 @@ Status TensorLoader::check_all_used() const {
 }
 
 LoadedMemory TensorLoader::take_memory() {
-  LoadedMemory memory{std::move(buffers_), {}};
+  LoadedMemory memory{std::move(buffers_), std::move(rearranged_), std::move(parts_)};
   for (auto& [name, bytes] : made_) memory.made.push_back(std::move(bytes));
   made_.clear();
   return memory;

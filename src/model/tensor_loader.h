@@ -35,6 +35,7 @@ class HostBytes {
 struct LoadedMemory {
   std::vector<std::unique_ptr<ops::Buffer>> buffers;
   std::vector<HostBytes> made;
+  std::vector<std::vector<std::span<const std::byte>>> parts;
 };
 
 class TensorLoader {
@@ -53,6 +54,15 @@ class TensorLoader {
 
   // `n_matrices` of `rows` by `cols` stored as one tensor: the experts of a block.
   Result<ops::Weight> matrices(std::string_view name, int64_t n_matrices, int64_t rows, int64_t cols);
+
+  // `n_matrices` of `count` by `cols`, matrix i being rows [i * period + first, + count) of a tensor of n_matrices
+  // * period rows: what each head has of a projection stored as one tensor.
+  struct Interleaved {
+    int64_t n_matrices = 0, period = 0, first = 0, count = 0;
+  };
+  Result<ops::Weight> interleaved_matrices(std::string_view name, const Interleaved& rows, int64_t cols);
+  // The same, each matrix transposed: `cols` by `count`. Quantised numbers become F32.
+  Result<ops::Weight> transposed_matrices(std::string_view name, const Interleaved& rows, int64_t cols);
 
   // Any number format becomes f32 in device memory.
   Result<ops::Vector> vector(std::string_view name, int64_t size);
@@ -80,6 +90,8 @@ class TensorLoader {
   std::set<std::string, std::less<>> used_;
   std::vector<std::unique_ptr<ops::Buffer>> buffers_;
   std::map<std::string, HostBytes, std::less<>> made_;  // by tensor name
+  std::vector<HostBytes> rearranged_;
+  std::vector<std::vector<std::span<const std::byte>>> parts_;
   uint64_t done_bytes_ = 0, total_bytes_ = 0;
   size_t prefetched_ = 0;  // index into expected_
 };

@@ -1,6 +1,7 @@
 #include "model/weights.h"
 
 #include "model/block_loader.h"
+#include "model/latent_attention.h"
 #include "model/stage_tensors.h"
 #include "model/tensor_loader.h"
 
@@ -28,6 +29,13 @@ Result<AttentionWeights> load_attention(TensorLoader& loader, const formats::Ggu
   AttentionWeights out;
   EXO_TRY(out.norm, load_block_norm(loader, names, model, architecture.attention_norm));
   EXO_TRY(out.post_norm, load_block_norm(loader, names, model, architecture.attention_post_norm));
+  EXO_TRY(out.output,
+          load_projection(loader, names, "attn_output", model.d_model,
+                          int64_t{layer.n_heads} * (model.latent ? model.latent->value_dim : model.value_dim)));
+  if (model.latent) {
+    EXO_TRY(out.latent, load_latent_attention(loader, names, model, layer));
+    return out;
+  }
   if (loader.has(names.weight("attn_qkv"))) {
     const int64_t all = q_rows + k_rows + v_rows;
     EXO_TRY(out.query, load_fused(loader, names, "attn_qkv", {0, q_rows, all}, model.d_model));
@@ -38,8 +46,6 @@ Result<AttentionWeights> load_attention(TensorLoader& loader, const formats::Ggu
     EXO_TRY(out.key, load_projection(loader, names, "attn_k", k_rows, model.d_model));
     EXO_TRY(out.value, load_projection(loader, names, "attn_v", v_rows, model.d_model));
   }
-  EXO_TRY(out.output,
-          load_projection(loader, names, "attn_output", model.d_model, int64_t{layer.n_heads} * model.value_dim));
   EXO_TRY(out.query_norm, load_head_norm(loader, file, model, names.weight("attn_q_norm"), layer.n_heads));
   EXO_TRY(out.key_norm, load_head_norm(loader, file, model, names.weight("attn_k_norm"), layer.n_kv_heads));
   return out;

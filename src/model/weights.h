@@ -24,10 +24,21 @@ struct Projection {
   ops::Vector bias;  // may be empty
 };
 
+// Instead of query, key and value: latent_attention.h.
+struct LatentAttentionWeights {
+  Projection query_down;  // empty where queries are projected directly
+  Norm query_norm;
+  Projection query;     // all heads'
+  Projection key_down;  // latent vector and the rotated part of the keys
+  Norm latent_norm;
+  ops::Weight key_up, value_up;  // [n_heads] of [rank, plain_dim] and of [value_dim, rank]
+};
+
 struct AttentionWeights {
   Norm norm, post_norm;
   Projection query, key, value, output;
   Norm query_norm, key_norm;
+  LatentAttentionWeights latent;
 };
 
 struct FeedForwardWeights {

@@ -84,6 +84,7 @@ enum class RopeStyle {
 // Rotary position embedding, Su et al. 2021; YaRN, Peng et al. 2023.
 struct RopeParams {
   RopeStyle style = RopeStyle::kInterleaved;
+  int32_t first = 0;            // dimensions of each head before the rotated ones
   int32_t dims = 0;             // rotated dimensions of each head; the rest pass
   float theta = 10000.0f;       // frequency of pair i: theta^(-2i/dims)
   float position_scale = 1.0f;  // linear scaling: position * position_scale
@@ -103,6 +104,8 @@ struct KvCacheView {
   int32_t block_positions = 0;
   int32_t n_kv_heads = 0;
   int32_t key_dim = 0, value_dim = 0;
+  // A position's value is the first value_dim ≤ key_dim elements of its key: `values` is not used.
+  bool values_in_keys = false;
 };
 
 // Consecutive rows of a batch that belong to one sequence. Position first + i is in block_table[(first + i) /
@@ -119,6 +122,7 @@ struct AttentionParams {
   float scale = 0.0f;   // of q·k
   float logit_soft_cap = 0.0f;  // cap * tanh(logit / cap); 0: none
   int32_t window = 0;           // attends to the last `window` positions, itself included; 0: all
+  int32_t chunk = 0;            // attends only within its own chunk of so many positions; 0: all
   Vector sinks;                 // [n_heads] extra logit per head that takes probability but no value; may be empty
 };
 
@@ -177,6 +181,9 @@ class Ops {
   virtual void embed(const Weight& table, std::span<const TokenId> tokens, Tensor out) = 0;
   // Every projection of the same x: [rows, cols]. The device converts x once.
   virtual void matmul(Tensor x, std::span<const Linear> projections) = 0;
+  // Each head with its own matrix, n = weight.n_matrices heads: out.row(r * n + h) = x.row(r * n + h) · weight[h]ᵀ;
+  // x: [rows * n, weight.cols], out: [rows * n, weight.rows].
+  virtual void matmul_heads(Tensor x, const Weight& weight, Tensor out) = 0;
 
   // y = x / sqrt(mean(x²) + eps) * weight (weight may be empty), per row; out may be x.
   virtual void rms_norm(Tensor x, Vector weight, float eps, Tensor out) = 0;
@@ -185,7 +192,8 @@ class Ops {
   // Rotates x: [rows, n_heads * head_dim] in place; positions: [rows].
   virtual void rope(Tensor x, int32_t head_dim, std::span<const Position> positions, const RopeParams& params) = 0;
 
-  // Stores k: [rows, n_kv_heads * key_dim] and v: [rows, n_kv_heads * value_dim] at the sequences' positions.
+  // Stores k: [rows, n_kv_heads * key_dim] and v: [rows, n_kv_heads * value_dim] at the sequences' positions; v is
+  // not read where the values are in the keys.
   virtual void store_kv(Tensor k, Tensor v, const KvCacheView& cache, std::span<const SequenceRows> sequences) = 0;
   // Causal attention of q: [rows, n_heads * key_dim] over the cache (which already holds the rows' own k and v);
   // out: [rows, n_heads * value_dim]. Softmax in f32, computed online.
@@ -198,6 +206,7 @@ class Ops {
   virtual void add(Tensor x, Tensor y) = 0;                    // x += y
   virtual void scale(Tensor x, float factor) = 0;              // x *= factor
   virtual void soft_cap(Tensor x, float cap) = 0;              // x = cap * tanh(x / cap)
+  virtual void copy(Tensor x, Tensor out) = 0;                 // out = x, of the same shape
   // x.row(i) *= sigmoid(gate[i]), gate: [x.rows, 1]
   virtual void gate_rows(Tensor x, Tensor gate) = 0;
   // out.row(i) = x.row(rows[i])

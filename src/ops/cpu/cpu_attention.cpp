@@ -16,7 +16,8 @@ namespace {
 
 constexpr int64_t kChunk = kernels::kAttentionChunk;
 constexpr int64_t kSegment = 512;
-constexpr int64_t kTaskRows = 64;  // query rows times heads that share a chunk
+constexpr int64_t kTaskRows = 64;  // query rows times heads that share a chunk; more heads of one kv head also do
+constexpr int64_t kLeastTaskHeads = 16;  // fewer spend more on reading the keys than on products with them
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
 int64_t padded(int64_t dim) { return (dim + 15) / 16 * 16; }
@@ -34,6 +35,14 @@ int64_t cache_offset(const KvCacheView& cache, std::span<const BlockId> table, i
   return vector * static_cast<int64_t>(bytes);
 }
 
+// The first position that the row at `position` attends to.
+int64_t first_visible(const AttentionParams& params, int64_t position) {
+  int64_t first = 0;
+  if (params.window > 0) first = std::max(first, position - params.window + 1);
+  if (params.chunk > 0) first = std::max(first, position / params.chunk * params.chunk);
+  return first;
+}
+
 }  // namespace
 
 struct CpuAttention::Call {
@@ -44,10 +53,9 @@ struct CpuAttention::Call {
   int64_t heads_per_kv = 0, key_stride = 0, value_stride = 0;
   size_t key_bytes = 0, value_bytes = 0;
   int64_t state_floats = 0;  // of one task
-  int64_t task_rows = 0;     // most rows × heads of one task
 };
 
-// Per (row, head): largest score, sum of exponentials, weighted values; rows are row * heads_per_kv + head.
+// Per (row, head): largest score, sum of exponentials, weighted values; rows are row * n_heads + head.
 struct CpuAttention::State {
   float* maximum;
   float* total;
@@ -69,12 +77,13 @@ void CpuAttention::store(Tensor k, Tensor v, const KvCacheView& cache, std::span
   const size_t key_bytes = dim_bytes(cache.type, cache.key_dim),
                value_bytes = dim_bytes(cache.type, cache.value_dim);
   for (const SequenceRows& s : sequences) {
-    context_.for_rows(s.n_rows, k.cols + v.cols, [&](int64_t begin, int64_t end) {
+    context_.for_rows(s.n_rows, k.cols + (cache.values_in_keys ? 0 : v.cols), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         for (int64_t h = 0; h < cache.n_kv_heads; ++h) {
           const int64_t position = s.first_position.value + i, row = s.first_row + i;
           put(k.data + row * k.stride + h * cache.key_dim,
               cache.keys + cache_offset(cache, s.block_table, position, h, key_bytes), cache.key_dim);
+          if (cache.values_in_keys) continue;
           put(v.data + row * v.stride + h * cache.value_dim,
               cache.values + cache_offset(cache, s.block_table, position, h, value_bytes), cache.value_dim);
         }
@@ -86,31 +95,45 @@ void CpuAttention::store(Tensor k, Tensor v, const KvCacheView& cache, std::span
 void CpuAttention::plan(Call& call) {
   tasks_.clear();
   const int64_t rows_per_task = std::max<int64_t>(1, kTaskRows / call.heads_per_kv);
-  call.task_rows = rows_per_task * call.heads_per_kv;
-  call.state_floats = padded(2 * call.task_rows) + call.task_rows * call.value_stride;
   int64_t blocks = 0;
   for (const SequenceRows& s : call.sequences) blocks += (s.n_rows + rows_per_task - 1) / rows_per_task;
-  const bool split = blocks * call.cache.n_kv_heads < 4 * context_.pool.size();
+  blocks *= call.cache.n_kv_heads;
+  const bool split = blocks < 4 * context_.pool.size();
   for (const SequenceRows& s : call.sequences) {
     for (int64_t row = 0; row < s.n_rows; row += rows_per_task) {
       const int64_t n = std::min(rows_per_task, s.n_rows - row);
       const int64_t first = s.first_position.value + row;
-      const int64_t low = call.params.window > 0 ? std::max<int64_t>(0, first - call.params.window + 1) : 0;
-      const int64_t begin = low / kSegment, end = (first + n - 1) / kSegment + 1;
+      const int64_t begin = first_visible(call.params, first) / kSegment, end = (first + n - 1) / kSegment + 1;
       const int64_t parts = split ? end - begin : 1;
+      const int64_t heads = task_heads(call, blocks * parts);
       for (int64_t h = 0; h < call.cache.n_kv_heads; ++h) {
-        for (int64_t p = 0; p < parts; ++p) {
-          tasks_.push_back({&s, h, row, n, split ? begin + p : begin, split ? 1 : end - begin, parts, p});
+        for (int64_t group = 0; group < call.heads_per_kv; group += heads) {
+          const int64_t first_head = h * call.heads_per_kv + group;
+          const int64_t n_heads = std::min(heads, call.heads_per_kv - group);
+          for (int64_t p = 0; p < parts; ++p) {
+            tasks_.push_back(
+                {&s, h, first_head, n_heads, row, n, split ? begin + p : begin, split ? 1 : end - begin, parts, p});
+          }
         }
       }
     }
   }
+  const int64_t task_rows = rows_per_task * call.heads_per_kv;
+  call.state_floats = padded(2 * task_rows) + task_rows * call.value_stride;
   if (!split) return;
   float* partial = partial_.get<float>(tasks_.size() * static_cast<size_t>(call.state_floats));
   for (Task& task : tasks_) {
     task.partial = partial;
     partial += call.state_floats;
   }
+}
+
+// A kv head that very many query heads share is also split by these, where threads would have nothing to do.
+int64_t CpuAttention::task_heads(const Call& call, int64_t n_tasks) const {
+  const int64_t threads = context_.pool.size();
+  if (threads == 1 || n_tasks >= 2 * threads || call.heads_per_kv <= kLeastTaskHeads) return call.heads_per_kv;
+  const int64_t pieces = (2 * threads + n_tasks - 1) / n_tasks;
+  return std::max(kLeastTaskHeads, (call.heads_per_kv + pieces - 1) / pieces);
 }
 
 namespace {
@@ -147,7 +170,7 @@ void CpuAttention::run(Tensor q, const KvCacheView& cache, std::span<const Seque
   for (size_t t = 0; t < tasks_.size(); t += static_cast<size_t>(tasks_[t].n_parts)) {
     const Task& task = tasks_[t];
     if (!task.partial) continue;
-    const int64_t rows = task.n_rows * call.heads_per_kv;
+    const int64_t rows = task.n_rows * task.n_heads;
     const State state = state_at(task.partial, rows, call.value_stride);
     for (int64_t p = 1; p < task.n_parts; ++p) {
       const State other = state_at(tasks_[t + static_cast<size_t>(p)].partial, rows, call.value_stride);
@@ -159,8 +182,9 @@ void CpuAttention::run(Tensor q, const KvCacheView& cache, std::span<const Seque
 }
 
 void CpuAttention::run_task(const Call& call, const Task& task, int worker) {
-  const int64_t rows = task.n_rows * call.heads_per_kv;
-  const int64_t chunk_floats = kChunk * (call.key_stride + call.value_stride) + rows * (kChunk + 1) + 16;
+  const int64_t rows = task.n_rows * task.n_heads;
+  const int64_t own_values = call.cache.values_in_keys ? 0 : call.value_stride;
+  const int64_t chunk_floats = kChunk * (call.key_stride + own_values) + rows * (kChunk + 1) + 16;
   float* memory = context_.worker_scratch[static_cast<size_t>(worker)].get<float>(
       static_cast<size_t>(padded(rows * call.key_stride) + padded(chunk_floats) + 2 * call.state_floats));
   float* q = memory;
@@ -170,8 +194,8 @@ void CpuAttention::run_task(const Call& call, const Task& task, int worker) {
 
   const int64_t key_dim = call.cache.key_dim;
   for (int64_t i = 0; i < rows; ++i) {
-    const int64_t head = task.kv_head * call.heads_per_kv + i % call.heads_per_kv;
-    const int64_t row = task.sequence->first_row + task.first_row + i / call.heads_per_kv;
+    const int64_t head = task.first_head + i % task.n_heads;
+    const int64_t row = task.sequence->first_row + task.first_row + i / task.n_heads;
     const float* from = call.q.data + row * call.q.stride + head * key_dim;
     float* to = q + i * call.key_stride;
     for (int64_t k = 0; k < key_dim; ++k) to[k] = from[k] * call.params.scale;
@@ -186,39 +210,47 @@ void CpuAttention::run_task(const Call& call, const Task& task, int worker) {
   if (!task.partial) finish(call, task, state);
 }
 
+// Positions [at + begin, at + n) in f32, and zeros for those before that no row of the task attends to.
+void CpuAttention::load_chunk(const Call& call, const Task& task, int64_t at, int begin, int n, float* keys) {
+  const KvCacheView& cache = call.cache;
+  const auto table = task.sequence->block_table;
+  const auto load = [&](const std::byte* from, size_t bytes, int64_t dim, int64_t stride, float* to) {
+    std::fill_n(to, begin * stride, 0.0f);
+    for (int64_t j = begin; j < n; ++j) {
+      context_.kernels.widen(cache.type, from + cache_offset(cache, table, at + j, task.kv_head, bytes),
+                             to + j * stride, dim);
+      std::fill(to + j * stride + dim, to + (j + 1) * stride, 0.0f);
+    }
+  };
+  load(cache.keys, call.key_bytes, cache.key_dim, call.key_stride, keys);
+  if (cache.values_in_keys) return;
+  load(cache.values, call.value_bytes, cache.value_dim, call.value_stride, keys + kChunk * call.key_stride);
+}
+
 void CpuAttention::run_segment(const Call& call, const Task& task, int64_t segment, const float* q, float* scratch,
                                State& state) {
   const auto& kernels = context_.kernels;
-  const int64_t rows = task.n_rows * call.heads_per_kv;
+  const int64_t rows = task.n_rows * task.n_heads;
   float* keys = scratch;
-  float* values = keys + kChunk * call.key_stride;
-  float* scores = values + kChunk * call.value_stride;
+  const bool shared = call.cache.values_in_keys;
+  float* values = shared ? keys : keys + kChunk * call.key_stride;
+  const int64_t values_stride = shared ? call.key_stride : call.value_stride;
+  float* scores = keys + kChunk * (call.key_stride + (shared ? 0 : call.value_stride));
   float* factors = scores + rows * kChunk;
   std::fill_n(state.maximum, rows, kNone);
   std::fill_n(state.total, rows, 0.0f);
   std::fill_n(state.values, rows * call.value_stride, 0.0f);
 
   const int64_t first_position = task.sequence->first_position.value + task.first_row;
-  const int64_t window = call.params.window > 0 ? call.params.window : std::numeric_limits<int32_t>::max();
-  const int64_t low = std::max(segment * kSegment, first_position - window + 1);
+  const int64_t low = std::max(segment * kSegment, first_visible(call.params, first_position));
   const int64_t high = std::min((segment + 1) * kSegment, first_position + task.n_rows);
   for (int64_t at = low / kChunk * kChunk; at < high; at += kChunk) {
     const int n = static_cast<int>(std::min(kChunk, high - at));
-    for (int64_t j = std::max<int64_t>(0, low - at); j < n; ++j) {
-      const auto table = task.sequence->block_table;
-      kernels.widen(call.cache.type,
-                    call.cache.keys + cache_offset(call.cache, table, at + j, task.kv_head, call.key_bytes),
-                    keys + j * call.key_stride, call.cache.key_dim);
-      kernels.widen(call.cache.type,
-                    call.cache.values + cache_offset(call.cache, table, at + j, task.kv_head, call.value_bytes),
-                    values + j * call.value_stride, call.cache.value_dim);
-      std::fill(keys + j * call.key_stride + call.cache.key_dim, keys + (j + 1) * call.key_stride, 0.0f);
-      std::fill(values + j * call.value_stride + call.cache.value_dim, values + (j + 1) * call.value_stride, 0.0f);
-    }
+    load_chunk(call, task, at, static_cast<int>(std::max<int64_t>(0, low - at)), n, keys);
     kernels.scores(q, call.key_stride, static_cast<int>(rows), keys, call.key_stride, n, call.key_stride, scores);
     for (int64_t r = 0; r < rows; ++r) {
-      const int64_t position = first_position + r / call.heads_per_kv;
-      const auto begin = static_cast<int>(std::clamp<int64_t>(position - window + 1 - at, 0, n));
+      const int64_t position = first_position + r / task.n_heads;
+      const auto begin = static_cast<int>(std::clamp<int64_t>(first_visible(call.params, position) - at, 0, n));
       const auto end = static_cast<int>(std::clamp<int64_t>(position + 1 - at, 0, n));
       float* s = scores + r * kChunk;
       factors[r] = 1.0f;
@@ -229,16 +261,16 @@ void CpuAttention::run_segment(const Call& call, const Task& task, int64_t segme
       if (call.params.logit_soft_cap > 0.0f) kernels.soft_cap(s, call.params.logit_soft_cap, n);
       factors[r] = kernels.softmax_step(s, begin, end, state.maximum[r], state.total[r]);
     }
-    kernels.mix_values(scores, factors, static_cast<int>(rows), values, call.value_stride, n, call.value_stride,
+    kernels.mix_values(scores, factors, static_cast<int>(rows), values, values_stride, n, call.value_stride,
                        state.values, call.value_stride);
   }
 }
 
 void CpuAttention::finish(const Call& call, const Task& task, const State& state) {
   const int64_t dim = call.cache.value_dim;
-  for (int64_t i = 0; i < task.n_rows * call.heads_per_kv; ++i) {
-    const int64_t head = task.kv_head * call.heads_per_kv + i % call.heads_per_kv;
-    const int64_t row = task.sequence->first_row + task.first_row + i / call.heads_per_kv;
+  for (int64_t i = 0; i < task.n_rows * task.n_heads; ++i) {
+    const int64_t head = task.first_head + i % task.n_heads;
+    const int64_t row = task.sequence->first_row + task.first_row + i / task.n_heads;
     float factor = 1.0f, total = state.total[i];
     if (call.params.sinks) {
       const float sink = call.params.sinks.data[head], largest = std::max(sink, state.maximum[i]);

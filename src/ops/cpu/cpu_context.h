@@ -70,7 +70,8 @@ class CpuAttention {
   struct Task {
     const SequenceRows* sequence;
     int64_t kv_head;
-    int64_t first_row, n_rows;  // within the sequence
+    int64_t first_head, n_heads;  // query heads, all of this kv head
+    int64_t first_row, n_rows;    // within the sequence
     int64_t first_segment, n_segments;
     int64_t n_parts = 1, part = 0;  // of the same rows and head, in order of segments
     float* partial = nullptr;       // where the state goes when there are several parts
@@ -78,7 +79,9 @@ class CpuAttention {
   struct State;
   static State state_at(float* memory, int64_t rows, int64_t value_stride);
   void plan(Call& call);
+  int64_t task_heads(const Call& call, int64_t n_tasks) const;
   void run_task(const Call& call, const Task& task, int worker);
+  void load_chunk(const Call& call, const Task& task, int64_t at, int begin, int n, float* keys);
   void run_segment(const Call& call, const Task& task, int64_t segment, const float* q, float* scratch,
                    State& state);
   void finish(const Call& call, const Task& task, const State& state);

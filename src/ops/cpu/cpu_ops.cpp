@@ -8,6 +8,7 @@
 #include "kernels/dequantize.h"
 #include "ops/cpu/cpu_context.h"
 #include "ops/cpu/cpu_experts.h"
+#include "ops/cpu/cpu_head_matmul.h"
 #include "ops/cpu/cpu_matmul.h"
 
 namespace exo::ops {
@@ -118,6 +119,12 @@ class CpuOps final : public Ops {
     matmul_.run(x, projections);
   }
 
+  void matmul_heads(Tensor x, const Weight& weight, Tensor out) override {
+    EXO_DCHECK(x.rows % weight.n_matrices == 0 && x.cols == weight.cols);
+    EXO_DCHECK(out.rows == x.rows && out.cols == weight.rows);
+    matmul_heads_.run(x, weight, out);
+  }
+
   void rms_norm(Tensor x, Vector weight, float eps, Tensor out) override {
     for_rows(x, [&](int64_t r) {
       context_.kernels.rms_norm(x.data + r * x.stride, weight.data, eps, out.data + r * out.stride, x.cols);
@@ -132,13 +139,14 @@ class CpuOps final : public Ops {
   }
 
   void rope(Tensor x, int32_t head_dim, std::span<const Position> positions, const RopeParams& params) override {
-    EXO_DCHECK(static_cast<int64_t>(positions.size()) == x.rows && params.dims <= head_dim && params.dims % 2 == 0);
+    EXO_DCHECK(static_cast<int64_t>(positions.size()) == x.rows && params.first + params.dims <= head_dim &&
+               params.dims % 2 == 0);
     rope_.run(x, head_dim, positions, params);
   }
 
   void store_kv(Tensor k, Tensor v, const KvCacheView& cache, std::span<const SequenceRows> sequences) override {
-    EXO_DCHECK(k.cols == int64_t{cache.n_kv_heads} * cache.key_dim &&
-               v.cols == int64_t{cache.n_kv_heads} * cache.value_dim);
+    EXO_DCHECK(k.cols == int64_t{cache.n_kv_heads} * cache.key_dim);
+    EXO_DCHECK(cache.values_in_keys || v.cols == int64_t{cache.n_kv_heads} * cache.value_dim);
     attention_.store(k, v, cache, sequences);
   }
 
@@ -170,6 +178,11 @@ class CpuOps final : public Ops {
 
   void soft_cap(Tensor x, float cap) override {
     for_rows(x, [&](int64_t r) { context_.kernels.soft_cap(x.data + r * x.stride, cap, x.cols); });
+  }
+
+  void copy(Tensor x, Tensor out) override {
+    EXO_DCHECK(x.rows == out.rows && x.cols == out.cols);
+    for_rows(x, [&](int64_t r) { std::copy_n(x.data + r * x.stride, x.cols, out.data + r * out.stride); });
   }
 
   void gate_rows(Tensor x, Tensor gate) override {
@@ -220,6 +233,7 @@ class CpuOps final : public Ops {
 
   CpuContext context_;
   CpuMatmul matmul_{context_};
+  CpuHeadMatmul matmul_heads_{context_};
   CpuExperts experts_{context_};
   CpuAttention attention_{context_};
   CpuRope rope_{context_};

@@ -83,7 +83,8 @@ void CpuRope::run(Tensor x, int32_t head_dim, std::span<const Position> position
   context_.for_rows(x.rows, x.cols, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       for (int64_t c = 0; c + head_dim <= x.cols; c += head_dim) {
-        context_.kernels.rotate(x.data + r * x.stride + c, table + r * params.dims, params.dims, interleaved);
+        context_.kernels.rotate(x.data + r * x.stride + c + params.first, table + r * params.dims, params.dims,
+                                interleaved);
       }
     }
   });
