@@ -13,7 +13,9 @@
 namespace exo::kernels {
 
 // Elementwise functions of one variable. Largest errors against exact arithmetic are in vector_math_test.cpp.
-enum class Function : uint8_t { kSilu, kGeluTanh, kGeluErf, kRelu, kReluSquared };
+// kClampedSwish is gpt-oss's: x * sigmoid(1.702 x) of x up to 7; as a gate it multiplies `up` limited to ±7,
+// plus 1.
+enum class Function : uint8_t { kSilu, kGeluTanh, kGeluErf, kRelu, kReluSquared, kClampedSwish };
 
 // Scores and values of attention are handled in chunks of this many positions, at multiples of it.
 inline constexpr int kAttentionChunk = 32;

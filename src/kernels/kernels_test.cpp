@@ -237,25 +237,30 @@ double exact(Function f, double x) {
       return std::max(x, 0.0);
     case Function::kReluSquared:
       return std::max(x, 0.0) * std::max(x, 0.0);
+    case Function::kClampedSwish:
+      return std::min(x, 7.0) / (1.0 + std::exp(-1.702 * std::min(x, 7.0)));
   }
   return 0.0;
 }
 
 TEST_P(KernelsTest, Functions) {
-  for (auto f :
-       {Function::kSilu, Function::kGeluTanh, Function::kGeluErf, Function::kRelu, Function::kReluSquared}) {
+  for (auto f : {Function::kSilu, Function::kGeluTanh, Function::kGeluErf, Function::kRelu, Function::kReluSquared,
+                 Function::kClampedSwish}) {
     std::vector<float> x;
     for (float v = -30.0f; v < 30.0f; v += 0.00731f) x.push_back(v);
     x.insert(x.end(), {0.0f, -1e-20f, 1e-3f, 100.0f, -100.0f, 1e4f, -1e4f});
     auto y = x, gated = x;
-    const auto up = random_floats(x.size(), 8);
+    auto up = random_floats(x.size(), 8);
+    up[0] = -20.0f;
+    up[1] = 20.0f;
     const auto n = static_cast<int64_t>(x.size());
     kernels().apply(f, y.data(), n);
     kernels().gate(f, x.data(), up.data(), gated.data(), n);
     for (size_t i = 0; i < x.size(); ++i) {
       const double e = exact(f, x[i]);
       ASSERT_NEAR(y[i], e, 4e-7 * std::max(1.0, std::abs(static_cast<double>(x[i]))) + 1e-6 * std::abs(e)) << x[i];
-      ASSERT_EQ(gated[i], y[i] * up[i]);
+      const float times = f == Function::kClampedSwish ? std::clamp(up[i], -7.0f, 7.0f) + 1.0f : up[i];
+      ASSERT_EQ(gated[i], y[i] * times);
     }
   }
 }

@@ -90,6 +90,14 @@ HWY_INLINE V gelu_erf(V x) {
 
 HWY_INLINE V relu(V x) { return hn::Max(x, hn::Zero(d)); }
 
+constexpr float kSwishLimit = 7.0f;
+
+HWY_INLINE V clamped_swish(V x) {
+  const V limited = hn::Min(x, hn::Set(d, kSwishLimit));
+  const V power = exp(hn::Mul(limited, hn::Set(d, -1.702f)));
+  return hn::Div(limited, hn::Add(hn::Set(d, 1.0f), power));
+}
+
 template <typename Use>
 HWY_INLINE void with_function(Function function, Use use) {
   switch (function) {
@@ -103,6 +111,8 @@ HWY_INLINE void with_function(Function function, Use use) {
       return use([](V x) HWY_ATTR { return relu(x); });
     case Function::kReluSquared:
       return use([](V x) HWY_ATTR { return hn::Mul(relu(x), relu(x)); });
+    case Function::kClampedSwish:
+      return use([](V x) HWY_ATTR { return clamped_swish(x); });
   }
 }
 
@@ -111,6 +121,13 @@ void apply(Function function, float* x, int64_t n) {
 }
 
 void gate(Function function, const float* g, const float* up, float* out, int64_t n) {
+  if (function == Function::kClampedSwish) {
+    map(g, up, out, n, [](V a, V b) HWY_ATTR {
+      const V limited = hn::Max(hn::Min(b, hn::Set(d, kSwishLimit)), hn::Set(d, -kSwishLimit));
+      return hn::Mul(clamped_swish(a), hn::Add(limited, hn::Set(d, 1.0f)));
+    });
+    return;
+  }
   with_function(function,
                 [=](auto f) HWY_ATTR { map(g, up, out, n, [=](V a, V b) HWY_ATTR { return hn::Mul(f(a), b); }); });
 }

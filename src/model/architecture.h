@@ -59,6 +59,7 @@ struct Architecture {
 
   QkNorm qk_norm = QkNorm::kNone;
   NormKind qk_norm_kind = NormKind::kRms;
+  bool qk_norm_after_rope = false;
   bool qk_norm_is_optional = false;  // some sizes of the family have it: their files hold the tensors
 
   ops::RopeStyle rope = ops::RopeStyle::kInterleaved;

@@ -64,6 +64,11 @@ void norm_heads(const BlockContext& context, const Norm& norm, Tensor x) {
   }
 }
 
+void norm_queries_and_keys(const BlockContext& context, const AttentionWeights& weights, Tensor query, Tensor key) {
+  norm_heads(context, weights.query_norm, query);
+  norm_heads(context, weights.key_norm, key);
+}
+
 // Leaves the result in workspace.attended.
 Tensor attend_grouped(const BlockContext& context, const LayerHyperparameters& layer,
                       const AttentionWeights& weights, const ops::KvCacheView& cache, Tensor input) {
@@ -78,19 +83,24 @@ Tensor attend_grouped(const BlockContext& context, const LayerHyperparameters& l
                                                    {&weights.key.weight, key, weights.key.bias},
                                                    {&weights.value.weight, value, weights.value.bias}}};
   context.ops.matmul(input, projections);
-  norm_heads(context, weights.query_norm, query);
-  norm_heads(context, weights.key_norm, key);
+  if (model.qkv_limit > 0.0f) {
+    for (const Tensor& projected : {query, key, value}) context.ops.clamp(projected, model.qkv_limit);
+  }
+  const bool norm_last = model.architecture->qk_norm_after_rope;
+  if (!norm_last) norm_queries_and_keys(context, weights, query, key);
   if (layer.rope != LayerRope::kNone) {
     const auto& rope = layer.rope == LayerRope::kLocal ? model.local_rope : context.rope;
     context.ops.rope(query, model.key_dim, context.positions, rope);
     context.ops.rope(key, model.key_dim, context.positions, rope);
   }
+  if (norm_last) norm_queries_and_keys(context, weights, query, key);
   context.ops.store_kv(key, value, cache, context.sequences);
   context.ops.attention(query, cache, context.sequences,
                         {.n_heads = layer.n_heads,
                          .scale = model.attention_scale,
                          .logit_soft_cap = model.attention_soft_cap,
-                         .window = layer.window},
+                         .window = layer.window,
+                         .sinks = weights.sinks},
                         attended);
   return attended;
 }

@@ -53,6 +53,8 @@ Status read_scales(const Reader& reader, Hyperparameters& out) {
   EXO_TRY(out.attention_scale, reader.number_or("attention.scale", 1.0 / std::sqrt(scaled_dim)));
   if (out.attention_scale == 0.0f) out.attention_scale = static_cast<float>(1.0 / std::sqrt(scaled_dim));
   EXO_TRY(out.attention_soft_cap, reader.number_or("attn_logit_softcapping", 0.0));
+  EXO_TRY(out.qkv_limit, reader.number_or("attention.clamp_kqv", 0.0));
+  if (out.qkv_limit < 0.0f) return fail(ErrorCode::kCorrupt, "'attention.clamp_kqv' is {}", out.qkv_limit);
   EXO_TRY(out.final_soft_cap, reader.number_or("final_logit_softcapping", 0.0));
   EXO_TRY(out.embedding_scale,
           reader.number_or("embedding_scale", architecture.scales_embedding ? std::sqrt(out.d_model) : 1.0));
@@ -151,9 +153,8 @@ Status read_layer_kinds(const Reader& reader, Hyperparameters& out) {
 
 // Keys of variants that would run, and say something else than the model does.
 Status check_unknown_variants(const Reader& reader) {
-  for (const std::string_view key :
-       {"attention.clamp_kqv", "attention.max_alibi_bias", "attention.temperature_scale",
-        "attention.temperature_length", "pooling_type"}) {
+  for (const std::string_view key : {"attention.max_alibi_bias", "attention.temperature_scale",
+                                     "attention.temperature_length", "pooling_type"}) {
     EXO_TRY(const float value, reader.number_or(key, 0.0));
     if (value != 0.0f)
       return fail(ErrorCode::kUnsupported, "'{}' is {}; this build knows only 0", reader.full(key), value);

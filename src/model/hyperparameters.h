@@ -52,6 +52,7 @@ struct Hyperparameters {
   float norm_epsilon = 0.0f;
   float attention_scale = 0.0f;
   float attention_soft_cap = 0.0f;  // 0: none, as all below
+  float qkv_limit = 0.0f;           // queries, keys and values stay within ± this
   float final_soft_cap = 0.0f;
   float embedding_scale = 1.0f;
   float residual_scale = 1.0f;

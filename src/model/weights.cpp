@@ -48,6 +48,7 @@ Result<AttentionWeights> load_attention(TensorLoader& loader, const formats::Ggu
   }
   EXO_TRY(out.query_norm, load_head_norm(loader, file, model, names.weight("attn_q_norm"), layer.n_heads));
   EXO_TRY(out.key_norm, load_head_norm(loader, file, model, names.weight("attn_k_norm"), layer.n_kv_heads));
+  EXO_TRY(out.sinks, loader.optional_vector(names.weight("attn_sinks"), layer.n_heads));
   return out;
 }
 

@@ -39,6 +39,7 @@ struct AttentionWeights {
   Projection query, key, value, output;
   Norm query_norm, key_norm;
   LatentAttentionWeights latent;
+  ops::Vector sinks;  // [n_heads], or empty
 };
 
 struct FeedForwardWeights {

@@ -126,7 +126,14 @@ struct AttentionParams {
   Vector sinks;                 // [n_heads] extra logit per head that takes probability but no value; may be empty
 };
 
-enum class Activation { kSilu, kGeluTanh, kGeluErf, kRelu, kReluSquared };
+enum class Activation {
+  kSilu,
+  kGeluTanh,
+  kGeluErf,
+  kRelu,
+  kReluSquared,
+  kClampedSwish,  // gpt-oss's: gate' = min(gate, 7), up' = up within ±7: gate' * sigmoid(1.702 gate') * (up' + 1)
+};
 
 // A mixture of experts (Shazeer et al. 2017): a router scores all experts for each row, and the row's result is the
 // weighted sum of what the few best make of it.
@@ -207,6 +214,7 @@ class Ops {
   virtual void scale(Tensor x, float factor) = 0;              // x *= factor
   virtual void soft_cap(Tensor x, float cap) = 0;              // x = cap * tanh(x / cap)
   virtual void copy(Tensor x, Tensor out) = 0;                 // out = x, of the same shape
+  virtual void clamp(Tensor x, float limit) = 0;               // x = x within ±limit
   // x.row(i) *= sigmoid(gate[i]), gate: [x.rows, 1]
   virtual void gate_rows(Tensor x, Tensor gate) = 0;
   // out.row(i) = x.row(rows[i])

@@ -40,6 +40,8 @@ kernels::Function function_of(Activation activation) {
       return kernels::Function::kRelu;
     case Activation::kReluSquared:
       return kernels::Function::kReluSquared;
+    case Activation::kClampedSwish:
+      return kernels::Function::kClampedSwish;
   }
   return kernels::Function::kSilu;
 }
@@ -183,6 +185,13 @@ class CpuOps final : public Ops {
   void copy(Tensor x, Tensor out) override {
     EXO_DCHECK(x.rows == out.rows && x.cols == out.cols);
     for_rows(x, [&](int64_t r) { std::copy_n(x.data + r * x.stride, x.cols, out.data + r * out.stride); });
+  }
+
+  void clamp(Tensor x, float limit) override {
+    for_rows(x, [&](int64_t r) {
+      float* row = x.data + r * x.stride;
+      for (int64_t i = 0; i < x.cols; ++i) row[i] = std::min(std::max(row[i], -limit), limit);
+    });
   }
 
   void gate_rows(Tensor x, Tensor gate) override {
