@@ -20,6 +20,8 @@ import numpy as np
 import torch
 import transformers
 
+import experts
+
 F32, BF16 = 0, 30
 
 # One Hugging Face name ending each -> name within a GGUF block. Later tables override, per family.
@@ -39,6 +41,8 @@ FALCON = {"input_layernorm": "attn_norm", "ln_mlp": "attn_norm", "ln_attn": "att
 NEOX = {"attention.query_key_value": "attn_qkv", "attention.dense": "attn_output",
         "mlp.dense_h_to_4h": "ffn_up", "mlp.dense_4h_to_h": "ffn_down"}
 PHI = {"self_attn.dense": "attn_output", "mlp.fc1": "ffn_up", "mlp.fc2": "ffn_down"}
+HUNYUAN = {"self_attn.query_layernorm": "attn_q_norm", "self_attn.key_layernorm": "attn_k_norm"}
+POST_NORM = {"post_attention_layernorm": "post_attention_norm"}
 GLM = {"post_self_attn_layernorm": "post_attention_norm", "post_mlp_layernorm": "post_ffw_norm"}
 # model_type -> (GGUF architecture, block names, is q/k order interleaved, do norms store weight - 1)
 FAMILIES = {
@@ -51,6 +55,13 @@ FAMILIES = {
     "stablelm": ("stablelm", {}, False, False), "starcoder2": ("starcoder2", {}, False, False),
     "falcon": ("falcon", FALCON, False, False), "gpt_neox": ("gptneox", NEOX, False, False),
     "nemotron": ("nemotron", {}, False, True), "olmo": ("olmo", {}, True, False), "phi": ("phi2", PHI, False, False),
+    "arcee": ("arcee", {}, True, False), "mixtral": ("llama", {}, True, False), "qwen2_moe": ("qwen2moe", {}, False, False),
+    "qwen3_moe": ("qwen3moe", {}, False, False), "glm4_moe": ("glm4moe", POST_NORM, False, False),
+    "gpt_oss": ("gpt-oss", POST_NORM, False, False), "granitemoe": ("granitemoe", {}, True, False),
+    "granitemoeshared": ("granitemoe", {}, True, False), "olmoe": ("olmoe", {}, False, False),
+    "dots1": ("dots1", {}, False, False), "hunyuan_v1_moe": ("hunyuan-moe", HUNYUAN, False, False),
+    "hunyuan_v1_dense": ("hunyuan-dense", HUNYUAN, False, False), "ernie4_5": ("ernie4_5", {}, False, False),
+    "ernie4_5_moe": ("ernie4_5-moe", {}, False, False), "minimax_m2": ("minimax-m2", {}, False, False),
 }
 LAYER_NORM = {"command-r", "cohere2", "stablelm", "starcoder2", "falcon", "gptneox", "nemotron", "olmo", "phi2"}
 OUTER = {"embed_tokens": "token_embd", "word_embeddings": "token_embd", "embed_in": "token_embd",
@@ -93,10 +104,11 @@ RANDOM = {
         "rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}),
     "nemotron": dict(model_type="nemotron", head_dim=8, rope_parameters={
         "rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}),
-    "olmo": dict(model_type="olmo"),
+    "olmo": dict(model_type="olmo", clip_qkv=1.0),
     "phi2": dict(model_type="phi", rope_parameters={
         "rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}),
 }
+RANDOM.update(experts.RANDOM)
 
 
 class Gguf:
@@ -210,20 +222,27 @@ def put_metadata(gguf, config, arch):
     if rope.get("rope_type") == "linear":
         put("rope.scaling.type", "linear")
         put("rope.scaling.factor", float(rope["factor"]))
-    if arch in ("gemma2", "gemma3", "cohere2", "phi3", "llama") and getattr(config, "sliding_window", None):
+    if arch in ("gemma2", "gemma3", "cohere2", "phi3", "llama", "gpt-oss") and getattr(config, "sliding_window", None):
         put("attention.sliding_window", config.sliding_window)
     if arch == "gemma2":
         put("attn_logit_softcapping", float(config.attn_logit_softcapping))
         put("final_logit_softcapping", float(config.final_logit_softcapping))
     if arch in ("gemma2", "gemma3") and config.query_pre_attn_scalar != head_dim:
         put("attention.scale", float(config.query_pre_attn_scalar) ** -0.5)
-    if arch == "granite":
+    if arch in ("granite", "granitemoe"):
         put("embedding_scale", float(config.embedding_multiplier))
         put("residual_scale", float(config.residual_multiplier))
         put("attention.scale", float(config.attention_multiplier))
         put("logit_scale", float(config.logits_scaling))
     if arch in ("cohere2", "command-r"):
         put("logit_scale", float(config.logit_scale))
+    if rope.get("rope_type") == "yarn":
+        put("rope.scaling.type", "yarn")
+        put("rope.scaling.factor", float(rope["factor"]))
+        put("rope.scaling.original_context_length", rope["original_max_position_embeddings"])
+    if arch == "olmo" and config.clip_qkv:
+        put("attention.clamp_kqv", float(config.clip_qkv))
+    experts.put_metadata(put, config)
     if arch in ("stablelm", "gptneox"):
         put("use_parallel_residual", bool(config.use_parallel_residual))
     return rope, int(head_dim * partial)
@@ -238,6 +257,8 @@ def convert(config, state, path):
         gguf.tensor("rope_freqs.weight", llama3_factors(rope, dims))
     for name, weight in state.items():
         outer = name.split(".", 1)
+        if experts.tensors(gguf, config, name, weight):
+            continue
         module, kind = (outer[1] if outer[0] in ("model", "transformer", "gpt_neox") else name).rsplit(".", 1)
         if plus_one and module.endswith("norm") and kind == "weight":
             weight = weight + 1
@@ -272,6 +293,9 @@ def random_model(family):
             if weight.ndim == 1 and ("norm" in name or "ln_" in name) and not FAMILIES[config.model_type][3] and "bias" not in name:
                 values += 1
             weight.copy_(values.bfloat16().float())
+        for name, buffer in model.named_buffers():
+            if name.endswith("e_score_correction_bias"):
+                buffer.copy_((torch.randn_like(buffer) * 0.2).bfloat16().float())
     return config, model
 
 
