@@ -17,10 +17,22 @@ void int8_multiply_avx2(PanelKind, const Panel*, int, int, const ActivationBlock
 void int8_multiply_avx_vnni(PanelKind, const Panel*, int, int, const ActivationBlock*, int64_t, float*, int64_t);
 void int8_multiply_avx512_vnni(PanelKind, const Panel*, int, int, const ActivationBlock*, int64_t, float*, int64_t);
 
+// KernelTable::multiply_rows of the targets that have it.
+using Int8Rows = bool (*)(ElementType type, const PanelRows& rows, int64_t first, int64_t count,
+                          const ActivationBlock* x, int64_t n_columns, float* y, int64_t y_stride);
+
+bool int8_rows_avx2(ElementType, const PanelRows&, int64_t, int64_t, const ActivationBlock*, int64_t, float*,
+                    int64_t);
+bool int8_rows_avx_vnni(ElementType, const PanelRows&, int64_t, int64_t, const ActivationBlock*, int64_t, float*,
+                        int64_t);
+bool int8_rows_avx512_vnni(ElementType, const PanelRows&, int64_t, int64_t, const ActivationBlock*, int64_t, float*,
+                           int64_t);
+
 struct Int8Target {
   std::string_view name;
   bool unsigned_panels;
   Int8Multiply multiply;
+  Int8Rows rows = nullptr;
 };
 // Those that this machine runs, fastest first.
 std::span<const Int8Target> int8_targets();

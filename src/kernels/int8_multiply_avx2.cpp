@@ -1,36 +1,29 @@
 // AVX2 with FMA. Compiled with its own flags (module.cmake); called only where the processor has them.
-#include <immintrin.h>
-
-#include "kernels/int8_multiply-inl.h"
+#include "kernels/int8_avx2-inl.h"
 
 namespace exo::kernels {
 namespace {
-struct Avx2 {
-  using I = __m256i;
-  using F = __m256;
-  static constexpr int kLanes = 8, kColumns = 2, kPanels = 1;
+struct Avx2 : Avx2Vectors {
   static constexpr bool kUnsigned = false;
-  static I zero() { return _mm256_setzero_si256(); }
-  static I broadcast(int32_t v) { return _mm256_set1_epi32(v); }
-  static I load(const uint8_t* p) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(p)); }
-  // |w| reaches 128 and |x| 127, so a sum of two products stays below 2^15.
-  static I dot(I sum, I w, I x) {
-    const I pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+  static I sum_words(I sum, I pairs) {
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
-  static F to_float(I v) { return _mm256_cvtepi32_ps(v); }
-  static F load_f(const float* p) { return _mm256_loadu_ps(p); }
-  static void store_f(float* p, F v) { _mm256_storeu_ps(p, v); }
-  static F broadcast_f(float v) { return _mm256_set1_ps(v); }
-  static F mul(F a, F b) { return _mm256_mul_ps(a, b); }
-  static F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
-  static F fnma(F a, F b, F c) { return _mm256_fnmadd_ps(a, b, c); }
+  // |w| reaches 128 and |x| 127, so a sum of two products stays below 2^15.
+  static I dot(I sum, I w, I x) {
+    return sum_words(sum, _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w)));
+  }
+  static I small_dot(I sum, I w, I x) { return sum_words(sum, _mm256_maddubs_epi16(w, x)); }
 };
 }  // namespace
 
 void int8_multiply_avx2(PanelKind kind, const Panel* panels, int n_panels, int groups, const ActivationBlock* x,
                         int64_t n_columns, float* y, int64_t y_stride) {
   multiply<Avx2>(kind, panels, n_panels, groups, x, n_columns, y, y_stride);
+}
+
+bool int8_rows_avx2(ElementType type, const PanelRows& rows, int64_t first, int64_t count, const ActivationBlock* x,
+                    int64_t n_columns, float* y, int64_t y_stride) {
+  return multiply_rows<Avx2>(type, rows, first, count, x, n_columns, y, y_stride);
 }
 
 }  // namespace exo::kernels

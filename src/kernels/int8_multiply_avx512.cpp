@@ -1,10 +1,14 @@
 // AVX-512 VNNI. Compiled with its own flags (module.cmake); called only where the processor has them.
 #include <immintrin.h>
 
+#include <cstring>
+
 #include "kernels/int8_multiply-inl.h"
+#include "kernels/int8_rows-inl.h"
 
 namespace exo::kernels {
 namespace {
+
 struct Avx512Vnni {
   using I = __m512i;
   using F = __m512;
@@ -12,8 +16,11 @@ struct Avx512Vnni {
   static constexpr bool kUnsigned = true;
   static I zero() { return _mm512_setzero_si512(); }
   static I broadcast(int32_t v) { return _mm512_set1_epi32(v); }
+  static I bytes(int v) { return _mm512_set1_epi8(static_cast<char>(v)); }
   static I load(const uint8_t* p) { return _mm512_load_si512(p); }
+  static void store(uint32_t* p, I v) { _mm512_store_si512(p, v); }
   static I dot(I sum, I w, I x) { return _mm512_dpbusd_epi32(sum, w, x); }
+  static I small_dot(I sum, I w, I x) { return dot(sum, w, x); }
   static F to_float(I v) { return _mm512_cvtepi32_ps(v); }
   static F load_f(const float* p) { return _mm512_loadu_ps(p); }
   static void store_f(float* p, F v) { _mm512_storeu_ps(p, v); }
@@ -21,12 +28,143 @@ struct Avx512Vnni {
   static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
   static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
   static F fnma(F a, F b, F c) { return _mm512_fnmadd_ps(a, b, c); }
+  static F from_bits(I v) { return _mm512_castsi512_ps(v); }
+  static F negate(F v) { return _mm512_xor_ps(v, _mm512_set1_ps(-0.0f)); }
+
+  static I and_(I a, I b) { return _mm512_and_si512(a, b); }
+  static I or_(I a, I b) { return _mm512_or_si512(a, b); }
+  static I xor_(I a, I b) { return _mm512_xor_si512(a, b); }
+  static I add(I a, I b) { return _mm512_add_epi32(a, b); }
+  static I srl(I v, int n) { return _mm512_srli_epi32(v, static_cast<unsigned>(n)); }
+  static I sll(I v, int n) { return _mm512_slli_epi32(v, static_cast<unsigned>(n)); }
+  static I sra(I v, int n) { return _mm512_srai_epi32(v, static_cast<unsigned>(n)); }
+  static I lookup(I table, I codes) { return _mm512_shuffle_epi8(table, codes); }
+  static I broadcast16(const void* p) {
+    return _mm512_broadcast_i32x4(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+  }
+  static I rows16(const PanelRows& rows, int, int j, int64_t offset) {
+    const auto at = [&](int b) {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows.row(4 * b + j) + offset));
+    };
+    I v = _mm512_castsi128_si512(at(0));
+    v = _mm512_inserti32x4(v, at(1), 1);
+    v = _mm512_inserti32x4(v, at(2), 2);
+    return _mm512_inserti32x4(v, at(3), 3);
+  }
+  // Pairs are put together in integer registers: half the stores.
+  template <typename T>
+  static I fields(const PanelRows& rows, int64_t offset) {
+    alignas(64) uint64_t pairs[kLanes / 2];
+    for (int r = 0; r < kLanes; r += 2) {
+      T low, high;
+      std::memcpy(&low, rows.row(r) + offset, sizeof low);
+      std::memcpy(&high, rows.row(r + 1) + offset, sizeof high);
+      pairs[r / 2] = low | static_cast<uint64_t>(high) << 32;
+    }
+    return _mm512_load_si512(pairs);
+  }
+  static I fields8(const PanelRows& rows, int, int64_t at) { return fields<uint8_t>(rows, at); }
+  static I fields16(const PanelRows& rows, int, int64_t at) { return fields<uint16_t>(rows, at); }
+  static I fields32(const PanelRows& rows, int, int64_t at) { return fields<uint32_t>(rows, at); }
+  static F half_to_float(I v) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(v)); }
+  static void transpose(I* w) {
+    const I low01 = _mm512_unpacklo_epi32(w[0], w[1]), low23 = _mm512_unpacklo_epi32(w[2], w[3]);
+    const I high01 = _mm512_unpackhi_epi32(w[0], w[1]), high23 = _mm512_unpackhi_epi32(w[2], w[3]);
+    w[0] = _mm512_unpacklo_epi64(low01, low23);
+    w[1] = _mm512_unpackhi_epi64(low01, low23);
+    w[2] = _mm512_unpacklo_epi64(high01, high23);
+    w[3] = _mm512_unpackhi_epi64(high01, high23);
+  }
+  static I row_sums(const I* a) {
+    const I s01 = add(_mm512_unpacklo_epi32(a[0], a[1]), _mm512_unpackhi_epi32(a[0], a[1]));
+    const I s23 = add(_mm512_unpacklo_epi32(a[2], a[3]), _mm512_unpackhi_epi32(a[2], a[3]));
+    return add(_mm512_unpacklo_epi64(s01, s23), _mm512_unpackhi_epi64(s01, s23));
+  }
+  // Sums of the eight words of each half: half 0 of a[k] is row k (k < 4) or 4 + k, half 1 the row four further.
+  static I row_sums_of_halves(const I* a) {
+    const auto words = [](I x, I z) { return add(_mm512_unpacklo_epi32(x, z), _mm512_unpackhi_epi32(x, z)); };
+    const auto pairs = [](I x, I z) { return add(_mm512_unpacklo_epi64(x, z), _mm512_unpackhi_epi64(x, z)); };
+    const I low = pairs(words(a[0], a[1]), words(a[2], a[3])), high = pairs(words(a[4], a[5]), words(a[6], a[7]));
+    return add(_mm512_shuffle_i64x2(low, high, 0x88), _mm512_shuffle_i64x2(low, high, 0xdd));
+  }
+  // 32 bytes of two rows, in the order of row_sums_of_halves.
+  static I two_rows32(const PanelRows& rows, int k, int64_t offset) {
+    const int r = k < 4 ? k : 4 + k;
+    const auto at = [&](int row) {
+      return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows.row(row) + offset));
+    };
+    return _mm512_inserti64x4(_mm512_castsi256_si512(at(r)), at(r + 4), 1);
+  }
+  static I broadcast32(const void* p) {
+    return _mm512_broadcast_i64x4(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
+  }
+
+  // The 16-bit words that hold the first byte of each of 8 blocks: picked from two or four vectors of a row, then
+  // turned from rows of groups into groups of rows.
+  template <int64_t kBlock>
+  static bool words_of_8_blocks(const PanelRows& rows, int, int64_t at, I* groups) {
+    static_assert(kBlock == 17 || kBlock == 18 || kBlock == 34);
+    constexpr auto word = [](int g) { return static_cast<short>(kBlock * g / 2); };
+    const auto of_row = [&](int r) {
+      const std::byte* p = rows.row(r) + at;
+      const auto part = [&](int i) { return _mm512_loadu_si512(p + 64 * i); };
+      if constexpr (kBlock < 32) {
+        const I words = _mm512_broadcast_i32x4(
+            _mm_setr_epi16(word(0), word(1), word(2), word(3), word(4), word(5), word(6), word(7)));
+        return _mm512_permutex2var_epi16(part(0), words, part(1));
+      } else {
+        const I words = _mm512_broadcast_i32x4(_mm_setr_epi16(word(0), word(1), word(2), word(3), 0, 0, 0, 0));
+        const I later = _mm512_broadcast_i32x4(
+            _mm_setr_epi16(word(4) - 64, word(5) - 64, word(6) - 64, word(7) - 64, 0, 0, 0, 0));
+        return _mm512_unpacklo_epi64(_mm512_permutex2var_epi16(part(0), words, part(1)),
+                                     _mm512_permutex2var_epi16(part(2), later, part(3)));
+      }
+    };
+    I quad[4];  // lane i: the 8 words of row 4q + i
+    for (int q = 0; q < 4; ++q) {
+      const I low = _mm512_mask_blend_epi64(0x0c, of_row(4 * q), of_row(4 * q + 1));
+      const I high = _mm512_mask_blend_epi64(0xc0, of_row(4 * q + 2), of_row(4 * q + 3));
+      quad[q] = _mm512_mask_blend_epi64(0xf0, low, high);
+    }
+    // Lane g: group g (or 4 + g) of rows 0…7, then of rows 8…15.
+    alignas(64) static constexpr auto kOrder = [] {
+      struct Order {
+        int16_t index[2][32];
+      } order{};
+      for (int half = 0; half < 2; ++half) {
+        for (int g = 0; g < 4; ++g) {
+          for (int r = 0; r < 8; ++r) {
+            order.index[half][8 * g + r] = static_cast<int16_t>(r / 4 * 32 + r % 4 * 8 + 4 * half + g);
+          }
+        }
+      }
+      return order;
+    }();
+    for (int half = 0; half < 2; ++half) {
+      const I order = _mm512_load_si512(kOrder.index[half]);
+      const I first = _mm512_permutex2var_epi16(quad[0], order, quad[1]);
+      const I second = _mm512_permutex2var_epi16(quad[2], order, quad[3]);
+      const I groups01 = _mm512_permutex2var_epi64(first, _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11), second);
+      const I groups23 = _mm512_permutex2var_epi64(first, _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15), second);
+      groups[4 * half] = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(groups01));
+      groups[4 * half + 1] = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(groups01, 1));
+      groups[4 * half + 2] = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(groups23));
+      groups[4 * half + 3] = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(groups23, 1));
+    }
+    return true;
+  }
 };
+
 }  // namespace
 
 void int8_multiply_avx512_vnni(PanelKind kind, const Panel* panels, int n_panels, int groups,
                                const ActivationBlock* x, int64_t n_columns, float* y, int64_t y_stride) {
   multiply<Avx512Vnni>(kind, panels, n_panels, groups, x, n_columns, y, y_stride);
+}
+
+bool int8_rows_avx512_vnni(ElementType type, const PanelRows& rows, int64_t first, int64_t count,
+                           const ActivationBlock* x, int64_t n_columns, float* y, int64_t y_stride) {
+  return multiply_rows<Avx512Vnni>(type, rows, first, count, x, n_columns, y, y_stride);
 }
 
 }  // namespace exo::kernels

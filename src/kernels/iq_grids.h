@@ -1,6 +1,6 @@
 #pragma once
-// The grids of ggml's IQ formats: part of the format, as the numbers of a code table are. IQ1 and IQ2 entries hold eight
-// digits of two bits, IQ3 entries four digits of four bits, lowest first.
+// The grids of ggml's IQ formats: part of the format, as the numbers of a code table are. IQ1 and IQ2 entries hold
+// eight digits of two bits, IQ3 entries four digits of four bits, lowest first.
 
 #include <cstdint>
 

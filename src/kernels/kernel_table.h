@@ -33,6 +33,12 @@ struct KernelTable {
   void (*multiply)(PanelKind kind, const Panel* panels, int n_panels, int groups, const ActivationBlock* x,
                    int64_t n_columns, float* y, int64_t y_stride);
 
+  // pack and multiply in one, without a panel in between: y[c * y_stride + r] continues the sums over groups
+  // [first, first + count) for the 16 rows and x[0, n_columns). Faster for one or two columns. nullptr where there
+  // is none; false for a format that it does not know.
+  bool (*multiply_rows)(ElementType type, const PanelRows& rows, int64_t first, int64_t count,
+                        const ActivationBlock* x, int64_t n_columns, float* y, int64_t y_stride);
+
   // Float products. out[c * out_stride + r] = Σ w[r][k] * x[c * x_stride + k]; w of F32, F16 or BF16. Per (r, c)
   // the order of summation depends on n only.
   void (*dot)(ElementType type, const std::byte* w, int64_t w_stride_bytes, int64_t n_rows, const float* x,

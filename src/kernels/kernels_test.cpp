@@ -108,6 +108,41 @@ TEST_P(KernelsTest, PanelsAreThoseOfTheReference) {
   }
 }
 
+TEST_P(KernelsTest, ProductsStraightFromRowsAreThoseOfTheScalarKernelBitForBit) {
+  if (kernels().multiply_rows == nullptr) return;
+  int n_known = 0;
+  for (ElementType type : kQuantized) {
+    const int block = info(type).block_elements;
+    for (const int64_t groups : {int64_t{8}, int64_t{block == 256 ? 24 : 13}}) {
+      const int64_t cols = groups * 32;
+      const Bytes b = random_rows(type, kPanelRows, cols, 11);
+      const PanelRows rows{b.data.data(), static_cast<int64_t>(b.row)};
+      for (const int64_t n : {1, 2, 3}) {
+        const auto x = random_floats(static_cast<size_t>(n * cols), 6);
+        const int64_t supers = (groups + 7) / 8;
+        std::vector<ActivationBlock> blocks(static_cast<size_t>(n * supers));
+        for (int64_t t = 0; t < n; ++t)
+          kernels().quantize_activations(x.data() + t * cols, cols, &blocks[static_cast<size_t>(t)], n);
+        std::vector<float> expected(static_cast<size_t>(n * 17), 0.25f), got = expected;
+        bool known = true;
+        for (int64_t s = 0; s < supers; ++s) {
+          const int64_t count = std::min<int64_t>(8, groups - 8 * s);
+          const ActivationBlock* at = &blocks[static_cast<size_t>(s * n)];
+          Panel panel;
+          pack_reference(type, rows, 8 * s, count, 0, panel);
+          int8_multiply_scalar(panel_kind(type), &panel, 1, static_cast<int>(count), at, n, expected.data(), 17);
+          known &= kernels().multiply_rows(type, rows, 8 * s, count, at, n, got.data(), 17);
+        }
+        if (!known) continue;
+        ++n_known;
+        for (size_t i = 0; i < got.size(); ++i)
+          ASSERT_EQ(bits(got[i]), bits(expected[i])) << info(type).name << " " << i << " of " << n;
+      }
+    }
+  }
+  EXPECT_GE(n_known, 9 * 2 + 6 * 2 * 2);
+}
+
 TEST_P(KernelsTest, ProductsAreThoseOfTheScalarKernelBitForBit) {
   for (ElementType type : kQuantized) {
     const int64_t cols = 256;

@@ -1,6 +1,6 @@
 # Rounding is part of the kernels' contract: no contraction of a * b + c unless written. Kernels are optimised in every
 # build type; tests of whole models would take minutes otherwise.
-target_compile_options(exo_kernels PRIVATE -ffp-contract=off -Wno-maybe-uninitialized $<$<CONFIG:Debug>:-O2>)
+target_compile_options(exo_kernels PRIVATE -ffp-contract=off -Wno-maybe-uninitialized -Wno-uninitialized $<$<CONFIG:Debug>:-O2>)
 
 set(x86_sources int8_multiply_avx2.cpp int8_multiply_avx_vnni.cpp int8_multiply_avx512.cpp int8_targets_x86.cpp)
 list(TRANSFORM x86_sources PREPEND ${folder}/)

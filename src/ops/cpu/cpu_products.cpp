@@ -6,6 +6,7 @@ namespace exo::ops {
 namespace {
 
 constexpr int64_t kTileRows = 2 * kernels::kPanelRows;
+constexpr int64_t kFewColumns = 2;  // up to which weights are multiplied without packing them first
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -88,10 +89,16 @@ void CpuProducts::quantized_tile(const Job& job, int64_t tile, int worker) {
   const int64_t supers = divide_up(groups, kernels::kGroupsPerSuper);
   const int64_t ahead = std::min<int64_t>(n_rows * job.row_bytes, end - next) / supers;
   const kernels::PanelKind kind = kernels::panel_kind(w.type);
+  const bool straight = n_columns <= kFewColumns && n_panels == 1 && context_.kernels.multiply_rows != nullptr;
   for (int64_t s = 0; s < supers; ++s) {
     const int64_t first = s * kernels::kGroupsPerSuper;
     const int64_t count = std::min<int64_t>(kernels::kGroupsPerSuper, groups - first);
     prefetch(next + s * ahead, ahead);
+    if (straight &&
+        context_.kernels.multiply_rows(w.type, {base + panel_row[0] * job.row_bytes, job.row_bytes}, first, count,
+                                       w.columns.quantized + s * n_columns, n_columns, y, kTileRows)) {
+      continue;
+    }
     for (int p = 0; p < n_panels; ++p) {
       context_.kernels.pack(w.type, {base + panel_row[p] * job.row_bytes, job.row_bytes}, first, count, panels[p]);
     }
