@@ -17,8 +17,16 @@ Result<ExpertWeights> load_experts(TensorLoader& loader, const BlockNames& names
   EXO_TRY(out.router, loader.matrix(names.weight("ffn_gate_inp"), n, d));
   EXO_TRY(out.router_bias, loader.optional_vector(names.bias("ffn_gate_inp"), n));
   EXO_TRY(out.selection_bias, loader.optional_vector(names.bias("exp_probs_b"), n));
-  EXO_TRY(out.gate, loader.matrices(names.weight("ffn_gate_exps"), n, d_ff, d));
-  EXO_TRY(out.up, loader.matrices(names.weight("ffn_up_exps"), n, d_ff, d));
+  const auto both = names.weight("ffn_gate_up_exps");
+  if (loader.has(both)) {
+    EXO_TRY(out.gate,
+            loader.interleaved_matrices(both, {.n_matrices = n, .period = 2 * d_ff, .first = 0, .count = d_ff}, d));
+    EXO_TRY(out.up, loader.interleaved_matrices(
+                        both, {.n_matrices = n, .period = 2 * d_ff, .first = d_ff, .count = d_ff}, d));
+  } else {
+    EXO_TRY(out.gate, loader.matrices(names.weight("ffn_gate_exps"), n, d_ff, d));
+    EXO_TRY(out.up, loader.matrices(names.weight("ffn_up_exps"), n, d_ff, d));
+  }
   EXO_TRY(out.down, loader.matrices(names.weight("ffn_down_exps"), n, d, d_ff));
   EXO_TRY(out.gate_bias, loader.optional_vector(names.bias("ffn_gate_exps"), n * d_ff));
   EXO_TRY(out.up_bias, loader.optional_vector(names.bias("ffn_up_exps"), n * d_ff));

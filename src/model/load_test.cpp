@@ -142,6 +142,54 @@ TEST_F(Load, WrongNumbersAreNamed) {
   expect_refused(wide, ErrorCode::kCorrupt, "token_embd.weight");
 }
 
+TEST_F(Load, ExpertsAreChecked) {
+  const auto moe = [](auto bend) {
+    TinyModel model;
+    model.add_experts(6, 1);
+    bend(model);
+    return model;
+  };
+  EXPECT_TRUE(load(moe([](auto&) {})).has_value());
+  const auto with = [&](const char* key, uint32_t value) {
+    return moe([&](auto& model) { model.more.emplace_back(key, value); });
+  };
+  EXPECT_TRUE(load(with("expert_gating_func", 2)).has_value());
+  expect_refused(with("expert_gating_func", 4), ErrorCode::kUnsupported, "expert_gating_func' is 4");
+  expect_refused(with("expert_group_count", 4), ErrorCode::kCorrupt, "2 of 6 experts, of 1 of 4 groups");
+  expect_refused(with("expert_group_count", 6), ErrorCode::kCorrupt, "of 1 of 6 groups");
+  expect_refused(with("expert_group_used_count", 2), ErrorCode::kCorrupt, "expert_group_used_count");
+  expect_refused(moe([](auto& m) { m.more[1].second = 7; }), ErrorCode::kCorrupt, "expert_used_count");
+  expect_refused(moe([](auto& m) { m.more[1].second = 0; }), ErrorCode::kCorrupt, "expert_used_count");
+  expect_refused(moe([](auto& m) { m.more[0].second = 8; }), ErrorCode::kCorrupt, "ffn_gate_inp");
+  expect_refused(moe([](auto& m) { m.more[0].second = 1u << 30; }), ErrorCode::kCorrupt, "expert_count");
+  expect_refused(moe([](auto& m) { m.more.clear(); }), ErrorCode::kCorrupt, "counts no experts");
+  expect_refused(moe([](auto& m) { m.remove("blk.2.ffn_down_exps.weight"); }), ErrorCode::kNotFound,
+                 "blk.2.ffn_down_exps.weight");
+  expect_refused(moe([](auto& m) {
+                   m.tensor("blk.3.ffn_up_exps.weight").shape = {32, 32, 5};
+                 }),
+                 ErrorCode::kCorrupt, "blk.3.ffn_up_exps.weight");
+  expect_refused(moe([](auto& m) {
+                   m.add("blk.2.ffn_down_shexp", {16, 32});
+                 }),
+                 ErrorCode::kNotFound, "blk.2.ffn_up_shexp.weight");
+}
+
+TEST_F(Load, BlocksThatPredictFurtherAheadAreLeftOut) {
+  TinyModel model;
+  model.more = {{"nextn_predict_layers", 1}};
+  const auto info = read_model_info(*model.file());
+  ASSERT_TRUE(info.has_value()) << info.error().message;
+  EXPECT_EQ(info->n_layers, 3);
+  EXPECT_EQ(info->layer_bytes.size(), 3u);
+  const auto file = model.file();
+  const auto tensors = stage_tensors(*file, {LayerIndex(0), LayerIndex(3)}, 3);
+  EXPECT_TRUE(std::ranges::none_of(tensors, [](const auto* t) { return t->name.starts_with("blk.3."); }));
+  EXPECT_TRUE(load(model, config_of(0, 3)).has_value());
+  model.more = {{"nextn_predict_layers", 4}};
+  expect_refused(model, ErrorCode::kCorrupt, "nextn_predict_layers");
+}
+
 TEST_F(Load, WrongConfigurationsAreRefused) {
   const TinyModel model;
   expect_refused(model, ErrorCode::kInvalidArgument, "blocks", config_of(0, 5));

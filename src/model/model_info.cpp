@@ -12,7 +12,7 @@ namespace {
 void count_tensor(const formats::TensorView& tensor, bool tied, ModelInfo& info) {
   const uint64_t bytes = tensor.bytes();
   if (const auto block = block_of(tensor.name)) {
-    if (*block < info.n_layers) info.layer_bytes[static_cast<size_t>(*block)] += bytes;
+    info.layer_bytes[static_cast<size_t>(*block)] += bytes;
   } else if (is_embedding_tensor(tensor.name)) {
     info.embedding_bytes += bytes;
     if (tied && tensor.name == "token_embd.weight") info.head_bytes += bytes;
@@ -36,6 +36,7 @@ Result<ModelInfo> read_model_info(const formats::GgufFile& file) {
   std::map<ElementType, uint64_t> bytes_by_type;
   const bool tied = has_tied_head(file);
   for (const auto& tensor : file.tensors()) {
+    if (const auto block = block_of(tensor.name); block && *block >= info.n_layers) continue;  // not run
     info.n_parameters += tensor.elements();
     bytes_by_type[tensor.type] += tensor.bytes();
     count_tensor(tensor, tied, info);

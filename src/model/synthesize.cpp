@@ -21,18 +21,55 @@ constexpr int32_t kMaxLayers = 4096;
 struct Shape {
   std::string_view name;
   int32_t d_model, n_layers, n_heads, n_kv_heads, d_ff, n_vocab, context_length;
-  double rope_factor;  // of Llama 3.1's frequency scaling; 0: none
-  bool tied;
-  int32_t head_dim() const { return d_model / n_heads; }
+  double rope_factor = 0.0;  // of Llama 3.1's frequency scaling; 0: none
+  bool tied = false;
+  int32_t n_experts = 0, n_chosen = 0;  // each expert d_ff wide; 0: a dense model
+  std::string_view architecture = "llama";
+  int32_t wide_head = 0;  // dimensions of a head where they are not d_model / n_heads
+  bool qk_norm = false;
+  int32_t head_dim() const { return wide_head > 0 ? wide_head : d_model / n_heads; }
 };
 
 // From the models' published config.json; "tiny" is for tests.
 constexpr Shape kShapes[] = {
-    {"tiny", 256, 4, 8, 4, 512, 512, 4096, 0.0, false},
+    {"tiny", 256, 4, 8, 4, 512, 512, 4096},
+    {.name = "tiny-moe",
+     .d_model = 256,
+     .n_layers = 4,
+     .n_heads = 8,
+     .n_kv_heads = 4,
+     .d_ff = 256,
+     .n_vocab = 512,
+     .context_length = 4096,
+     .n_experts = 8,
+     .n_chosen = 2},
     {"llama-3.2-1b", 2048, 16, 32, 8, 8192, 128256, 131072, 32.0, true},
-    {"llama-3-8b", 4096, 32, 32, 8, 14336, 128256, 8192, 0.0, false},
-    {"llama-3.1-70b", 8192, 80, 64, 8, 28672, 128256, 131072, 8.0, false},
-    {"llama-3.1-405b", 16384, 126, 128, 8, 53248, 128256, 131072, 8.0, false},
+    {"llama-3-8b", 4096, 32, 32, 8, 14336, 128256, 8192},
+    {"llama-3.1-70b", 8192, 80, 64, 8, 28672, 128256, 131072, 8.0},
+    {"llama-3.1-405b", 16384, 126, 128, 8, 53248, 128256, 131072, 8.0},
+    {.name = "mixtral-8x7b",
+     .d_model = 4096,
+     .n_layers = 32,
+     .n_heads = 32,
+     .n_kv_heads = 8,
+     .d_ff = 14336,
+     .n_vocab = 32000,
+     .context_length = 32768,
+     .n_experts = 8,
+     .n_chosen = 2},
+    {.name = "qwen3-30b-a3b",
+     .d_model = 2048,
+     .n_layers = 48,
+     .n_heads = 32,
+     .n_kv_heads = 4,
+     .d_ff = 768,
+     .n_vocab = 151936,
+     .context_length = 40960,
+     .n_experts = 128,
+     .n_chosen = 8,
+     .architecture = "qwen3moe",
+     .wide_head = 128,
+     .qk_norm = true},
 };
 constexpr double kRopeTheta = 500000.0;
 constexpr std::string_view kRopeFactors = "rope_freqs.weight";
@@ -57,9 +94,9 @@ Result<Shape> shape_of(const SynthOptions& options) {
 
 void put_metadata(GgufWriter& writer, const Shape& shape) {
   const auto put = [&](std::string_view key, int32_t value) {
-    writer.set(fmt::format("llama.{}", key), static_cast<uint32_t>(value));
+    writer.set(fmt::format("{}.{}", shape.architecture, key), static_cast<uint32_t>(value));
   };
-  writer.set("general.architecture", "llama");
+  writer.set("general.architecture", std::string(shape.architecture));
   writer.set("general.name", fmt::format("{} shape, random weights", shape.name));
   put("block_count", shape.n_layers);
   put("context_length", shape.context_length);
@@ -68,15 +105,23 @@ void put_metadata(GgufWriter& writer, const Shape& shape) {
   put("attention.head_count", shape.n_heads);
   put("attention.head_count_kv", shape.n_kv_heads);
   put("vocab_size", shape.n_vocab);
+  put("attention.key_length", shape.head_dim());
+  put("attention.value_length", shape.head_dim());
   put("rope.dimension_count", shape.head_dim());
-  writer.set("llama.rope.freq_base", static_cast<float>(kRopeTheta));
-  writer.set("llama.attention.layer_norm_rms_epsilon", 1e-5f);
+  if (shape.n_experts > 0) {
+    put("expert_count", shape.n_experts);
+    put("expert_used_count", shape.n_chosen);
+    put("expert_feed_forward_length", shape.d_ff);
+  }
+  writer.set(fmt::format("{}.rope.freq_base", shape.architecture), static_cast<float>(kRopeTheta));
+  writer.set(fmt::format("{}.attention.layer_norm_rms_epsilon", shape.architecture), 1e-5f);
 }
 
 void add_tensors(GgufWriter& writer, const Shape& shape, ElementType type) {
   const bool four_bits = type == ElementType::kQ4_0 || type == ElementType::kQ4_K;
   const ElementType head_type = four_bits ? ElementType::kQ6_K : type;
   const int64_t d = shape.d_model, kv = int64_t{shape.n_kv_heads} * shape.head_dim();
+  const int64_t q = int64_t{shape.n_heads} * shape.head_dim();
   if (shape.rope_factor > 0.0)
     writer.add_tensor(std::string(kRopeFactors), ElementType::kF32, {shape.head_dim() / 2});
   writer.add_tensor("token_embd.weight", shape.tied ? head_type : type, {d, shape.n_vocab});
@@ -85,11 +130,22 @@ void add_tensors(GgufWriter& writer, const Shape& shape, ElementType type) {
       writer.add_tensor(fmt::format("blk.{}.{}.weight", i, part), part_type, std::move(extents));
     };
     add("attn_norm", ElementType::kF32, {d});
-    add("attn_q", type, {d, d});
+    add("attn_q", type, {d, q});
     add("attn_k", type, {d, kv});
     add("attn_v", type, {d, kv});
-    add("attn_output", type, {d, d});
+    add("attn_output", type, {q, d});
+    if (shape.qk_norm) {
+      add("attn_q_norm", ElementType::kF32, {shape.head_dim()});
+      add("attn_k_norm", ElementType::kF32, {shape.head_dim()});
+    }
     add("ffn_norm", ElementType::kF32, {d});
+    if (shape.n_experts > 0) {
+      add("ffn_gate_inp", ElementType::kF32, {d, shape.n_experts});
+      add("ffn_gate_exps", type, {d, shape.d_ff, shape.n_experts});
+      add("ffn_up_exps", type, {d, shape.d_ff, shape.n_experts});
+      add("ffn_down_exps", type, {shape.d_ff, d, shape.n_experts});
+      continue;
+    }
     add("ffn_gate", type, {d, shape.d_ff});
     add("ffn_up", type, {d, shape.d_ff});
     add("ffn_down", type, {shape.d_ff, d});

@@ -51,6 +51,24 @@ TEST_F(Synthesize, EveryTypeLoadsAndRuns) {
   }
 }
 
+TEST_F(Synthesize, AMixtureOfExpertsRuns) {
+  for (const char* type : {"Q4_0", "Q4_K", "F16"}) {
+    const SynthOptions options{.shape = "tiny-moe", .n_layers = 3, .type = find_element_type(type)->type};
+    ASSERT_TRUE(synthesize(options, folder_ / "m.gguf").has_value()) << type;
+    auto opened = formats::GgufFile::open(folder_ / "m.gguf");
+    ASSERT_TRUE(opened.has_value()) << opened.error().message;
+    const auto file = std::make_shared<const formats::GgufFile>(std::move(*opened));
+    std::vector<TokenId> tokens;
+    for (int32_t i = 1; i <= 40; ++i) tokens.emplace_back(i * 7);
+    const auto run = run_logits(file, tokens, {.n_greedy = 4}, *ops_);
+    ASSERT_TRUE(run.has_value()) << run.error().message;
+    const auto split = run_logits(file, tokens, {.n_greedy = 4, .n_stages = 3, .chunk_tokens = 9}, *ops_);
+    ASSERT_TRUE(split.has_value()) << split.error().message;
+    EXPECT_EQ(split->logits, run->logits) << type;
+    EXPECT_EQ(split->greedy, run->greedy) << type;
+  }
+}
+
 TEST_F(Synthesize, WeightsHaveTheDeviationAskedFor) {
   for (const char* name : {"F32", "F16", "BF16", "Q4_0", "Q8_0", "Q4_K", "Q6_K"}) {
     const auto type = find_element_type(name)->type;
@@ -86,7 +104,7 @@ TEST_F(Synthesize, TheSeedDecidesTheBytes) {
 }
 
 TEST_F(Synthesize, KnownShapesHaveTheirTrueSizes) {
-  // 1.236, 8.03, 70.6 and 405.9 thousand million parameters.
+  // 1.236, 8.03, 70.6, 405.9, 46.7 and 30.5 thousand million parameters.
   const auto gigabytes = [](const char* shape) {
     return static_cast<double>(*synthesized_bytes({.shape = shape, .type = ElementType::kF16})) / 2e9;
   };
@@ -94,6 +112,8 @@ TEST_F(Synthesize, KnownShapesHaveTheirTrueSizes) {
   EXPECT_NEAR(gigabytes("llama-3-8b"), 8.03, 0.01);
   EXPECT_NEAR(gigabytes("llama-3.1-70b"), 70.55, 0.1);
   EXPECT_NEAR(gigabytes("llama-3.1-405b"), 405.85, 0.3);
+  EXPECT_NEAR(gigabytes("mixtral-8x7b"), 46.7, 0.1);
+  EXPECT_NEAR(gigabytes("qwen3-30b-a3b"), 30.53, 0.1);
 }
 
 TEST_F(Synthesize, WrongOptionsAreRefused) {

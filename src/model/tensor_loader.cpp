@@ -146,10 +146,15 @@ Result<ops::Weight> TensorLoader::interleaved_matrices(std::string_view name, co
   const int64_t all = rows.n_matrices * rows.period;
   if (tensor->shape[0] != cols || tensor->rows() != all) return wrong_shape(*tensor, all, cols);
   const auto row = tensor->bytes() / static_cast<size_t>(all);
+  const auto apart =
+      tensor->content != nullptr ? tensor->content->parts() : std::span<const std::span<const std::byte>>();
+  if (!apart.empty() && apart.size() != static_cast<size_t>(rows.n_matrices))
+    return wrong_shape(*tensor, all, cols);
   auto& parts = parts_.emplace_back();
   for (int64_t i = 0; i < rows.n_matrices; ++i) {
-    parts.push_back(bytes_of(*tensor).subspan(static_cast<size_t>(i * rows.period + rows.first) * row,
-                                              static_cast<size_t>(rows.count) * row));
+    const auto index = static_cast<size_t>(i), period = static_cast<size_t>(rows.period) * row;
+    const auto whole = apart.empty() ? bytes_of(*tensor).subspan(index * period, period) : apart[index];
+    parts.push_back(whole.subspan(static_cast<size_t>(rows.first) * row, static_cast<size_t>(rows.count) * row));
   }
   return load(*tensor, {.type = tensor->type,
                         .rows = rows.count,

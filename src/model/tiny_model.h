@@ -23,6 +23,7 @@ struct TinyModel {
   uint32_t n_layers = 4, d_model = 32, n_heads = 4, n_kv_heads = 2, d_ff = 64, n_vocab = 48;
   float rms_epsilon = 1e-5f;
   std::vector<Tensor> tensors;
+  std::vector<std::pair<std::string, uint32_t>> more;  // further metadata, without the architecture's prefix
 
   TinyModel() {
     const int64_t d = d_model, kv = d_model / n_heads * n_kv_heads;
@@ -51,6 +52,20 @@ struct TinyModel {
     std::erase_if(tensors, [&](const auto& t) { return t.name == name; });
   }
 
+  // Blocks from `first` on get `n` experts, of which two are chosen, instead of a dense feed-forward.
+  void add_experts(uint32_t n, uint32_t first = 0) {
+    more = {{"expert_count", n}, {"expert_used_count", 2}};
+    const int64_t d = d_model;
+    for (uint32_t i = first; i < n_layers; ++i) {
+      const std::string block = "blk." + std::to_string(i) + ".";
+      for (const char* part : {"ffn_gate", "ffn_up", "ffn_down"}) remove(block + part + ".weight");
+      add(block + "ffn_gate_inp", {d, n});
+      add(block + "ffn_gate_exps", {d, d_ff / 2, n});
+      add(block + "ffn_up_exps", {d, d_ff / 2, n});
+      add(block + "ffn_down_exps", {d_ff / 2, d, n});
+    }
+  }
+
   // The result owns its bytes.
   std::shared_ptr<const formats::GgufFile> file() const {
     formats::GgufWriter writer;
@@ -64,6 +79,7 @@ struct TinyModel {
     set("feed_forward_length", d_ff);
     set("attention.head_count", n_heads);
     set("attention.head_count_kv", n_kv_heads);
+    for (const auto& [key, value] : more) set(key, value);
     writer.set(architecture + ".attention.layer_norm_rms_epsilon", rms_epsilon);
     for (const auto& t : tensors) writer.add_tensor(t.name, t.type, t.shape);
     struct Owned {

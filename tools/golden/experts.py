@@ -73,7 +73,9 @@ def tensors(gguf, config, name, weight):
     halves = (lambda w: (w[:, ::2], w[:, 1::2])) if transposed else (lambda w: w.chunk(2, dim=1))
     if transposed and rest in GATE_UP + DOWN:
         weight = weight.transpose(1, 2)
-    if rest in GATE_UP or rest == "mlp.experts.gate_up_proj_bias":
+    if rest in GATE_UP and config.model_type == "granitemoeshared":  # some files keep both in one tensor
+        gguf.tensor(f"{block}ffn_gate_up_exps.weight", weight)
+    elif rest in GATE_UP or rest == "mlp.experts.gate_up_proj_bias":
         gate, up = halves(weight)
         kind = "bias" if rest.endswith("bias") else "weight"
         gguf.tensor(f"{block}ffn_gate_exps.{kind}", gate)
