@@ -50,6 +50,8 @@ class GgufWriter {
 
   // Writes beside `path` and renames when all of it is on the disk: a reader never sees half a file.
   Status write(const std::filesystem::path& path, const TensorSource& source) const;
+  // What comes before the tensor data, padding included.
+  std::vector<std::byte> header() const;
   // The whole file in memory, for small ones.
   Result<std::vector<std::byte>> encode(const TensorSource& source) const;
 
@@ -57,7 +59,6 @@ class GgufWriter {
 
  private:
   using Sink = std::function<Status(std::span<const std::byte>)>;
-  std::vector<std::byte> header() const;
   Status stream(const TensorSource& source, const Sink& sink) const;
   void append_key(std::string_view key, uint32_t type);
 

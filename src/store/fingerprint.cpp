@@ -106,6 +106,15 @@ Result<std::string> fingerprint_of(const net::FileSource& source) {
   return net::to_hex(hash.finish());
 }
 
+Result<std::string> fingerprint_of(const formats::GgufFile& assembled) {
+  std::vector<std::byte> header(assembled.data_offset());
+  EXO_CHECK_OK(assembled.read(0, header));
+  net::Sha256 hash;
+  hash.update(header);
+  hash.update_u64(assembled.file_bytes());
+  return net::to_hex(hash.finish());
+}
+
 bool is_fingerprint(std::string_view text) { return NodeId::from_hex(text).has_value(); }
 
 std::vector<fs::path> part_paths(const fs::path& first) {

@@ -16,6 +16,8 @@ namespace exo::store {
 
 // Reads the headers through the source.
 Result<std::string> fingerprint_of(const net::FileSource& source);
+// Of an assembled file: the same as that of the file it stands for.
+Result<std::string> fingerprint_of(const formats::GgufFile& assembled);
 
 bool is_fingerprint(std::string_view text);  // 64 lower-case hex digits
 

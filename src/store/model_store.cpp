@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "base/log.h"
+#include "convert/gguf_view.h"
 #include "store/fingerprint.h"
 #include "store/partial_file.h"
 
@@ -45,6 +46,16 @@ std::string model_name(const fs::path& path) {
   return stem;
 }
 
+// A folder is named by itself; in the layout of Hugging Face's cache, models--org--name/snapshots/HASH, by the
+// model.
+std::string folder_name(const fs::path& folder) {
+  const std::string own = folder.filename().string();
+  if (folder.parent_path().filename() != "snapshots") return own;
+  const std::string model = folder.parent_path().parent_path().filename().string();
+  const size_t last = model.rfind("--");
+  return model.starts_with("models--") && last + 2 < model.size() ? model.substr(last + 2) : own;
+}
+
 std::string names_of(const std::vector<StoredModel>& models) {
   std::string text;
   for (const StoredModel& model : models) text += (text.empty() ? "" : ", ") + model.name;
@@ -72,21 +83,54 @@ Result<StoredModel> ModelStore::look_at(const fs::path& first, const std::string
   return model;
 }
 
-void ModelStore::add_file(const fs::path& file, const std::string& name, std::vector<StoredModel>& found) {
-  std::error_code error;
-  const FileState state{fs::file_size(file, error), fs::last_write_time(file, error)};
-  if (error || found.size() >= kMaxFiles) return;
-  auto entry = known_.find(file);
+Result<StoredModel> ModelStore::look_at_folder(const fs::path& folder) {
+  EXO_TRY(const auto gguf, convert::open_folder(folder));
+  StoredModel model;
+  model.name = folder_name(folder);
+  model.path = folder;
+  model.is_folder = true;
+  model.layout.parts.push_back({gguf.file_bytes(), gguf.data_offset()});
+  EXO_TRY(model.fingerprint, fingerprint_of(gguf));
+  return model;
+}
+
+// `look` reads what is there; its result is kept as long as the place's state stays.
+template <typename Look>
+void ModelStore::add_place(const fs::path& place, const FileState& state, const Look& look,
+                           std::vector<StoredModel>& found) {
+  if (found.size() >= kMaxFiles) return;
+  auto entry = known_.find(place);
   if (entry == known_.end() || entry->second.state != state) {
-    Known known{state, look_at(file, name)};
-    if (!known.model) log_warning("store", "not a model: {}", known.model.error().message);
-    entry = known_.insert_or_assign(file, std::move(known)).first;
+    Known known{state, look()};
+    if (!known.model) log_warning("store", "not a model: {}: {}", place.string(), known.model.error().message);
+    entry = known_.insert_or_assign(place, std::move(known)).first;
   }
   if (entry->second.model) found.push_back(*entry->second.model);
 }
 
+void ModelStore::add_file(const fs::path& file, const std::string& name, std::vector<StoredModel>& found) {
+  std::error_code error;
+  const FileState state{fs::file_size(file, error), fs::last_write_time(file, error)};
+  if (!error)
+    add_place(
+        file, state, [&] { return look_at(file, name); }, found);
+}
+
+void ModelStore::add_model_folder(const fs::path& folder, std::vector<StoredModel>& found) {
+  FileState state;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (!entry.is_regular_file(error)) continue;
+    state.bytes += entry.file_size(error);
+    state.changed = std::max(state.changed, entry.last_write_time(error));
+  }
+  add_place(
+      folder, state, [&] { return look_at_folder(folder); }, found);
+}
+
 void ModelStore::add_folder(const fs::path& folder, std::vector<StoredModel>& found, int depth) {
   std::error_code error;
+  if (convert::ModelFolder::is_model_folder(folder)) add_model_folder(folder, found);
   std::set<fs::path> entries;  // in order
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     if (entries.size() < kMaxFiles) entries.insert(entry.path());
@@ -200,7 +244,8 @@ Result<StoredModel> ModelStore::find(std::string_view wanted) {
         return std::unexpected(known->second.model.error());
       }
     }
-    if (here.empty()) return fail(ErrorCode::kNotFound, "{}: no GGUF file there", path.string());
+    if (here.empty())
+      return fail(ErrorCode::kNotFound, "{}: neither a GGUF file nor a model folder is there", path.string());
     if (here.size() > 1) return fail(ErrorCode::kInvalidArgument, "{} holds {}", path.string(), names_of(here));
     return find_fingerprint(here[0].fingerprint);
   }
@@ -229,7 +274,7 @@ Result<StoredModel> ModelStore::find_fingerprint(std::string_view fingerprint) c
 
 Result<formats::GgufFile> ModelStore::open(const StoredModel& model) {
   if (!model.embedded.empty()) return formats::GgufFile::parse(model.embedded);
-  return formats::GgufFile::open(model.path);
+  return model.is_folder ? convert::open_folder(model.path) : formats::GgufFile::open(model.path);
 }
 
 std::shared_ptr<const net::FileSource> ModelStore::file_source(std::string_view fingerprint) {
@@ -249,6 +294,8 @@ std::shared_ptr<const net::FileSource> ModelStore::file_source(std::string_view 
   std::shared_ptr<const net::FileSource> source;
   if (!model->embedded.empty()) {
     source = memory_source(model->embedded, model->layout.parts[0].header_bytes);
+  } else if (model->is_folder) {
+    return nullptr;
   } else if (auto opened = open_file_source(model->path, model->layout)) {
     source = std::move(*opened);
   }

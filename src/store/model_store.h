@@ -33,8 +33,9 @@ struct StoreOptions {
 struct StoredModel {
   std::string name;            // the file's stem, a folder's name, …; unique in the store
   std::string fingerprint;     // 64 hex digits
-  std::filesystem::path path;  // of the first file; empty when built in
+  std::filesystem::path path;  // of the first file, or of a model folder; empty when built in
   net::FileLayout layout;
+  bool is_folder = false;               // a Hugging Face folder, seen as the GGUF file of convert/gguf_view.h
   bool complete = true;                 // false: some byte ranges, fetched from peers
   std::span<const std::byte> embedded;  // when built in
   uint64_t total_bytes() const { return layout.total_bytes(); }
@@ -72,8 +73,13 @@ class ModelStore {
     Result<StoredModel> model;
   };
   Result<StoredModel> look_at(const std::filesystem::path& first, const std::string& name);
+  static Result<StoredModel> look_at_folder(const std::filesystem::path& folder);
   void add_folder(const std::filesystem::path& folder, std::vector<StoredModel>& found, int depth);
   void add_file(const std::filesystem::path& file, const std::string& name, std::vector<StoredModel>& found);
+  void add_model_folder(const std::filesystem::path& folder, std::vector<StoredModel>& found);
+  template <typename Look>
+  void add_place(const std::filesystem::path& place, const FileState& state, const Look& look,
+                 std::vector<StoredModel>& found);
   void add_named(const std::filesystem::path& place, std::vector<StoredModel>& found);
   void add_shards(std::vector<StoredModel>& found);
   void add_embedded(std::vector<StoredModel>& found) const;

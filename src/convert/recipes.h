@@ -1,0 +1,44 @@
+#pragma once
+// The ways in which a folder's tensors become a GGUF file's.
+
+#include "convert/family.h"
+
+namespace exo::convert::recipes {
+
+// weight → NAME.weight, bias → NAME.bias.
+Status projection(const RecipeInput& input);
+// The same, stored as [in, out] (GPT-2's Conv1D).
+Status transposed_projection(const RecipeInput& input);
+// weight and bias as vectors; the weight plus one where the family stores it less one.
+Status norm(const RecipeInput& input);
+// The same without "plus one", whatever the family.
+Status plain_norm(const RecipeInput& input);
+// A weight of one row → NAME.weight, a vector.
+Status vector(const RecipeInput& input);
+// A tensor that has no ".weight" behind its name → NAME, a vector.
+Status bare_vector(const RecipeInput& input);
+// One norm per head, stored as MODULE.0.weight, MODULE.1.weight, … → NAME.weight, a row for each.
+Status norm_per_head(const RecipeInput& input);
+
+// Fused projections in rows of [group: its queries, key, value] → all queries, all keys, all values.
+Status grouped_qkv(const RecipeInput& input);
+
+// MODULE.N.gate_proj (or w1), up_proj (w3), down_proj (w2), or MODULE.gate_up_proj and down_proj of all experts →
+// ffn_gate_exps, ffn_up_exps, ffn_down_exps, with biases where there are.
+Status experts(const RecipeInput& input);
+// A fused weight of all experts' gates and ups → ffn_gate_exps, ffn_up_exps.
+Status fused_gate_up(const RecipeInput& input);
+// A weight with all experts' rows below each other → NAME.weight, a stack.
+Status expert_stack(const RecipeInput& input);
+// Gate and up below each other → ffn_gate_shexp, ffn_up_shexp.
+Status shared_gate_up(const RecipeInput& input);
+
+// DeepSeek's kv_b_proj, per head [keys without rotation, values] → attn_k_b transposed, attn_v_b.
+Status latent_kv(const RecipeInput& input);
+
+// Qwen3-Next's linear attention.
+Status delta_qkvz(const RecipeInput& input);   // per key head [q, k, its v, its z] → attn_qkv, attn_gate
+Status delta_conv(const RecipeInput& input);   // [channels, 1, taps] → {taps, channels}
+Status delta_decay(const RecipeInput& input);  // A_log → -exp(A_log)
+
+}  // namespace exo::convert::recipes
