@@ -2,12 +2,14 @@
 
 #include "base/log.h"
 #include "chat/default_template.h"
+#include "text/stated_ids.h"
 
 namespace exo::chat {
 
 Result<std::shared_ptr<const TextModel>> load_text_model(const formats::GgufMetadata& metadata) {
   auto model = std::make_shared<TextModel>();
-  EXO_TRY(std::shared_ptr<const text::Tokenizer> tokenizer, text::load_tokenizer(metadata));
+  EXO_TRY(auto vocabulary, text::load_tokenizer(metadata));
+  EXO_TRY(std::shared_ptr<const text::Tokenizer> tokenizer, text::with_stated_ids(std::move(vocabulary), metadata));
   model->tokenizer = tokenizer;
   const auto& special = tokenizer->special();
   if (special.bos) model->bos_token = tokenizer->piece(*special.bos, true);

@@ -127,13 +127,24 @@ constexpr TensorRule kGraniteMoe[] = {
     {"shared_mlp.input_linear", "ffn_gate_up_shexp", shared_gate_up},
     {"shared_mlp.output_linear", "ffn_down_shexp", projection},
 };
-constexpr TensorRule kHunyuanMoe[] = {
+constexpr TensorRule kHunyuan[] = {
     {"mlp.gate.wg", "ffn_gate_inp", projection},
     {"mlp.shared_mlp.gate_proj", "ffn_gate_shexp", projection},
     {"mlp.shared_mlp.up_proj", "ffn_up_shexp", projection},
     {"mlp.shared_mlp.down_proj", "ffn_down_shexp", projection},
     {"self_attn.query_layernorm", "attn_q_norm", norm},
     {"self_attn.key_layernorm", "attn_k_norm", norm},
+};
+constexpr TensorRule kBailingMoe[] = {
+    {"attention.query_key_value", "attn_qkv", projection},     {"attention.dense", "attn_output", projection},
+    {"attention.query_layernorm", "attn_q_norm", norm},        {"attention.key_layernorm", "attn_k_norm", norm},
+    {"mlp.gate.expert_bias", "exp_probs_b.bias", bare_vector},
+};
+constexpr TensorRule kErnieMoe[] = {
+    {"mlp.moe_statics.e_score_correction_bias", "exp_probs_b.bias", bare_vector},
+};
+constexpr TensorRule kMiniMax[] = {
+    {"block_sparse_moe.e_score_correction_bias", "exp_probs_b.bias", bare_vector},
 };
 constexpr TensorRule kLlama4[] = {
     {"feed_forward.gate_proj", "ffn_gate", projection},
@@ -158,6 +169,18 @@ constexpr TensorRule kQwen3Next[] = {
 
 // Sorted by architecture.
 constexpr Family kFamilies[] = {
+    {.architecture = "ArceeForCausalLM", .model_type = "arcee", .gguf = "arcee", .rope_halves = true},
+    {.architecture = "BailingMoeForCausalLM",
+     .model_type = "bailing_moe",
+     .gguf = "bailingmoe",
+     .rope_halves = true,
+     .rules = kBailingMoe,
+     .embedding = "word_embeddings"},
+    {.architecture = "BailingMoeV2ForCausalLM",
+     .model_type = "bailing_moe_v2",
+     .gguf = "bailingmoe2",
+     .rules = kBailingMoe,
+     .embedding = "word_embeddings"},
     {.architecture = "ChatGLMModel",
      .model_type = "chatglm",
      .gguf = "chatglm",
@@ -192,6 +215,12 @@ constexpr Family kFamilies[] = {
      .metadata = deepseek2_metadata,
      .rules = kDeepSeek2},
     {.architecture = "Dots1ForCausalLM", .model_type = "dots1", .gguf = "dots1"},
+    {.architecture = "Ernie4_5ForCausalLM", .model_type = "ernie4_5", .gguf = "ernie4_5", .ties_embedding = true},
+    {.architecture = "Ernie4_5_MoeForCausalLM",
+     .model_type = "ernie4_5_moe",
+     .gguf = "ernie4_5-moe",
+     .ties_embedding = true,
+     .rules = kErnieMoe},
     {.architecture = "ExaoneForCausalLM",
      .model_type = "exaone",
      .gguf = "exaone",
@@ -286,11 +315,15 @@ constexpr Family kFamilies[] = {
      .rope_halves = true,
      .metadata = granite_metadata,
      .rules = kGraniteMoe},
+    {.architecture = "HunYuanDenseV1ForCausalLM",
+     .model_type = "hunyuan_v1_dense",
+     .gguf = "hunyuan-dense",
+     .rules = kHunyuan},
     {.architecture = "HunYuanMoEV1ForCausalLM",
      .model_type = "hunyuan_v1_moe",
      .gguf = "hunyuan-moe",
      .metadata = hunyuan_metadata,
-     .rules = kHunyuanMoe},
+     .rules = kHunyuan},
     {.architecture = "Llama4ForCausalLM",
      .model_type = "llama4_text",
      .gguf = "llama4",
@@ -309,6 +342,7 @@ constexpr Family kFamilies[] = {
      .gguf = "minicpm",
      .rope_halves = true,
      .metadata = minicpm_metadata},
+    {.architecture = "MiniMaxM2ForCausalLM", .model_type = "minimax_m2", .gguf = "minimax-m2", .rules = kMiniMax},
     {.architecture = "Ministral3ForCausalLM",
      .model_type = "ministral3",
      .gguf = "llama",
@@ -340,6 +374,8 @@ constexpr Family kFamilies[] = {
      .norm = "final_layernorm"},
     {.architecture = "Qwen2ForCausalLM", .model_type = "qwen2", .gguf = "qwen2"},
     {.architecture = "Qwen2MoeForCausalLM", .model_type = "qwen2_moe", .gguf = "qwen2moe"},
+    {.architecture = "Qwen2VLForConditionalGeneration", .model_type = "qwen2_vl_text", .gguf = "qwen2"},
+    {.architecture = "Qwen2_5_VLForConditionalGeneration", .model_type = "qwen2_5_vl_text", .gguf = "qwen2"},
     {.architecture = "Qwen3ForCausalLM", .model_type = "qwen3", .gguf = "qwen3"},
     {.architecture = "Qwen3MoeForCausalLM", .model_type = "qwen3_moe", .gguf = "qwen3moe"},
     {.architecture = "Qwen3NextForCausalLM",
@@ -349,6 +385,11 @@ constexpr Family kFamilies[] = {
      .default_partial_rotary = 0.25,
      .metadata = delta_net_metadata,
      .rules = kQwen3Next},
+    {.architecture = "Qwen3VLForConditionalGeneration", .model_type = "qwen3_vl_text", .gguf = "qwen3"},
+    {.architecture = "Qwen3VLMoeForConditionalGeneration",
+     .model_type = "qwen3_vl_moe_text",
+     .gguf = "qwen3moe",
+     .fused_experts = FusedExperts::kColumns},
     {.architecture = "SeedOssForCausalLM",
      .model_type = "seed_oss",
      .gguf = "seed_oss",

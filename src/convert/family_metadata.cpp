@@ -143,8 +143,9 @@ Status put_experts(const MetadataInput& input, const Keys& keys) {
   }
   EXO_CHECK_OK(keys.copy_count("expert_shared_feed_forward_length",
                                {"shared_expert_intermediate_size", "shared_intermediate_size"}));
-  EXO_CHECK_OK(keys.copy_count("expert_shared_count", {"n_shared_experts"}));
-  EXO_CHECK_OK(keys.copy_count("leading_dense_block_count", {"first_k_dense_replace"}));
+  EXO_CHECK_OK(
+      keys.copy_count("expert_shared_count", {"n_shared_experts", "num_shared_experts", "moe_num_shared_experts"}));
+  EXO_CHECK_OK(keys.copy_count("leading_dense_block_count", {"first_k_dense_replace", "moe_layer_start_index"}));
   EXO_CHECK_OK(keys.copy_count("expert_group_count", {"n_group"}));
   EXO_CHECK_OK(keys.copy_count("expert_group_used_count", {"topk_group"}));
   EXO_CHECK_OK(keys.copy_number("expert_weights_scale", {"routed_scaling_factor"}));
@@ -186,7 +187,8 @@ Result<ModelShape> read_shape(const ConfigFields& config) {
   EXO_TRY(shape.head_dim, config.integer({"head_dim", "kv_channels", "attention_head_dim"}, 1, kMostWidth,
                                          std::max<int64_t>(1, shape.d_model / shape.n_heads)));
   EXO_TRY(shape.n_experts,
-          config.integer({"num_local_experts", "num_experts", "n_routed_experts"}, 0, kMostExperts, 0));
+          config.integer({"num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"}, 0,
+                         kMostExperts, 0));
   if (shape.n_heads % shape.n_kv_heads != 0) {
     return fail(ErrorCode::kCorrupt, "config.json: {} heads over {} key-value heads", shape.n_heads,
                 shape.n_kv_heads);

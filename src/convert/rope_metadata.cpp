@@ -82,6 +82,10 @@ class RopeWriter {
       EXO_TRY(dims_, input_.config.integer({"qk_rope_head_dim"}, 2, 1 << 20));
       return {};
     }
+    if (input_.config.has({"rotary_dim"})) {
+      EXO_TRY(dims_, input_.config.integer({"rotary_dim"}, 2, input_.shape.head_dim));
+      return {};
+    }
     EXO_TRY(const double part,
             rope_.own_or("partial_rotary_factor", {"partial_rotary_factor", "rotary_pct", "rope_pct"},
                          input_.family.default_partial_rotary));

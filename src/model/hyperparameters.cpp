@@ -97,11 +97,19 @@ Status read_rope_scaling(const Reader& reader, Hyperparameters& out) {
   return {};
 }
 
-Status read_rope(const Reader& reader, Hyperparameters& out) {
+// Views of model folders keep their queries and keys in the folder's order, and say so.
+Result<ops::RopeStyle> read_rope_style(const formats::GgufMetadata& metadata, ops::RopeStyle usual) {
+  constexpr std::string_view kHalves = "exo.rope.halves";
+  if (metadata.find(kHalves) == nullptr) return usual;
+  EXO_TRY(const bool halves, metadata.boolean(kHalves));
+  return halves ? ops::RopeStyle::kHalves : usual;
+}
+
+Status read_rope(const formats::GgufMetadata& metadata, const Reader& reader, Hyperparameters& out) {
   const auto& architecture = *out.architecture;
   if (architecture.rope_layers == RopeLayers::kNone) return {};
   auto& rope = out.rope;
-  rope.style = architecture.rope;
+  EXO_TRY(rope.style, read_rope_style(metadata, architecture.rope));
   EXO_TRY(rope.dims, reader.integer_or("rope.dimension_count", out.key_dim, 2, kMaxWidth));
   if (rope.dims % 2 != 0 || rope.dims > out.key_dim) {
     return fail(ErrorCode::kCorrupt, "{} rotated dimensions in heads of {}", rope.dims, out.key_dim);
@@ -133,20 +141,41 @@ Result<std::vector<bool>> windowed_layers(const Reader& reader, const Hyperparam
   return windowed;
 }
 
-Status read_layer_kinds(const Reader& reader, Hyperparameters& out) {
+// Which blocks rotate queries and keys: a view of a model folder may list them, otherwise the architecture knows.
+Result<std::vector<bool>> rotating_layers(const formats::GgufMetadata& metadata, const Hyperparameters& out,
+                                          const std::vector<bool>& windowed) {
+  constexpr std::string_view kList = "exo.rope.layers";
+  const auto& architecture = *out.architecture;
+  std::vector<bool> rotates(out.layers.size());
+  if (metadata.find(kList) != nullptr) {
+    EXO_TRY(const auto list, metadata.integers(kList));
+    if (list.size() < rotates.size()) {
+      return fail(ErrorCode::kCorrupt, "metadata key '{}' lists {} blocks of {}", kList, list.size(),
+                  rotates.size());
+    }
+    for (size_t i = 0; i < rotates.size(); ++i) rotates[i] = list[i] != 0;
+    return rotates;
+  }
+  for (size_t i = 0; i < rotates.size(); ++i) {
+    const bool skipped = architecture.rope_skip_period > 0 && (i + 1) % architecture.rope_skip_period == 0;
+    rotates[i] = architecture.rope_layers == RopeLayers::kAll ||
+                 (architecture.rope_layers == RopeLayers::kWindowed && windowed[i]) ||
+                 (architecture.rope_layers == RopeLayers::kAllButEveryNth && !skipped);
+  }
+  return rotates;
+}
+
+Status read_layer_kinds(const formats::GgufMetadata& metadata, const Reader& reader, Hyperparameters& out) {
   const auto& architecture = *out.architecture;
   EXO_TRY(const int32_t window, reader.integer_or("attention.sliding_window", architecture.default_window, 0,
                                                   std::numeric_limits<int32_t>::max()));
   EXO_TRY(const auto windowed, windowed_layers(reader, out));
+  EXO_TRY(const auto rotates, rotating_layers(metadata, out, windowed));
   for (size_t i = 0; i < out.layers.size(); ++i) {
     auto& layer = out.layers[i];
     layer.window = windowed[i] ? window : 0;
-    const bool skipped = architecture.rope_skip_period > 0 && (i + 1) % architecture.rope_skip_period == 0;
     const bool local = architecture.local_rope_theta > 0.0 && windowed[i];
-    const bool rotates = architecture.rope_layers == RopeLayers::kAll ||
-                         (architecture.rope_layers == RopeLayers::kWindowed && windowed[i]) ||
-                         (architecture.rope_layers == RopeLayers::kAllButEveryNth && !skipped);
-    layer.rope = !rotates ? LayerRope::kNone : local ? LayerRope::kLocal : LayerRope::kGlobal;
+    layer.rope = !rotates[i] ? LayerRope::kNone : local ? LayerRope::kLocal : LayerRope::kGlobal;
   }
   return {};
 }
@@ -188,8 +217,8 @@ Result<Hyperparameters> read_hyperparameters(const GgufFile& file) {
   EXO_CHECK_OK(read_feed_forward_widths(reader, file, out));
   EXO_TRY(out.experts, read_experts(reader, *out.architecture));
   EXO_CHECK_OK(read_scales(reader, out));
-  EXO_CHECK_OK(read_rope(reader, out));
-  EXO_CHECK_OK(read_layer_kinds(reader, out));
+  EXO_CHECK_OK(read_rope(metadata, reader, out));
+  EXO_CHECK_OK(read_layer_kinds(metadata, reader, out));
   if (out.architecture->attention == AttentionKind::kLatent) EXO_CHECK_OK(read_latent_attention(reader, out));
   return out;
 }
