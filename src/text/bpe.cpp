@@ -66,7 +66,9 @@ Result<BpeMerger> BpeMerger::from_merges(const Vocabulary& vocabulary,
     const std::string_view view = both;
     const int32_t left_symbol = merger.make_symbol(view.substr(0, left_bytes));
     const int32_t right_symbol = merger.make_symbol(view.substr(left_bytes));
-    merger.pairs_.insert(left_symbol, right_symbol, {static_cast<int32_t>(rank), merger.make_symbol(view)});
+    const std::string& prefix = options.continuing_prefix;
+    if (!prefix.empty() && view.substr(left_bytes).starts_with(prefix)) both.erase(left_bytes, prefix.size());
+    merger.pairs_.insert(left_symbol, right_symbol, {static_cast<int32_t>(rank), merger.make_symbol(both)});
   }
   for (int byte = 0; byte < 256; ++byte) {
     const char c = static_cast<char>(byte);
@@ -96,7 +98,15 @@ PairTable::Merge BpeMerger::merge_of(int32_t left, int32_t right) const {
   return {id, id};
 }
 
-int32_t BpeMerger::initial_symbol(std::string_view character) const {
+int32_t BpeMerger::initial_symbol(std::string_view character, bool first, bool last) const {
+  const bool prefixed = !first && !options_.continuing_prefix.empty();
+  const bool suffixed = last && !options_.word_suffix.empty();
+  if (prefixed || suffixed) {
+    std::string symbol = prefixed ? options_.continuing_prefix : std::string();
+    symbol += character;
+    if (suffixed) symbol += options_.word_suffix;
+    return symbol_of(symbol);
+  }
   return options_.byte_level ? byte_symbols_[static_cast<uint8_t>(character[0])] : symbol_of(character);
 }
 
@@ -107,7 +117,7 @@ void BpeMerger::split_into_symbols(std::string_view word, Scratch& scratch) cons
   symbols.clear();
   for (size_t i = 0; i < word.size();) {
     const size_t bytes = options_.byte_level ? 1 : std::min(utf8_length(word[i]), word.size() - i);
-    int32_t id = initial_symbol(word.substr(i, bytes));
+    int32_t id = initial_symbol(word.substr(i, bytes), i == 0, i + bytes == word.size());
     if (id < 0) id = -1 - static_cast<int32_t>(i);
     const auto index = static_cast<int32_t>(symbols.size());
     symbols.push_back({id, index + 1, index - 1, {}});
@@ -179,29 +189,26 @@ void BpeMerger::merge_long(Scratch& scratch) const {
   symbols.resize(kept);
 }
 
-void BpeMerger::emit_unknown(std::vector<TokenId>& out) const {
-  if (!vocabulary_->special.unknown) return;
-  if (options_.fuse_unknown && !out.empty() && out.back() == *vocabulary_->special.unknown) return;
-  out.push_back(*vocabulary_->special.unknown);
+// A character that is no token: its bytes, else the unknown token.
+void BpeMerger::emit_without_token(std::string_view character, std::vector<TokenId>& out) const {
+  bool all_bytes = options_.byte_fallback;
+  for (const char c : character) all_bytes = all_bytes && vocabulary_->byte_token(static_cast<uint8_t>(c)) >= 0;
+  if (all_bytes)
+    for (const char c : character) out.push_back(TokenId(vocabulary_->byte_token(static_cast<uint8_t>(c))));
+  else if (vocabulary_->special.unknown)
+    out.push_back(*vocabulary_->special.unknown);
 }
 
-// Bytes that together are no token: as characters or bytes that are, then as <0xNN>, then unknown.
+// Bytes that together are no token: as characters or bytes that are, else as what stands for them.
 void BpeMerger::emit_parts(std::string_view bytes, std::vector<TokenId>& out) const {
   for (size_t i = 0; i < bytes.size();) {
     const size_t length = options_.byte_level ? 1 : std::min(utf8_length(bytes[i]), bytes.size() - i);
     const std::string_view part = bytes.substr(i, length);
     i += length;
-    if (const int32_t id = vocabulary_->find_ordinary(part); id >= 0) {
+    if (const int32_t id = vocabulary_->find_ordinary(part); id >= 0)
       out.push_back(TokenId(id));
-      continue;
-    }
-    bool all_bytes = true;
-    for (const char c : part) all_bytes = all_bytes && vocabulary_->byte_token(static_cast<uint8_t>(c)) >= 0;
-    if (!all_bytes) {
-      emit_unknown(out);
-      continue;
-    }
-    for (const char c : part) out.push_back(TokenId(vocabulary_->byte_token(static_cast<uint8_t>(c))));
+    else
+      emit_without_token(part, out);
   }
 }
 
@@ -226,14 +233,22 @@ void BpeMerger::encode(std::string_view word, Scratch& scratch, std::vector<Toke
     merge_short(scratch);
   else
     merge_long(scratch);
+  const auto is_unknown = [&] {
+    return vocabulary_->special.unknown && !out.empty() && out.back() == *vocabulary_->special.unknown;
+  };
+  bool after_unknown = false;
   for (const Scratch::Symbol& symbol : scratch.symbols) {
     if (symbol.id >= 0) {
       emit(symbol.id, out);
-    } else {
-      const size_t at = static_cast<size_t>(-1 - symbol.id);
-      const size_t length = options_.byte_level ? 1 : std::min(utf8_length(word[at]), word.size() - at);
-      emit_parts(word.substr(at, length), out);
+      after_unknown = false;
+      continue;
     }
+    const size_t at = static_cast<size_t>(-1 - symbol.id), before = out.size();
+    const size_t length = options_.byte_level ? 1 : std::min(utf8_length(word[at]), word.size() - at);
+    emit_without_token(word.substr(at, length), out);
+    const bool unknown = out.size() == before + 1 && is_unknown();
+    if (unknown && after_unknown && options_.fuse_unknown) out.pop_back();
+    after_unknown = unknown;
   }
 }
 

@@ -18,7 +18,10 @@ namespace exo::text {
 struct BpeOptions {
   bool byte_level = true;      // words start as bytes; else as UTF-8 characters
   bool ignore_merges = false;  // a word that is a token as a whole is not merged from its parts
-  bool fuse_unknown = false;   // neighbouring unknown characters become one unknown token
+  bool fuse_unknown = false;   // neighbouring unknown characters of a word become one unknown token
+  bool byte_fallback = true;   // characters without a token become <0xNN> where the vocabulary has these
+  // Written before every symbol of a word but the first, and behind the last; merges leave inner prefixes out.
+  std::string continuing_prefix, word_suffix;
 };
 
 class BpeMerger {
@@ -53,13 +56,13 @@ class BpeMerger {
   std::string_view bytes_of(int32_t symbol) const;
   int32_t symbol_of(std::string_view bytes) const;
   int32_t make_symbol(std::string_view bytes);
-  int32_t initial_symbol(std::string_view character) const;
+  int32_t initial_symbol(std::string_view character, bool first, bool last) const;
   void split_into_symbols(std::string_view word, Scratch& scratch) const;
   void merge_short(Scratch& scratch) const;
   void merge_long(Scratch& scratch) const;
   void emit(int32_t symbol, std::vector<TokenId>& out) const;
   void emit_parts(std::string_view bytes, std::vector<TokenId>& out) const;
-  void emit_unknown(std::vector<TokenId>& out) const;
+  void emit_without_token(std::string_view character, std::vector<TokenId>& out) const;
 
   const Vocabulary* vocabulary_;
   BpeOptions options_;

@@ -4,16 +4,14 @@
 namespace exo::text {
 
 Detokenizer::Detokenizer(std::shared_ptr<const Tokenizer> tokenizer, bool render_special)
-    : tokenizer_(std::move(tokenizer)), render_special_(render_special) {
-  at_start_ = tokenizer_->strips_leading_space();
-}
+    : tokenizer_(std::move(tokenizer)), render_special_(render_special) {}
 
 std::string Detokenizer::push(TokenId token) {
   std::string piece = tokenizer_->piece(token, render_special_);
   if (piece.empty()) return {};
   if (at_start_ && !tokenizer_->is_control(token)) {
     at_start_ = false;
-    if (piece[0] == ' ') piece.erase(0, 1);
+    piece = tokenizer_->first_piece(token, render_special_);
   }
   pending_ += piece;
   std::string shown;
@@ -27,13 +25,19 @@ std::string Detokenizer::push(TokenId token) {
       append_utf8(shown, 0xFFFD);
     rest.remove_prefix(step.bytes);
   }
+  const bool last_space = tokenizer_->drops_trailing_space() && rest.empty() && shown.ends_with(' ');
   pending_.erase(0, pending_.size() - rest.size());
+  if (last_space) {
+    shown.pop_back();
+    pending_ = " ";
+  }
   return shown;
 }
 
 std::string Detokenizer::finish() {
   std::string rest = replace_invalid_utf8(pending_);
   pending_.clear();
+  if (tokenizer_->drops_trailing_space() && rest == " ") rest.clear();
   return rest;
 }
 

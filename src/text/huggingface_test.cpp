@@ -57,7 +57,7 @@ TEST(HuggingFace, ByteFallbackBpe) {
     "normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"},
       {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]},
     "pre_tokenizer": null,
-    "decoder": {"type": "Sequence", "decoders": [{"type": "Replace"}, {"type": "Strip", "content": " ", "start": 1}]},
+    "decoder": {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1}]},
     "model": {"type": "BPE", "byte_fallback": true, "fuse_unk": true, "unk_token": "<unk>",
       "vocab": {"<unk>": 0, "<0xC3>": 1, "<0xA9>": 2, "▁": 3, "a": 4, "▁a": 5}, "merges": [["▁", "a"]]}})");
   ASSERT_TRUE(loaded.has_value()) << loaded.error().message;
@@ -73,7 +73,8 @@ TEST(HuggingFace, RefusesWhatItDoesNotKnow) {
   EXPECT_EQ(code("{"), ErrorCode::kCorrupt);
   EXPECT_EQ(code("[]"), ErrorCode::kCorrupt);
   EXPECT_EQ(code("{}"), ErrorCode::kCorrupt);
-  EXPECT_EQ(code(R"({"model": {"type": "Unigram", "vocab": []}})"), ErrorCode::kUnsupported);
+  EXPECT_EQ(code(R"({"model": {"type": "Odd", "vocab": {}}})"), ErrorCode::kUnsupported);
+  EXPECT_EQ(code(R"({"model": {"type": "Unigram", "vocab": []}})"), ErrorCode::kCorrupt);
   EXPECT_EQ(code(R"({"model": {"vocab": {}}})"), ErrorCode::kCorrupt);
   EXPECT_EQ(code(R"({"model": {"vocab": {"a": -1}}})"), ErrorCode::kCorrupt);
   EXPECT_EQ(code(R"({"model": {"vocab": {"a": 99999999999}}})"), ErrorCode::kCorrupt);

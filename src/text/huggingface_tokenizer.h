@@ -1,6 +1,6 @@
 #pragma once
-// Hugging Face's tokenizer.json with a BPE model: byte-level (GPT-2, Llama 3, Qwen, …) or with byte fallback (Llama
-// 2, Gemma, …).
+// Hugging Face's tokenizer.json: every model (BPE, WordPiece, WordLevel, Unigram) with its normalizers,
+// pre-tokenizers, post-processors and decoders.
 
 #include <memory>
 #include <optional>
@@ -11,8 +11,9 @@
 namespace exo::text {
 
 // `json` is tokenizer.json, `config` tokenizer_config.json, which names BOS, EOS, padding and unknown tokens
-// (without it only well-known names are found). kCorrupt for what is malformed, kUnsupported naming what is not
-// known.
+// (without it only well-known names are found) and may have further added tokens. kCorrupt for what is malformed,
+// kUnsupported naming what is not known.
+// Not applied: dropout (a training device) and clean_up_tokenization_spaces (it would change what the model wrote).
 Result<std::unique_ptr<Tokenizer>> load_tokenizer_json(std::string_view json,
                                                        std::optional<std::string_view> config = std::nullopt);
 

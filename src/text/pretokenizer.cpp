@@ -1,5 +1,6 @@
 #include "text/pretokenizer.h"
 
+#include "text/byte_alphabet.h"
 #include "text/utf8.h"
 
 namespace exo::text {
@@ -27,6 +28,16 @@ void digits_in_threes(std::string_view text, bool at_boundary, std::vector<Match
       for (size_t cut = i + first; i < end; i = cut, cut += 3) matches.push_back({i, cut});
     }
     i = end;
+  }
+}
+
+void fixed_length(std::string_view text, size_t length, std::vector<Match>& matches) {
+  matches.clear();
+  for (size_t begin = 0; begin < text.size();) {
+    size_t end = begin;
+    for (size_t n = 0; n < length && end < text.size(); ++n) end += utf8_length(text[end]);
+    matches.push_back({begin, end});
+    begin = end;
   }
 }
 
@@ -84,6 +95,60 @@ void apply(SplitBehavior behavior, std::string_view text, const std::vector<Part
   }
 }
 
+bool rewrites(SplitStep::Kind kind) {
+  switch (kind) {
+    case SplitStep::Kind::kReplaceSpaces:
+    case SplitStep::Kind::kPrefix:
+    case SplitStep::Kind::kPrefixAtStart:
+    case SplitStep::Kind::kByteAlphabet:
+    case SplitStep::Kind::kFromByteAlphabet:
+      return true;
+    default:
+      return false;
+  }
+}
+
+std::string replace_spaces(std::string_view word, std::string_view by) {
+  std::string out;
+  out.reserve(word.size() + word.size() / 2);
+  for (const char c : word) {
+    if (c == ' ')
+      out += by;
+    else
+      out += c;
+  }
+  return out;
+}
+
+// Replaces `word` by its rewritten form, kept in `rewritten`, where it changes.
+void rewrite(const SplitStep& step, bool at_start, std::string_view& word, std::deque<std::string>& rewritten) {
+  switch (step.kind) {
+    case SplitStep::Kind::kReplaceSpaces:
+      if (word.find(' ') == std::string_view::npos) return;
+      rewritten.push_back(replace_spaces(word, step.text));
+      break;
+    case SplitStep::Kind::kPrefixAtStart:
+      if (!at_start) return;
+      [[fallthrough]];
+    case SplitStep::Kind::kPrefix:
+      if (word.starts_with(step.text)) return;
+      rewritten.push_back(step.text + std::string(word));
+      break;
+    case SplitStep::Kind::kByteAlphabet:
+      rewritten.push_back(encode_byte_alphabet(word));
+      break;
+    case SplitStep::Kind::kFromByteAlphabet: {
+      auto bytes = decode_byte_alphabet(word);
+      if (!bytes) return;
+      rewritten.push_back(std::move(*bytes));
+      break;
+    }
+    default:
+      return;
+  }
+  word = rewritten.back();
+}
+
 }  // namespace
 
 Result<PreTokenizer> PreTokenizer::compile(std::span<const SplitStep> steps) {
@@ -98,24 +163,41 @@ Result<PreTokenizer> PreTokenizer::compile(std::span<const SplitStep> steps) {
   return result;
 }
 
-void PreTokenizer::split(std::string_view text, std::vector<std::string_view>& words) const {
-  words.clear();
+void PreTokenizer::split(std::string_view text, bool at_start, Words& words) const {
+  words.views.clear();
+  words.rewritten.clear();
   if (text.empty()) return;
-  words.push_back(text);
+  words.views.push_back(text);
   std::vector<std::string_view> next;
   std::vector<Match> matches;
   std::vector<Part> parts;
-  for (const Compiled& step : steps_) {
-    next.clear();
-    for (const std::string_view word : words) {
-      if (step.step.kind == SplitStep::Kind::kRegex)
-        step.regex.find_all(word, matches);
-      else
-        digits_in_threes(word, step.step.kind == SplitStep::Kind::kDigitsInThreesAtBoundary, matches);
-      parts_of(word, matches, step.step.invert, parts);
-      apply(step.step.behavior, word, parts, next);
+  bool first_at_start = at_start;  // words.views[0] begins where the whole text does
+  for (const Compiled& compiled : steps_) {
+    const SplitStep& step = compiled.step;
+    if (words.views.empty()) return;
+    if (rewrites(step.kind)) {
+      for (size_t i = 0; i < words.views.size(); ++i)
+        rewrite(step, first_at_start && i == 0, words.views[i], words.rewritten);
+      continue;
     }
-    words.swap(next);
+    next.clear();
+    for (const std::string_view word : words.views) {
+      switch (step.kind) {
+        case SplitStep::Kind::kRegex:
+          compiled.regex.find_all(word, matches);
+          break;
+        case SplitStep::Kind::kFixedLength:
+          fixed_length(word, step.length, matches);
+          break;
+        default:
+          digits_in_threes(word, step.kind == SplitStep::Kind::kDigitsInThreesAtBoundary, matches);
+          break;
+      }
+      parts_of(word, matches, step.invert, parts);
+      apply(step.behavior, word, parts, next);
+    }
+    first_at_start = first_at_start && !next.empty() && next[0].data() == words.views[0].data();
+    words.views.swap(next);
   }
 }
 

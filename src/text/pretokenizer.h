@@ -1,7 +1,8 @@
 #pragma once
-// Cuts a text into the words inside which byte-pair merges happen: a list of steps, each applied to every piece
-// that the step before it made.
+// Cuts a text into the words that the model's algorithm works on: a list of steps, each applied to every piece that
+// the step before it made. Some steps rewrite pieces.
 
+#include <deque>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,12 +21,26 @@ struct SplitStep {
     kRegex,
     kDigitsInThrees,            // runs of decimal digits are cut in threes counted from the right
     kDigitsInThreesAtBoundary,  // the same, for runs that end at a word boundary
+    kFixedLength,               // every `length` characters
+    kReplaceSpaces,             // every space becomes `text`
+    kPrefix,                    // `text` goes in front of a piece that does not begin with it
+    kPrefixAtStart,             // the same, for the piece at the start of the whole text only
+    kByteAlphabet,              // every byte becomes a character of GPT-2's alphabet
+    kFromByteAlphabet,          // and back; a piece with other characters stays as it is
   };
   Kind kind = Kind::kRegex;
   std::string pattern;
   SplitBehavior behavior = SplitBehavior::kIsolated;
   bool invert = false;  // what lies between matches is the match
   bool line_anchors = false;
+  std::string text;
+  size_t length = 0;
+};
+
+// The pieces of one text. Views into that text or into `rewritten`.
+struct Words {
+  std::vector<std::string_view> views;
+  std::deque<std::string> rewritten;
 };
 
 class PreTokenizer {
@@ -33,8 +48,9 @@ class PreTokenizer {
   PreTokenizer() = default;  // no steps: the text is one word
   static Result<PreTokenizer> compile(std::span<const SplitStep> steps);
 
-  // The words of `text` (valid UTF-8), in order, as views into it. `words` is replaced.
-  void split(std::string_view text, std::vector<std::string_view>& words) const;
+  // The words of `text` (valid UTF-8), in order, none empty. `words` is replaced. `at_start`: `text` begins the
+  // whole text.
+  void split(std::string_view text, bool at_start, Words& words) const;
 
  private:
   struct Compiled {

@@ -7,6 +7,7 @@
 
 #include "base/ids.h"
 #include "text/byte_trie.h"
+#include "text/split_regex.h"
 
 namespace exo::text {
 
@@ -17,6 +18,7 @@ struct AddedToken {
   bool strip_left = false;      // white space before it belongs to it
   bool strip_right = false;     // white space behind it belongs to it
   bool single_word = false;     // not inside a word
+  bool normalized = false;      // looked for in the normalised text
 };
 
 class SpecialSplitter {
@@ -28,13 +30,18 @@ class SpecialSplitter {
 
   SpecialSplitter() = default;
   explicit SpecialSplitter(std::vector<AddedToken> tokens);
+  bool empty() const { return all_.empty(); }
   // `fragments` is replaced by the parts of `text` in order.
   void split(std::string_view text, bool parse_special, std::vector<Fragment>& fragments) const;
 
  private:
   void split_with(const ByteTrie& trie, std::string_view text, std::vector<Fragment>& fragments) const;
 
+  bool is_word(std::string_view character) const;
+  bool is_inside_word(std::string_view text, size_t begin, size_t end) const;
+
   std::vector<AddedToken> tokens_;
+  std::optional<SplitRegex> word_;
   ByteTrie all_, always_;
 };
 

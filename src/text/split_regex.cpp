@@ -14,6 +14,10 @@ namespace {
 constexpr std::string_view kWhiteSpace =
     R"(\x09-\x0D\x20\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000})";
 
+// What \w means to the engines that the expressions were written for; PCRE2's own leaves out marks and most
+// connectors.
+constexpr std::string_view kWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D})";
+
 // Rewrites what PCRE2 reads differently from the engines that the expressions were written for.
 std::string translate(std::string_view pattern) {
   std::string out;
@@ -22,14 +26,14 @@ std::string translate(std::string_view pattern) {
     const char c = pattern[i];
     if (c == '\\' && i + 1 < pattern.size()) {
       const char next = pattern[i + 1];
-      if (next == 's') {
+      if (next == 's' || next == 'w') {
         if (!in_class) out += '[';
-        out += kWhiteSpace;
+        out += next == 's' ? kWhiteSpace : kWord;
         if (!in_class) out += ']';
         ++i;
-      } else if (next == 'S' && !in_class) {
+      } else if ((next == 'S' || next == 'W') && !in_class) {
         out += "[^";
-        out += kWhiteSpace;
+        out += next == 'S' ? kWhiteSpace : kWord;
         out += ']';
         ++i;
       } else if (pattern.substr(i).starts_with("\\p{Han}")) {

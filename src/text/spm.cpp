@@ -25,14 +25,6 @@ bool worse(const Candidate& a, const Candidate& b) {
 
 constexpr std::string_view kSpace = "▁";
 
-// Bytes of the first word of `text`: up to the first ▁ that follows another character.
-size_t word_length(std::string_view text) {
-  size_t at = 0;
-  while (text.substr(at).starts_with(kSpace)) at += kSpace.size();
-  const size_t end = text.find(kSpace, at);
-  return end == std::string_view::npos ? text.size() : end;
-}
-
 class Merger {
  public:
   explicit Merger(const Vocabulary& vocabulary) : vocabulary_(vocabulary) {}
@@ -120,18 +112,28 @@ constexpr size_t kMaxChunk = std::numeric_limits<int32_t>::max() / 2;
 
 }  // namespace
 
-SentencePieceEncoder::SentencePieceEncoder(const Vocabulary& vocabulary) : vocabulary_(&vocabulary) {
-  words_are_independent_ = true;
-  for (int32_t id = 0; id < vocabulary.size() && words_are_independent_; ++id) {
-    if (vocabulary.is_hidden(id) || vocabulary.type(id) == TokenType::kByte) continue;
-    words_are_independent_ = word_length(vocabulary.text(id)) == vocabulary.text(id).size();
-  }
+size_t first_word_bytes(std::string_view text) {
+  size_t at = 0;
+  while (text.substr(at).starts_with(kSpace)) at += kSpace.size();
+  const size_t end = text.find(kSpace, at);
+  return end == std::string_view::npos ? text.size() : end;
 }
+
+bool words_are_independent(const Vocabulary& vocabulary) {
+  for (int32_t id = 0; id < vocabulary.size(); ++id) {
+    if (vocabulary.is_hidden(id) || vocabulary.type(id) == TokenType::kByte) continue;
+    if (first_word_bytes(vocabulary.key(id)) != vocabulary.key(id).size()) return false;
+  }
+  return true;
+}
+
+SentencePieceEncoder::SentencePieceEncoder(const Vocabulary& vocabulary)
+    : vocabulary_(&vocabulary), words_are_independent_(words_are_independent(vocabulary)) {}
 
 void SentencePieceEncoder::encode(std::string_view text, std::vector<TokenId>& out) const {
   Merger merger(*vocabulary_);
   while (!text.empty()) {
-    size_t bytes = words_are_independent_ ? word_length(text) : text.size();
+    size_t bytes = words_are_independent_ ? first_word_bytes(text) : text.size();
     if (bytes > kMaxChunk) {
       bytes = kMaxChunk;
       while (bytes > 1 && (static_cast<uint8_t>(text[bytes]) & 0xC0) == 0x80) --bytes;

@@ -9,6 +9,11 @@
 
 namespace exo::text {
 
+// No ordinary token has a ▁ behind another character, so that no token crosses the beginning of a word.
+bool words_are_independent(const Vocabulary& vocabulary);
+// Up to the first ▁ that follows another character.
+size_t first_word_bytes(std::string_view text);
+
 class SentencePieceEncoder {
  public:
   // `vocabulary` must outlive the encoder.
@@ -19,9 +24,7 @@ class SentencePieceEncoder {
 
  private:
   const Vocabulary* vocabulary_;
-  // No token has a ▁ behind another character, so nothing merges across the beginning of a word and words can be
-  // encoded one by one, with the same result.
-  bool words_are_independent_ = true;
+  bool words_are_independent_;  // then they can be encoded one by one, with the same result
 };
 
 }  // namespace exo::text

@@ -11,16 +11,16 @@
 namespace exo::text {
 namespace {
 
-using Words = std::vector<std::string_view>;
+using Views = std::vector<std::string_view>;
 
-Words split_as(std::string_view name, std::string_view text) {
+Views split_as(std::string_view name, std::string_view text) {
   const NamedPreTokenizer* named = find_pretokenizer(name);
   EXPECT_NE(named, nullptr) << name;
   auto pretokenizer = compile_pretokenizer(*named);
   EXPECT_TRUE(pretokenizer.has_value()) << name << ": " << pretokenizer.error().message;
   Words words;
-  pretokenizer->split(text, words);
-  return words;
+  pretokenizer->split(text, true, words);
+  return words.views;
 }
 
 TEST(Utf8, ReplacesInvalidBytesAsPythonDoes) {
@@ -106,39 +106,39 @@ TEST(SpecialSplitter, TakesTheLongestAndStrips) {
 
 TEST(PreTokenizer, Gpt2) {
   EXPECT_EQ(split_as("gpt-2", "Hello  world, it's 2024!\n\n x"),
-            (Words{"Hello", " ", " world", ",", " it", "'s", " 2024", "!", "\n\n", " x"}));
+            (Views{"Hello", " ", " world", ",", " it", "'s", " 2024", "!", "\n\n", " x"}));
 }
 
 TEST(PreTokenizer, Llama3) {
   EXPECT_EQ(split_as("llama-bpe", "I'LL  pay 12345$\r\n ok"),
-            (Words{"I", "'LL", " ", " pay", " ", "123", "45", "$\r\n", " ok"}));
+            (Views{"I", "'LL", " ", " pay", " ", "123", "45", "$\r\n", " ok"}));
 }
 
 TEST(PreTokenizer, Qwen2TakesDigitsOneByOne) {
-  EXPECT_EQ(split_as("qwen2", "a 123\n\n"), (Words{"a", " ", "1", "2", "3", "\n\n"}));
+  EXPECT_EQ(split_as("qwen2", "a 123\n\n"), (Views{"a", " ", "1", "2", "3", "\n\n"}));
 }
 
 TEST(PreTokenizer, DeepseekV3) {
-  EXPECT_EQ(split_as("deepseek-v3", "x1234汉字 _foo"), (Words{"x", "123", "4", "汉字", " _", "foo"}));
+  EXPECT_EQ(split_as("deepseek-v3", "x1234汉字 _foo"), (Views{"x", "123", "4", "汉字", " _", "foo"}));
 }
 
 TEST(PreTokenizer, Gpt4oSplitsCamelCase) {
-  EXPECT_EQ(split_as("gpt-4o", "camelCase HTTPServer's"), (Words{"camel", "Case", " HTTPServer's"}));
+  EXPECT_EQ(split_as("gpt-4o", "camelCase HTTPServer's"), (Views{"camel", "Case", " HTTPServer's"}));
 }
 
 TEST(PreTokenizer, KimiKeepsHanApart) {
-  EXPECT_EQ(split_as("kimi-k2", "abc漢字def 12345"), (Words{"abc", "漢字", "def", " ", "123", "45"}));
+  EXPECT_EQ(split_as("kimi-k2", "abc漢字def 12345"), (Views{"abc", "漢字", "def", " ", "123", "45"}));
 }
 
 TEST(PreTokenizer, DigitsInThreesFromTheRight) {
-  EXPECT_EQ(split_as("superbpe", "1234567"), (Words{"1", "234", "567"}));
-  EXPECT_EQ(split_as("tiny_aya", "12345 1234x"), (Words{"12", "345", " ", "123", "4", "x"}));
+  EXPECT_EQ(split_as("superbpe", "1234567"), (Views{"1", "234", "567"}));
+  EXPECT_EQ(split_as("tiny_aya", "12345 1234x"), (Views{"12", "345", " ", "123", "4", "x"}));
 }
 
 TEST(PreTokenizer, WhiteSpaceIsUnicodesOwn) {
   // U+3000 is white space, U+180E is not (any more).
-  EXPECT_EQ(split_as("gpt-2", "a\xE3\x80\x80 b"), (Words{"a", "\xE3\x80\x80", " b"}));
-  EXPECT_EQ(split_as("gpt-2", "a\xE1\xA0\x8E"), (Words{"a", "\xE1\xA0\x8E"}));
+  EXPECT_EQ(split_as("gpt-2", "a\xE3\x80\x80 b"), (Views{"a", "\xE3\x80\x80", " b"}));
+  EXPECT_EQ(split_as("gpt-2", "a\xE1\xA0\x8E"), (Views{"a", "\xE1\xA0\x8E"}));
 }
 
 TEST(PreTokenizer, EveryNamedOneCompilesAndLosesNothing) {
@@ -195,15 +195,15 @@ TEST(PreTokenizer, Behaviors) {
     SplitStep step{.pattern = "-", .behavior = behavior, .invert = invert};
     auto pretokenizer = PreTokenizer::compile(std::span(&step, 1));
     Words words;
-    pretokenizer->split("the-final--countdown", words);
-    return words;
+    pretokenizer->split("the-final--countdown", true, words);
+    return words.views;
   };
-  EXPECT_EQ(split(SplitBehavior::kIsolated), (Words{"the", "-", "final", "-", "-", "countdown"}));
-  EXPECT_EQ(split(SplitBehavior::kRemoved), (Words{"the", "final", "countdown"}));
-  EXPECT_EQ(split(SplitBehavior::kMergedWithPrevious), (Words{"the-", "final-", "-", "countdown"}));
-  EXPECT_EQ(split(SplitBehavior::kMergedWithNext), (Words{"the", "-final", "-", "-countdown"}));
-  EXPECT_EQ(split(SplitBehavior::kContiguous), (Words{"the", "-", "final", "--", "countdown"}));
-  EXPECT_EQ(split(SplitBehavior::kRemoved, true), (Words{"-", "-", "-"}));
+  EXPECT_EQ(split(SplitBehavior::kIsolated), (Views{"the", "-", "final", "-", "-", "countdown"}));
+  EXPECT_EQ(split(SplitBehavior::kRemoved), (Views{"the", "final", "countdown"}));
+  EXPECT_EQ(split(SplitBehavior::kMergedWithPrevious), (Views{"the-", "final-", "-", "countdown"}));
+  EXPECT_EQ(split(SplitBehavior::kMergedWithNext), (Views{"the", "-final", "-", "-countdown"}));
+  EXPECT_EQ(split(SplitBehavior::kContiguous), (Views{"the", "-", "final", "--", "countdown"}));
+  EXPECT_EQ(split(SplitBehavior::kRemoved, true), (Views{"-", "-", "-"}));
 }
 
 TEST(SplitRegex, RefusesWhatDoesNotCompile) {

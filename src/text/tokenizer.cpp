@@ -1,24 +1,29 @@
 #include "text/tokenizer.h"
 
-#include "text/bpe_tokenizer.h"
+#include "text/gguf_tokenizers.h"
 #include "text/huggingface_tokenizer.h"
-#include "text/pretokenizers.h"
-#include "text/sentencepiece_tokenizer.h"
 #include "text/utf8.h"
 
 namespace exo::text {
 
 std::string Tokenizer::decode(std::span<const TokenId> tokens, bool render_special) const {
   std::string bytes;
-  bool at_start = strips_leading_space();
+  bool at_start = true;
   for (const TokenId token : tokens) {
-    const std::string bytes_of_token = piece(token, render_special);
-    if (bytes_of_token.empty()) continue;
-    const bool drop = at_start && !is_control(token) && bytes_of_token[0] == ' ';
-    bytes.append(bytes_of_token, drop ? 1 : 0);
-    if (!is_control(token)) at_start = false;
+    const std::string shown = piece(token, render_special);
+    if (shown.empty()) continue;
+    const bool first = at_start && !is_control(token);
+    bytes += first ? first_piece(token, render_special) : shown;
+    at_start = at_start && !first;
   }
+  if (drops_trailing_space() && bytes.ends_with(' ')) bytes.pop_back();
   return is_valid_utf8(bytes) ? bytes : replace_invalid_utf8(bytes);
+}
+
+std::string Tokenizer::first_piece(TokenId token, bool render_special) const {
+  std::string shown = piece(token, render_special);
+  if (strips_leading_space() && shown.starts_with(' ')) shown.erase(0, 1);
+  return shown;
 }
 
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const formats::GgufMetadata& metadata) {
@@ -29,6 +34,8 @@ Result<std::unique_ptr<Tokenizer>> load_tokenizer(const formats::GgufMetadata& m
   }
   if (!model) return fail(ErrorCode::kNotFound, "the file has no tokenizer (tokenizer.ggml.model)");
   if (*model == "llama") return load_sentencepiece_tokenizer(metadata);
+  if (*model == "bert") return load_wordpiece_tokenizer(metadata);
+  if (*model == "t5") return load_unigram_tokenizer(metadata);
   if (*model == "gpt2" || *model == "gemma4") return load_bpe_tokenizer(metadata);
   return fail(ErrorCode::kUnsupported, "tokenizer model '{}' is not known", *model);
 }

@@ -38,6 +38,11 @@ class Tokenizer {
   virtual bool is_control(TokenId token) const = 0;
   // True when decoding a whole sequence drops the one space that encoding put in front (SentencePiece).
   virtual bool strips_leading_space() const = 0;
+  // True when decoding a whole sequence drops one space at its end (BPE with marks at the ends of words).
+  virtual bool drops_trailing_space() const { return false; }
+  // As piece(), for the first token of a text that is not a control token: without the space that
+  // strips_leading_space() speaks of, or what else the model's decoder does there.
+  virtual std::string first_piece(TokenId token, bool render_special) const;
   // The token as the vocabulary stores it ("<|im_end|>", "Ġthe"), empty for an id outside; valid as long as this.
   virtual std::string_view token_text(TokenId token) const = 0;
   // The token stored with exactly this text. A scan of the vocabulary: for names, once.
@@ -65,7 +70,7 @@ class Detokenizer {
   std::shared_ptr<const Tokenizer> tokenizer_;
   bool render_special_;
   bool at_start_ = true;
-  std::string pending_;
+  std::string pending_;  // an incomplete character, or a space that may be the last
 };
 
 }  // namespace exo::text

@@ -18,7 +18,19 @@ struct CombiningRange {
   uint32_t first, last;
   uint8_t combining_class;
 };
+struct Compatibility {
+  uint32_t code;
+  uint16_t offset, count;  // in kCompatibilityText
+};
 #include "text/normalization_tables.inc"
+
+struct LowerRun {
+  uint32_t first, last, step;  // every step-th code point of the run
+  int32_t distance;
+};
+#include "text/lower_case_tables.inc"
+
+enum class Form { kCanonical, kCompatible };
 
 constexpr uint32_t kHangulFirst = 0xAC00, kHangulCount = 11172, kLeadFirst = 0x1100, kVowelFirst = 0x1161,
                    kTailFirst = 0x11A7, kLeads = 19, kVowels = 21, kTails = 28;
@@ -38,7 +50,13 @@ const Decomposition* find_decomposition(uint32_t code) {
   return found != std::end(kDecompositions) && found->code == code ? found : nullptr;
 }
 
-void decompose(uint32_t code, std::vector<uint32_t>& out) {
+const Compatibility* find_compatibility(uint32_t code) {
+  const auto* found = std::lower_bound(std::begin(kCompatibility), std::end(kCompatibility), code,
+                                       [](const Compatibility& c, uint32_t value) { return c.code < value; });
+  return found != std::end(kCompatibility) && found->code == code ? found : nullptr;
+}
+
+void decompose(uint32_t code, Form form, std::vector<uint32_t>& out) {
   if (code >= kHangulFirst && code < kHangulFirst + kHangulCount) {
     const uint32_t index = code - kHangulFirst;
     out.push_back(kLeadFirst + index / (kVowels * kTails));
@@ -46,21 +64,29 @@ void decompose(uint32_t code, std::vector<uint32_t>& out) {
     if (index % kTails) out.push_back(kTailFirst + index % kTails);
     return;
   }
-  const Decomposition* found = code < 0xC0 ? nullptr : find_decomposition(code);
-  if (!found) {
+  if (code < 0xA0) {
     out.push_back(code);
     return;
   }
-  decompose(found->first, out);
-  if (found->second) decompose(found->second, out);
+  if (const Decomposition* found = find_decomposition(code)) {
+    decompose(found->first, form, out);
+    if (found->second) decompose(found->second, form, out);
+    return;
+  }
+  const Compatibility* other = form == Form::kCompatible ? find_compatibility(code) : nullptr;
+  if (!other) {
+    out.push_back(code);
+    return;
+  }
+  for (uint16_t i = 0; i < other->count; ++i) decompose(kCompatibilityText[other->offset + i], form, out);
 }
 
-std::vector<uint32_t> decompose_and_order(std::string_view text) {
+std::vector<uint32_t> decompose_and_order(std::string_view text, Form form) {
   std::vector<uint32_t> codes;
   codes.reserve(text.size());
   while (!text.empty()) {
     const Utf8Step step = decode_utf8(text);
-    decompose(step.code_point, codes);
+    decompose(step.code_point, form, codes);
     text.remove_prefix(step.bytes);
   }
   for (size_t i = 0; i < codes.size(); ++i) {
@@ -109,18 +135,7 @@ std::string encode(const std::vector<uint32_t>& codes) {
   return text;
 }
 
-}  // namespace
-
-bool is_surely_nfc(std::string_view text) {
-  // U+0300 is CC 80.
-  return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<uint8_t>(c) < 0xCC; });
-}
-
-std::string to_nfd(std::string_view text) { return encode(decompose_and_order(text)); }
-
-std::string to_nfc(std::string_view text) {
-  if (is_surely_nfc(text)) return std::string(text);
-  std::vector<uint32_t> codes = decompose_and_order(text);
+std::vector<uint32_t> compose_all(const std::vector<uint32_t>& codes) {
   std::vector<uint32_t> out;
   out.reserve(codes.size());
   constexpr size_t kNone = static_cast<size_t>(-1);
@@ -140,7 +155,56 @@ std::string to_nfc(std::string_view text) {
     last_class = current;
     out.push_back(code);
   }
-  return encode(out);
+  return out;
+}
+
+}  // namespace
+
+bool is_surely_nfc(std::string_view text) {
+  // U+0300 is CC 80.
+  return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<uint8_t>(c) < 0xCC; });
+}
+
+std::string to_nfd(std::string_view text) { return encode(decompose_and_order(text, Form::kCanonical)); }
+
+std::string to_nfkd(std::string_view text) { return encode(decompose_and_order(text, Form::kCompatible)); }
+
+std::string to_nfc(std::string_view text) {
+  if (is_surely_nfc(text)) return std::string(text);
+  return encode(compose_all(decompose_and_order(text, Form::kCanonical)));
+}
+
+std::string to_nfkc(std::string_view text) {
+  return encode(compose_all(decompose_and_order(text, Form::kCompatible)));
+}
+
+uint32_t base_of(uint32_t code) {
+  if (code < 0xC0) return code;
+  std::vector<uint32_t> parts;
+  decompose(code, Form::kCanonical, parts);
+  return parts.front();
+}
+
+uint32_t to_lower(uint32_t code) {
+  const auto* after = std::upper_bound(std::begin(kLowerRuns), std::end(kLowerRuns), code,
+                                       [](uint32_t c, const LowerRun& run) { return c < run.first; });
+  if (after == std::begin(kLowerRuns)) return code;
+  const LowerRun& run = *std::prev(after);
+  if (code > run.last || (code - run.first) % run.step != 0) return code;
+  return static_cast<uint32_t>(static_cast<int32_t>(code) + run.distance);
+}
+
+std::string to_lower(std::string_view text) {
+  constexpr uint32_t kDottedCapitalI = 0x130, kDotAbove = 0x307;
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const Utf8Step step = decode_utf8(text);
+    text.remove_prefix(step.bytes);
+    append_utf8(out, step.code_point == kDottedCapitalI ? 'i' : to_lower(step.code_point));
+    if (step.code_point == kDottedCapitalI) append_utf8(out, kDotAbove);
+  }
+  return out;
 }
 
 }  // namespace exo::text

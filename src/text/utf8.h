@@ -22,6 +22,8 @@ bool is_valid_utf8(std::string_view text);
 // `text` with every invalid subpart replaced by U+FFFD.
 std::string replace_invalid_utf8(std::string_view text);
 void append_utf8(std::string& out, uint32_t code_point);
+// Unicode's White_Space.
+bool is_white_space(uint32_t code_point);
 // Length that the lead byte announces, 1 for a byte that cannot lead. For text known to be valid.
 inline size_t utf8_length(char lead) {
   const auto byte = static_cast<uint8_t>(lead);

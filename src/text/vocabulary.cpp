@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <limits>
 
 #include "text/byte_alphabet.h"
@@ -10,20 +11,6 @@ namespace exo::text {
 namespace {
 
 constexpr size_t kMaxTokens = 1 << 24;
-
-std::optional<uint8_t> parse_byte_token(std::string_view text) {
-  if (text.size() != 6 || !text.starts_with("<0x") || text[5] != '>') return std::nullopt;
-  int value = 0;
-  for (const char c : text.substr(3, 2)) {
-    const int digit = c >= '0' && c <= '9'   ? c - '0'
-                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                             : -1;
-    if (digit < 0) return std::nullopt;
-    value = value * 16 + digit;
-  }
-  return static_cast<uint8_t>(value);
-}
 
 TokenType type_from(int64_t value) {
   return value >= 1 && value <= 6 ? static_cast<TokenType>(value) : TokenType::kUndefined;
@@ -53,6 +40,20 @@ Result<const std::vector<T>*> borrow(const formats::GgufMetadata& metadata, std:
 }
 
 }  // namespace
+
+std::optional<uint8_t> parse_byte_token(std::string_view text) {
+  if (text.size() != 6 || !text.starts_with("<0x") || text[5] != '>') return std::nullopt;
+  int value = 0;
+  for (const char c : text.substr(3, 2)) {
+    const int digit = c >= '0' && c <= '9'   ? c - '0'
+                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                             : -1;
+    if (digit < 0) return std::nullopt;
+    value = value * 16 + digit;
+  }
+  return static_cast<uint8_t>(value);
+}
 
 void Vocabulary::reserve(size_t tokens, size_t bytes) {
   tokens_.reserve(tokens);
@@ -90,11 +91,29 @@ Vocabulary::Range Vocabulary::append_piece(Range text_range, TokenType type) {
   return text_range;
 }
 
-Status Vocabulary::add(std::string_view text, TokenType type, float score) {
-  if (tokens_.size() >= kMaxTokens || arena_.size() + 2 * text.size() > std::numeric_limits<uint32_t>::max())
+Status Vocabulary::check_room(size_t bytes) const {
+  if (tokens_.size() >= kMaxTokens || arena_.size() + bytes > std::numeric_limits<uint32_t>::max())
     return fail(ErrorCode::kCorrupt, "the vocabulary is larger than any model's");
+  return {};
+}
+
+Status Vocabulary::add(std::string_view text, TokenType type, float score) {
+  EXO_CHECK_OK(check_room(2 * text.size()));
   const Range range = append(text);
-  tokens_.push_back({range, append_piece(range, type), score == score ? score : 0.0f, type});  // no NaN to sort
+  const Range piece = append_piece(range, type);
+  tokens_.push_back({range, piece, form_ == PieceForm::kByteAlphabet ? piece : range,
+                     std::isnan(score) ? 0.0f : score,  // nothing else can be sorted
+                     type});
+  return {};
+}
+
+Status Vocabulary::add(std::string_view text, std::string_view key, std::string_view piece, TokenType type,
+                       float score) {
+  EXO_CHECK_OK(check_room(text.size() + key.size() + piece.size()));
+  const Range range = append(text);
+  const Range key_range = key == text ? range : append(key);
+  const Range piece_range = piece == text ? range : piece == key ? key_range : append(piece);
+  tokens_.push_back({range, piece_range, key_range, std::isnan(score) ? 0.0f : score, type});
   return {};
 }
 
@@ -162,15 +181,14 @@ void Vocabulary::find_end_of_generation() {
 void Vocabulary::index_ordinary() {
   ordinary_ = StringIndex(tokens_.size());
   byte_tokens_.fill(-1);
-  const auto key_of = [this](int32_t id) { return ordinary_key(id); };
+  const auto key_of = [this](int32_t id) { return key(id); };
   const auto is_plain = [](TokenType type) {
     return type == TokenType::kNormal || type == TokenType::kUnused || type == TokenType::kUndefined;
   };
   for (int32_t id = 0; id < size(); ++id)
-    if (is_plain(type(id)) && !ordinary_key(id).empty()) ordinary_.insert(ordinary_key(id), id, key_of);
+    if (is_plain(type(id)) && !key(id).empty()) ordinary_.insert(key(id), id, key_of);
   for (int32_t id = 0; id < size(); ++id) {
-    if (type(id) == TokenType::kUserDefined && !ordinary_key(id).empty())
-      ordinary_.insert(ordinary_key(id), id, key_of);
+    if (type(id) == TokenType::kUserDefined && !key(id).empty()) ordinary_.insert(key(id), id, key_of);
     if (form_ == PieceForm::kByteAlphabet || text(id).size() != 6) continue;
     const auto byte = parse_byte_token(text(id));
     if (byte && byte_tokens_[*byte] < 0) byte_tokens_[*byte] = id;

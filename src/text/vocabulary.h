@@ -34,6 +34,9 @@ enum class PieceForm {
   kSentencePiece,  // ▁ is a space, <0xNN> a byte
 };
 
+// The byte that "<0xNN>" stands for; nullopt for another text.
+std::optional<uint8_t> parse_byte_token(std::string_view text);
+
 class Vocabulary {
  public:
   // Reads tokens, token_type, scores and the ids and flags of tokenizer.ggml.*; kCorrupt for arrays of different
@@ -46,6 +49,8 @@ class Vocabulary {
   explicit Vocabulary(PieceForm form) : form_(form) {}
   void reserve(size_t tokens, size_t bytes);
   Status add(std::string_view text, TokenType type, float score);
+  // A token whose key (how find_ordinary() finds it; empty: it does not) and piece are not what the form says.
+  Status add(std::string_view text, std::string_view key, std::string_view piece, TokenType type, float score);
   // Builds the index, then finds special tokens by their well-known names where `special` has none.
   void finish();
 
@@ -59,10 +64,13 @@ class Vocabulary {
   // Control and unknown tokens: found in text and shown only when asked.
   bool is_hidden(int32_t id) const { return type(id) == TokenType::kControl || type(id) == TokenType::kUnknown; }
 
-  // Among tokens that ordinary text may become (normal ones first, then user-defined), by the bytes they stand for
-  // (by their stored text for PieceForm::kSentencePiece). Never a control or byte token. -1 when there is none.
-  int32_t find_ordinary(std::string_view key) const {
-    return ordinary_.find(key, [this](int32_t id) { return ordinary_key(id); });
+  // The bytes the token stands for in front of the algorithm: its piece for PieceForm::kByteAlphabet, else its
+  // stored text.
+  std::string_view key(int32_t id) const { return view(tokens_[id].key); }
+  // Among tokens that ordinary text may become (normal ones first, then user-defined), by their key. Never a
+  // control or byte token. -1 when there is none.
+  int32_t find_ordinary(std::string_view wanted) const {
+    return ordinary_.find(wanted, [this](int32_t id) { return key(id); });
   }
   // Any token by its stored text; -1 when there is none. Slow (a scan): for names, not for text.
   int32_t find_by_text(std::string_view text) const;
@@ -80,17 +88,15 @@ class Vocabulary {
     uint32_t offset = 0, bytes = 0;
   };
   struct Token {
-    Range text, piece;
+    Range text, piece, key;
     float score = 0;
     TokenType type = TokenType::kNormal;
   };
 
   std::string_view view(Range range) const { return {arena_.data() + range.offset, range.bytes}; }
-  std::string_view ordinary_key(int32_t id) const {
-    return form_ == PieceForm::kSentencePiece ? text(id) : piece(id);
-  }
   Range append(std::string_view bytes);
   Range append_piece(Range text, TokenType type);
+  Status check_room(size_t bytes) const;
   Status read_special_ids(const formats::GgufMetadata& metadata);
   void mark_control(int32_t id);
   void find_end_of_generation();

@@ -22,7 +22,7 @@ std::vector<TokenId> VocabularyTokenizer::encode(std::string_view text, const En
     if (fragment.token >= 0)
       out.push_back(TokenId(fragment.token));
     else
-      encode_ordinary(fragment.text, at_start, out);
+      encode_ordinary(fragment.text, {at_start, options.parse_special}, out);
     at_start = false;
   }
   if (options.add_special) out.insert(out.end(), after_.begin(), after_.end());

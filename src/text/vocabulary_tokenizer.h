@@ -26,9 +26,12 @@ class VocabularyTokenizer : public Tokenizer {
 
  protected:
   explicit VocabularyTokenizer(Vocabulary vocabulary) : vocabulary_(std::move(vocabulary)) {}
-  // Appends the tokens of ordinary text: valid UTF-8, not empty, `at_start` when it begins the whole text; else an
-  // added token is before it.
-  virtual void encode_ordinary(std::string_view text, bool at_start, std::vector<TokenId>& out) const = 0;
+  struct Place {
+    bool at_start;  // the text begins the whole text; else an added token is before it
+    bool parse_special;
+  };
+  // Appends the tokens of ordinary text: valid UTF-8, not empty.
+  virtual void encode_ordinary(std::string_view text, Place place, std::vector<TokenId>& out) const = 0;
 
   // To be called by a subclass once vocabulary_ is final and in place.
   void set_added_tokens(std::vector<AddedToken> tokens) { splitter_ = SpecialSplitter(std::move(tokens)); }

@@ -1,0 +1,44 @@
+#pragma once
+// The unigram language model (Kudo 2018): of all ways to write a text in tokens the one with the highest sum of
+// scores, by Viterbi's algorithm.
+
+#include <string_view>
+#include <vector>
+
+#include "text/byte_trie.h"
+#include "text/vocabulary.h"
+
+namespace exo::text {
+
+struct UnigramOptions {
+  bool byte_level = false;     // a character is one byte of the text
+  bool byte_fallback = false;  // what no token covers becomes its bytes' tokens, where there are all of them
+};
+
+class UnigramEncoder {
+ public:
+  // `vocabulary` must outlive the encoder; its unknown token stands for characters that no token covers.
+  UnigramEncoder(const Vocabulary& vocabulary, UnigramOptions options);
+  // Appends the tokens of `text`, in which spaces are already written as the vocabulary has them.
+  // Linear in the text for tokens of bounded length; the memory is 16 bytes for each of the text's.
+  void encode(std::string_view text, std::vector<TokenId>& out) const;
+
+ private:
+  struct Node {
+    double score;    // of the best way from the start to here
+    int32_t token;   // its last token, kUncovered for a character without one, kUnreached
+    uint32_t bytes;  // of that token
+  };
+  void find_best(std::string_view text, std::vector<Node>& nodes) const;
+  void emit(std::string_view text, const std::vector<Node>& nodes, bool& after_unknown,
+            std::vector<TokenId>& out) const;
+  size_t character_bytes(std::string_view text, size_t at) const;
+
+  const Vocabulary* vocabulary_;
+  UnigramOptions options_;
+  ByteTrie trie_;
+  double unknown_score_ = 0;
+  bool words_are_independent_ = false;
+};
+
+}  // namespace exo::text
