@@ -9,7 +9,7 @@ Detokenizer::Detokenizer(std::shared_ptr<const Tokenizer> tokenizer, bool render
 std::string Detokenizer::push(TokenId token) {
   std::string piece = tokenizer_->piece(token, render_special_);
   if (piece.empty()) return {};
-  if (at_start_ && !tokenizer_->is_control(token)) {
+  if (at_start_) {
     at_start_ = false;
     piece = tokenizer_->first_piece(token, render_special_);
   }

@@ -13,9 +13,9 @@ using Merges = std::vector<std::pair<std::string_view, std::string_view>>;
 
 constexpr int64_t kMaxTokens = 1 << 22;
 
-std::optional<float> as_number(const json::value& value) {
-  if (value.is_double()) return static_cast<float>(value.get_double());
-  if (const auto integer = as_integer(value)) return static_cast<float>(*integer);
+std::optional<double> as_number(const json::value& value) {
+  if (value.is_double()) return value.get_double();
+  if (const auto integer = as_integer(value)) return static_cast<double>(*integer);
   return std::nullopt;
 }
 
@@ -83,7 +83,7 @@ Result<HuggingFaceModel> HuggingFaceModel::read(const json::object& object) {
   return model;
 }
 
-Status HuggingFaceModel::put(std::string_view text, const json::value& id_value, float score) {
+Status HuggingFaceModel::put(std::string_view text, const json::value& id_value, double score) {
   const auto id = as_id(id_value);
   if (!id) return fail(ErrorCode::kCorrupt, "tokenizer.json: token '{}' has no usable id", text);
   if (static_cast<size_t>(*id) >= rows_.size()) rows_.resize(static_cast<size_t>(*id) + 1);
@@ -131,8 +131,7 @@ Result<Vocabulary> HuggingFaceModel::build_vocabulary(const HuggingFaceAddedToke
     const TokenType type = token == added.end()    ? (row.named ? TokenType::kNormal : TokenType::kUnused)
                            : token->second.special ? TokenType::kControl
                                                    : TokenType::kUserDefined;
-    const std::string piece = type == TokenType::kControl ? std::string(text) : decoder.piece(text);
-    EXO_CHECK_OK(vocabulary.add(text, key, piece, type, row.score));
+    EXO_CHECK_OK(vocabulary.add(text, key, decoder.piece(text), type, static_cast<float>(row.score)));
     if (row.named && unknown_name && row.text == *unknown_name) unknown = static_cast<int32_t>(i);
   }
   if (kind_ == Kind::kUnigram)
@@ -176,8 +175,11 @@ Result<WordAlgorithm> HuggingFaceModel::make_algorithm(const Vocabulary& vocabul
            .byte_level = byte_level,
            .max_characters = static_cast<size_t>(std::max<int64_t>(longest, 1))});
     }
-    case Kind::kUnigram:
-      return UnigramEncoder(vocabulary, {.byte_level = byte_level, .byte_fallback = byte_fallback});
+    case Kind::kUnigram: {
+      std::vector<double> scores;
+      for (const Row& row : rows_) scores.push_back(row.score);
+      return UnigramEncoder(vocabulary, {.byte_level = byte_level, .byte_fallback = byte_fallback}, scores);
+    }
     case Kind::kBpe:
       break;
   }

@@ -40,13 +40,13 @@ class HuggingFaceModel {
   enum class Kind { kBpe, kWordPiece, kWordLevel, kUnigram };
   struct Row {
     std::string_view text;
-    float score = 0;
+    double score = 0;
     bool named = false;
   };
 
   Status read_rows();
   Status read_scored_rows();
-  Status put(std::string_view text, const boost::json::value& id, float score);
+  Status put(std::string_view text, const boost::json::value& id, double score);
   Result<std::vector<std::pair<std::string_view, std::string_view>>> read_merges() const;
 
   const boost::json::object* model_ = nullptr;

@@ -32,7 +32,7 @@ Status read_replace(const json::object& object, TextNormalizer& normalizer) {
 Status read_bert(const json::object& object, TextNormalizer& normalizer) {
   const bool lowercase = find_bool(object, "lowercase").value_or(true);
   if (find_bool(object, "clean_text").value_or(true)) {
-    EXO_CHECK_OK(add_replace(R"([\x{0}\x{FFFD}]|(?![\t\n\r])\p{C})", "", normalizer));
+    EXO_CHECK_OK(add_replace(R"([\x{0}\x{FFFD}]|(?![\t\n\r])[\p{Cc}\p{Cf}\p{Co}])", "", normalizer));
     EXO_CHECK_OK(add_replace(R"(\s)", " ", normalizer));
   }
   if (find_bool(object, "handle_chinese_chars").value_or(true)) {

@@ -103,6 +103,14 @@ TEST(UnicodeNormalization, Nfc) {
   EXPECT_EQ(to_nfd("é한"), "e\xCC\x81\xE1\x84\x92\xE1\x85\xA1\xE1\x86\xAB");
 }
 
+TEST(UnicodeNormalization, CompatibilityAndLowerCase) {
+  EXPECT_EQ(to_nfkc("ﬁ ① ㎏ ｶﾞ ½"), "fi 1 kg ガ 1⁄2");
+  EXPECT_EQ(to_nfkd("ｶﾞé"),
+            "カ\xE3\x82\x99"
+            "e\xCC\x81");
+  EXPECT_EQ(to_lower("AÉĞΣ İ Ꙁ ß 𐐀"), "aéğσ i\xCC\x87 ꙁ ß 𐐨");
+}
+
 TEST(TextNormalizer, StepsInOrder) {
   TextNormalizer normalizer;
   normalizer.add_strip(true, false);

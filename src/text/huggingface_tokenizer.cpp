@@ -45,29 +45,15 @@ std::vector<AddedToken> added_tokens_of(const HuggingFaceAddedTokens& added, con
   return tokens;
 }
 
-// Tokenizers of these classes put BOS and EOS where tokenizer_config.json says, whatever the post-processor does.
-bool follows_config(const json::object& config) {
-  std::string_view name = find_string(config, "tokenizer_class").value_or("");
-  if (name.ends_with("Fast")) name.remove_suffix(4);
-  for (const char* known : {"LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer", "CohereTokenizer"})
-    if (name == known) return true;
-  return false;
-}
-
+// The post-processor says what stands around a text; where it says nothing, tokenizer_config.json does.
 Status add_surroundings(const json::object& root, const json::object& config, PipelineTokenizer::Parts& parts) {
   EXO_TRY(auto post, read_huggingface_post(find_value(root, "post_processor"), parts.vocabulary));
   parts.before = std::move(post.before);
   parts.after = std::move(post.after);
   const SpecialTokens& special = parts.vocabulary.special;
-  const auto settle = [&](std::string_view key, std::optional<TokenId> token, std::vector<TokenId>& side) {
-    const auto wanted = find_bool(config, key);
-    if (!wanted || !token || (post.has_template && !follows_config(config))) return;
-    const bool there = std::find(side.begin(), side.end(), *token) != side.end();
-    if (*wanted && !there) side.push_back(*token);
-    if (!*wanted && there) std::erase(side, *token);
-  };
-  settle("add_bos_token", special.bos, parts.before);
-  settle("add_eos_token", special.eos, parts.after);
+  if (post.has_template) return {};
+  if (find_bool(config, "add_bos_token").value_or(false) && special.bos) parts.before.push_back(*special.bos);
+  if (find_bool(config, "add_eos_token").value_or(false) && special.eos) parts.after.push_back(*special.eos);
   return {};
 }
 

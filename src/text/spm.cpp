@@ -58,7 +58,7 @@ class Merger {
     }
   }
 
-  void emit(std::vector<TokenId>& out) const {
+  void emit(std::vector<TokenId>& out) {
     for (int32_t i = 0; i >= 0; i = symbols_[i].next) {
       const std::string_view piece = text_.substr(symbols_[i].offset, symbols_[i].bytes);
       const int32_t id = vocabulary_.find_ordinary(piece);
@@ -66,6 +66,7 @@ class Merger {
         out.push_back(TokenId(id));
       else
         emit_bytes(piece, out);
+      after_unknown_ = id < 0 && after_unknown_;
     }
   }
 
@@ -90,21 +91,22 @@ class Merger {
     consider(index, true);
   }
 
-  void emit_bytes(std::string_view piece, std::vector<TokenId>& out) const {
-    for (const char c : piece) {
-      const int32_t id = vocabulary_.byte_token(static_cast<uint8_t>(c));
-      if (id < 0) {
-        if (vocabulary_.special.unknown) out.push_back(*vocabulary_.special.unknown);
-        return;
-      }
-      out.push_back(TokenId(id));
-    }
+  // Neighbouring pieces without tokens are one unknown token.
+  void emit_bytes(std::string_view piece, std::vector<TokenId>& out) {
+    bool all_bytes = true;
+    for (const char c : piece) all_bytes = all_bytes && vocabulary_.byte_token(static_cast<uint8_t>(c)) >= 0;
+    if (all_bytes)
+      for (const char c : piece) out.push_back(TokenId(vocabulary_.byte_token(static_cast<uint8_t>(c))));
+    else if (vocabulary_.special.unknown && !after_unknown_)
+      out.push_back(*vocabulary_.special.unknown);
+    after_unknown_ = !all_bytes;
   }
 
   const Vocabulary& vocabulary_;
   std::string_view text_;
   std::vector<Symbol> symbols_;
   std::vector<Candidate> heap_;
+  bool after_unknown_ = false;
 };
 
 // More text at once would not fit the 32-bit offsets; cutting is at a character's border.

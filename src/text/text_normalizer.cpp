@@ -103,7 +103,8 @@ std::string remove_extra_spaces(std::string_view text) {
   out.reserve(text.size());
   for (const char c : text)
     if (c != ' ' || (!out.empty() && out.back() != ' ')) out += c;
-  if (!out.empty() && out.back() == ' ') out.pop_back();
+  // A ▁ is a space by another name there.
+  while (out.ends_with(' ') || out.ends_with("▁")) out.resize(out.size() - (out.back() == ' ' ? 1 : 3));
   return out;
 }
 

@@ -12,9 +12,8 @@ std::string Tokenizer::decode(std::span<const TokenId> tokens, bool render_speci
   for (const TokenId token : tokens) {
     const std::string shown = piece(token, render_special);
     if (shown.empty()) continue;
-    const bool first = at_start && !is_control(token);
-    bytes += first ? first_piece(token, render_special) : shown;
-    at_start = at_start && !first;
+    bytes += at_start ? first_piece(token, render_special) : shown;
+    at_start = false;
   }
   if (drops_trailing_space() && bytes.ends_with(' ')) bytes.pop_back();
   return is_valid_utf8(bytes) ? bytes : replace_invalid_utf8(bytes);

@@ -40,8 +40,8 @@ class Tokenizer {
   virtual bool strips_leading_space() const = 0;
   // True when decoding a whole sequence drops one space at its end (BPE with marks at the ends of words).
   virtual bool drops_trailing_space() const { return false; }
-  // As piece(), for the first token of a text that is not a control token: without the space that
-  // strips_leading_space() speaks of, or what else the model's decoder does there.
+  // As piece(), for the first token of a text that shows anything: without the space that strips_leading_space()
+  // speaks of, or what else the model's decoder does there.
   virtual std::string first_piece(TokenId token, bool render_special) const;
   // The token as the vocabulary stores it ("<|im_end|>", "Ġthe"), empty for an id outside; valid as long as this.
   virtual std::string_view token_text(TokenId token) const = 0;

@@ -139,7 +139,7 @@ TEST(SentencePieceTokenizer, DecodingDropsThePrefixSpaceOnce) {
   EXPECT_TRUE(tokenizer->strips_leading_space());
   const auto tokens = tokenizer->encode("a  abc é", {.add_special = true});
   EXPECT_EQ(tokenizer->decode(tokens, false), "a  abc é");
-  EXPECT_EQ(tokenizer->decode(tokens, true), "<s>a  abc é");
+  EXPECT_EQ(tokenizer->decode(tokens, true), "<s> a  abc é");
 }
 
 TEST(SentencePieceTokenizer, WithoutPrefix) {

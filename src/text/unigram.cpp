@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "text/spm.h"
 #include "text/utf8.h"
@@ -16,15 +17,18 @@ constexpr size_t kMaxChunk = size_t{1} << 28;
 
 }  // namespace
 
-UnigramEncoder::UnigramEncoder(const Vocabulary& vocabulary, UnigramOptions options)
+UnigramEncoder::UnigramEncoder(const Vocabulary& vocabulary, UnigramOptions options, std::span<const double> scores)
     : vocabulary_(&vocabulary), options_(options), words_are_independent_(words_are_independent(vocabulary)) {
   std::vector<std::pair<std::string_view, int32_t>> entries;
   double lowest = std::numeric_limits<double>::max();
+  scores_.reserve(static_cast<size_t>(vocabulary.size()));
   for (int32_t id = 0; id < vocabulary.size(); ++id) {
+    const auto index = static_cast<size_t>(id);
+    scores_.push_back(index < scores.size() ? scores[index] : vocabulary.score(id));
     const std::string_view key = vocabulary.key(id);
     if (key.empty() || vocabulary.find_ordinary(key) != id) continue;
     entries.emplace_back(key, id);
-    lowest = std::min(lowest, static_cast<double>(vocabulary.score(id)));
+    lowest = std::min(lowest, scores_.back());
   }
   unknown_score_ = (entries.empty() ? 0 : lowest) - kUnknownPenalty;
   trie_ = ByteTrie(std::move(entries));
@@ -47,7 +51,7 @@ void UnigramEncoder::find_best(std::string_view text, std::vector<Node>& nodes) 
         end = {score + token_score, token, static_cast<uint32_t>(bytes)};
     };
     trie_.prefixes(text.substr(at), [&](int32_t token, size_t bytes) {
-      offer(token, bytes, vocabulary_->score(token));
+      offer(token, bytes, scores_[static_cast<size_t>(token)]);
       covered = covered || bytes == character;
     });
     if (!covered) offer(kUncovered, character, unknown_score_);
@@ -55,32 +59,40 @@ void UnigramEncoder::find_best(std::string_view text, std::vector<Node>& nodes) 
   }
 }
 
-void UnigramEncoder::emit(std::string_view text, const std::vector<Node>& nodes, bool& after_unknown,
+void UnigramEncoder::emit(std::string_view text, const std::vector<Node>& nodes, std::string_view& unknown,
                           std::vector<TokenId>& out) const {
   std::vector<size_t> ends;
   for (size_t end = text.size(); end > 0; end -= nodes[end].bytes) ends.push_back(end);
   std::reverse(ends.begin(), ends.end());
+  const auto& unknown_token = vocabulary_->special.unknown;
   for (const size_t end : ends) {
     const Node& node = nodes[end];
-    if (node.token >= 0) {
+    if (node.token >= 0 && !(unknown_token && node.token == unknown_token->value)) {
+      emit_unknown(unknown, out);
       out.push_back(TokenId(node.token));
-      after_unknown = false;
       continue;
     }
-    const std::string_view character = text.substr(end - node.bytes, node.bytes);
-    bool all_bytes = options_.byte_fallback;
-    for (const char c : character) all_bytes = all_bytes && vocabulary_->byte_token(static_cast<uint8_t>(c)) >= 0;
-    if (all_bytes)
-      for (const char c : character) out.push_back(TokenId(vocabulary_->byte_token(static_cast<uint8_t>(c))));
-    else if (vocabulary_->special.unknown && !after_unknown)
-      out.push_back(*vocabulary_->special.unknown);
-    after_unknown = !all_bytes;
+    const std::string_view here = text.substr(end - node.bytes, node.bytes);
+    unknown = unknown.empty() ? here : std::string_view(unknown.data(), unknown.size() + here.size());
   }
+}
+
+void UnigramEncoder::emit_unknown(std::string_view& unknown, std::vector<TokenId>& out) const {
+  const std::string_view text = std::exchange(unknown, {});
+  if (text.empty()) return;
+  bool all_bytes = options_.byte_fallback;
+  for (const char c : text) all_bytes = all_bytes && vocabulary_->byte_token(static_cast<uint8_t>(c)) >= 0;
+  if (const int32_t id = vocabulary_->find_ordinary(text); id >= 0)
+    out.push_back(TokenId(id));
+  else if (all_bytes)
+    for (const char c : text) out.push_back(TokenId(vocabulary_->byte_token(static_cast<uint8_t>(c))));
+  else if (vocabulary_->special.unknown)
+    out.push_back(*vocabulary_->special.unknown);
 }
 
 void UnigramEncoder::encode(std::string_view text, std::vector<TokenId>& out) const {
   std::vector<Node> nodes;
-  bool after_unknown = false;  // neighbouring characters without a token are one unknown token
+  std::string_view unknown;  // neighbouring characters without a token are one unknown token
   while (!text.empty()) {
     size_t bytes = words_are_independent_ ? first_word_bytes(text) : text.size();
     if (bytes > kMaxChunk) {
@@ -88,9 +100,10 @@ void UnigramEncoder::encode(std::string_view text, std::vector<TokenId>& out) co
       while (bytes > 1 && (static_cast<uint8_t>(text[bytes]) & 0xC0) == 0x80) --bytes;
     }
     find_best(text.substr(0, bytes), nodes);
-    emit(text.substr(0, bytes), nodes, after_unknown, out);
+    emit(text.substr(0, bytes), nodes, unknown, out);
     text.remove_prefix(bytes);
   }
+  emit_unknown(unknown, out);
 }
 
 }  // namespace exo::text

@@ -2,6 +2,7 @@
 // The unigram language model (Kudo 2018): of all ways to write a text in tokens the one with the highest sum of
 // scores, by Viterbi's algorithm.
 
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -17,8 +18,9 @@ struct UnigramOptions {
 
 class UnigramEncoder {
  public:
-  // `vocabulary` must outlive the encoder; its unknown token stands for characters that no token covers.
-  UnigramEncoder(const Vocabulary& vocabulary, UnigramOptions options);
+  // `vocabulary` must outlive the encoder; its unknown token stands for characters that no token covers. `scores`
+  // of the first ids are used where they are given, those of the vocabulary (which are rounded to floats) else.
+  UnigramEncoder(const Vocabulary& vocabulary, UnigramOptions options, std::span<const double> scores = {});
   // Appends the tokens of `text`, in which spaces are already written as the vocabulary has them.
   // Linear in the text for tokens of bounded length; the memory is 16 bytes for each of the text's.
   void encode(std::string_view text, std::vector<TokenId>& out) const;
@@ -30,13 +32,16 @@ class UnigramEncoder {
     uint32_t bytes;  // of that token
   };
   void find_best(std::string_view text, std::vector<Node>& nodes) const;
-  void emit(std::string_view text, const std::vector<Node>& nodes, bool& after_unknown,
+  // `unknown` is the text before this one that no token covers yet; it becomes that of this one's end.
+  void emit(std::string_view text, const std::vector<Node>& nodes, std::string_view& unknown,
             std::vector<TokenId>& out) const;
+  void emit_unknown(std::string_view& unknown, std::vector<TokenId>& out) const;
   size_t character_bytes(std::string_view text, size_t at) const;
 
   const Vocabulary* vocabulary_;
   UnigramOptions options_;
   ByteTrie trie_;
+  std::vector<double> scores_;  // by id
   double unknown_score_ = 0;
   bool words_are_independent_ = false;
 };
