@@ -251,7 +251,9 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
       json::array content;
       auto entry = [&](TokenId token, float log_probability) {
         const auto piece = tokenizer.piece(token, true);
-        return json::object{{"token", text::replace_invalid_utf8(piece)}, {"logprob", log_probability}, {"bytes", bytes_json(piece)}};
+        return json::object{{"token", text::replace_invalid_utf8(piece)},
+                            {"logprob", log_probability},
+                            {"bytes", bytes_json(piece)}};
       };
       for (const auto& token : tokens) {
         auto object = entry(token.token, token.log_probability);
@@ -267,7 +269,8 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
       pieces.push_back(json::value(text::replace_invalid_utf8(tokenizer.piece(token.token, true))));
       values.push_back(token.log_probability);
       json::object top;
-      for (const auto& [id, value] : token.alternatives) top[text::replace_invalid_utf8(tokenizer.piece(id, true))] = value;
+      for (const auto& [id, value] : token.alternatives)
+        top[text::replace_invalid_utf8(tokenizer.piece(id, true))] = value;
       tops.push_back(std::move(top));
     }
     return json::object{

@@ -5,6 +5,7 @@
 
 #include "api/completions.h"
 #include "api/errors.h"
+#include "api/metrics.h"
 #include "api/page.h"
 #include "api/topology.h"
 #include "base/log.h"
@@ -206,6 +207,9 @@ HttpHandler make_routes(const Services& services) {
       return send_json(*response, json::object{{"status", "ok"}, {"version", services.version}});
     if (get && (path == "/v1/models" || path.starts_with("/v1/models/")))
       return get_models(services, request, *response);
+    if (get && path == "/metrics") {
+      return response->send(200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(services));
+    }
     if (get && path == "/v1/topology") return send_json(*response, topology_json(services));
     if (post && path == "/v1/chat/completions") return post_chat_completions(services, request, response);
     if (post && path == "/v1/completions") return post_completions(services, request, response);

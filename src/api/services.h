@@ -11,6 +11,7 @@
 #include "net/clock.h"
 #include "net/transport.h"
 #include "serve/front.h"
+#include "serve/node_service.h"
 #include "wire/messages.h"
 
 namespace exo::api {
@@ -34,6 +35,7 @@ struct Services {
   net::Transport& transport;
   cluster::Cluster& cluster;
   serve::Front& front;
+  serve::RingService& ring;
   ModelLibrary& models;
   std::string version;
   std::string api_key;        // empty: none asked for

@@ -86,7 +86,7 @@ struct Node::Impl {
         front(loop, network, cluster, front_options()),
         default_model(files.name_of(o.model)),
         library(loop, files, default_model),
-        services{loop, network, cluster, front, library, kVersion, std::move(key), o.allowed_hosts},
+        services{loop, network, cluster, front, ring, library, kVersion, std::move(key), o.allowed_hosts},
         http(loop.context(), {o.host, o.port}, api::make_routes(services)) {
     loader.connect(cluster, ring);
     library.connect(cluster);

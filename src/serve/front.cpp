@@ -80,6 +80,7 @@ struct Front::Impl {
   void take_finish(const RequestPtr& request, wire::RequestUpdate& update);
   void set_status(const RequestPtr& request, RequestStatus status);
   void finish(const RequestPtr& request, FinishReason reason, std::optional<Error> error);
+  void count(const Request& request, FinishReason reason, double first_token_s);
   void progress(Request& request) {
     request.waiting_since = clock.now();
     request.problem_since.reset();
@@ -97,6 +98,7 @@ struct Front::Impl {
   std::mt19937_64 ids;
   uint64_t salt = 0;
   uint64_t n_started = 0;
+  FrontStatistics statistics;
   std::unordered_map<RequestId, RequestPtr> requests;
   std::set<NodeId> linked;
   size_t n_members = 0;
@@ -326,6 +328,18 @@ void Front::Impl::set_status(const RequestPtr& request, RequestStatus status) {
   request->observer->on_status(status);
 }
 
+void Front::Impl::count(const Request& request, FinishReason reason, double first_token_s) {
+  const RequestUsage& usage = request.usage;
+  ++statistics.finished[static_cast<size_t>(reason)];
+  statistics.prompt_tokens += static_cast<uint64_t>(usage.prompt_tokens);
+  statistics.cached_tokens += static_cast<uint64_t>(usage.cached_tokens);
+  statistics.completion_tokens += static_cast<uint64_t>(usage.completion_tokens);
+  statistics.resumed += static_cast<uint64_t>(usage.resumed);
+  if (request.prefill_began) statistics.queue.observe(usage.queue_s);
+  if (request.first_token) statistics.first_token.observe(first_token_s);
+  if (usage.completion_tokens > 1) statistics.per_token.observe(usage.decode_s / (usage.completion_tokens - 1));
+}
+
 void Front::Impl::finish(const RequestPtr& request, FinishReason reason, std::optional<Error> error) {
   if (request->finished) return;
   request->finished = true;
@@ -339,6 +353,7 @@ void Front::Impl::finish(const RequestPtr& request, FinishReason reason, std::op
   request->usage.queue_s = seconds(began - request->started);
   request->usage.prefill_s = std::max(0.0, seconds(first - began));
   request->usage.decode_s = seconds(now - first);
+  count(*request, reason, seconds(first - request->started));
   const auto observer = std::move(request->observer);
   observer->on_finish(reason, error, request->usage);
 }
@@ -398,6 +413,7 @@ void Front::cancel(const RequestId& id) {
   impl_->finish(request, FinishReason::kCancelled, {});
 }
 
+const FrontStatistics& Front::statistics() const { return impl_->statistics; }
 size_t Front::active_requests() const { return impl_->requests.size(); }
 
 void Front::on_link_up(const net::LinkInfo& link) {

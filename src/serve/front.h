@@ -3,6 +3,7 @@
 // so that a request survives its ring: when an epoch dies it waits for the next and replays.
 // Network thread only.
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -13,6 +14,7 @@
 #include "cluster/cluster.h"
 #include "net/clock.h"
 #include "net/transport.h"
+#include "serve/histogram.h"
 
 namespace exo::serve {
 
@@ -48,6 +50,13 @@ class RequestObserver {
   virtual void on_finish(wire::FinishReason reason, const std::optional<Error>& error, const RequestUsage& usage) = 0;
 };
 
+// Of the requests that ended.
+struct FrontStatistics {
+  std::array<uint64_t, 5> finished{};  // by wire::FinishReason
+  uint64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0, resumed = 0;
+  Histogram queue, first_token, per_token;  // of those that got so far
+};
+
 struct FrontOptions {
   net::Duration resume_deadline = std::chrono::seconds(60);  // how long a request waits for a ring without progress
   net::Duration problem_grace = std::chrono::seconds(5);     // an unplaceable model may be so only while nodes come back
@@ -73,6 +82,7 @@ class Front : public net::TransportListener, public cluster::ClusterObserver {
   // on_finish(kCancelled) follows at once; stages free its blocks within one step. Unknown ids are ignored.
   void cancel(const RequestId& request);
   size_t active_requests() const;
+  const FrontStatistics& statistics() const;
 
   void on_link_up(const net::LinkInfo& link) override;
   void on_link_down(const NodeId& peer, const Error& why) override;
