@@ -144,6 +144,14 @@ class Node:
         finally:
             connection.close()
 
+    def text(self, path):
+        connection = self.connect()
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
+
     def topology(self):
         return self.request("GET", "/v1/topology", timeout=5)[1]
 

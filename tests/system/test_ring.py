@@ -114,6 +114,11 @@ class FindAndSplit(ClusterTest):
             self.assertEqual(stream.text, expected)
             self.assertIn(stream.finish, ("stop", "length"))
             self.assertTrue(stream.done)
+        for node in nodes:
+            metrics = node.text("/metrics")
+            self.assertIn("exo_nodes 2\n", metrics)
+            self.assertRegex(metrics, r'exo_requests_total{reason="(stop|length)"} [1-9]')
+            self.assertRegex(metrics, r'exo_stage_rows_total{model="exo-demo",stage="[01]"} [1-9]')
 
     def test_a_device_that_joins_is_used_by_the_next_placement(self):
         nodes = self.ring(2)
