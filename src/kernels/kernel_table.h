@@ -15,10 +15,18 @@ namespace exo::kernels {
 // Elementwise functions of one variable. Largest errors against exact arithmetic are in vector_math_test.cpp.
 // kClampedSwish is gpt-oss's: x * sigmoid(1.702 x) of x up to 7; as a gate it multiplies `up` limited to ±7,
 // plus 1.
-enum class Function : uint8_t { kSilu, kGeluTanh, kGeluErf, kRelu, kReluSquared, kClampedSwish };
+enum class Function : uint8_t { kSilu, kGeluTanh, kGeluErf, kRelu, kReluSquared, kClampedSwish, kSigmoid };
 
 // Scores and values of attention are handled in chunks of this many positions, at multiples of it.
 inline constexpr int kAttentionChunk = 32;
+
+// What one position brings to a head's state of the gated delta rule.
+struct DeltaStep {
+  const float* key = nullptr;    // [dim]
+  const float* query = nullptr;  // [dim]
+  int64_t dim = 0;
+  float decay = 1.0f, beta = 0.0f;
+};
 
 struct KernelTable {
   std::string_view name;  // "AVX3_DL+VNNI512"
@@ -68,6 +76,10 @@ struct KernelTable {
   // o[r] = o[r] * factor[r] + Σ_j p[r * 32 + j] * v[j]
   void (*mix_values)(const float* p, const float* factor, int rows, const float* v, int64_t v_stride, int n,
                      int64_t dim, float* o, int64_t o_stride);
+
+  // Gated delta rule. For rows s of the state, [n_rows, dim] dense: s *= decay; s += beta * (values[r] - s · key) *
+  // key; out[r] = s · query. Per row the order of summation depends on dim only.
+  void (*delta_step)(float* state, const DeltaStep& step, const float* values, int64_t n_rows, float* out);
 };
 
 std::span<const KernelTable> all_kernels();  // those that this machine runs, fastest first; one is portable C++

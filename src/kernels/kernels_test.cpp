@@ -274,13 +274,15 @@ double exact(Function f, double x) {
       return std::max(x, 0.0) * std::max(x, 0.0);
     case Function::kClampedSwish:
       return std::min(x, 7.0) / (1.0 + std::exp(-1.702 * std::min(x, 7.0)));
+    case Function::kSigmoid:
+      return 1.0 / (1.0 + std::exp(-x));
   }
   return 0.0;
 }
 
 TEST_P(KernelsTest, Functions) {
   for (auto f : {Function::kSilu, Function::kGeluTanh, Function::kGeluErf, Function::kRelu, Function::kReluSquared,
-                 Function::kClampedSwish}) {
+                 Function::kClampedSwish, Function::kSigmoid}) {
     std::vector<float> x;
     for (float v = -30.0f; v < 30.0f; v += 0.00731f) x.push_back(v);
     x.insert(x.end(), {0.0f, -1e-20f, 1e-3f, 100.0f, -100.0f, 1e4f, -1e4f});
@@ -296,6 +298,34 @@ TEST_P(KernelsTest, Functions) {
       ASSERT_NEAR(y[i], e, 4e-7 * std::max(1.0, std::abs(static_cast<double>(x[i]))) + 1e-6 * std::abs(e)) << x[i];
       const float times = f == Function::kClampedSwish ? std::clamp(up[i], -7.0f, 7.0f) + 1.0f : up[i];
       ASSERT_EQ(gated[i], y[i] * times);
+    }
+  }
+}
+
+TEST_P(KernelsTest, DeltaStep) {
+  for (const int64_t dim : {1, 7, 16, 50, 128}) {
+    constexpr int64_t kRows = 6;
+    const auto size = static_cast<size_t>(dim);
+    const auto k = random_floats(size, 1, 0.5f), q = random_floats(size, 2), v = random_floats(kRows, 3);
+    auto state = random_floats(kRows * size, 4);
+    const auto before = state;
+    const DeltaStep step{.key = k.data(), .query = q.data(), .dim = dim, .decay = 0.75f, .beta = 0.4f};
+    std::vector<float> out(kRows), alone(kRows);
+    kernels().delta_step(state.data(), step, v.data(), kRows, out.data());
+    for (size_t r = 0; r < kRows; ++r) {
+      double remembered = 0.0, expected = 0.0;
+      for (size_t i = 0; i < size; ++i) remembered += 0.75 * before[r * size + i] * k[i];
+      const double delta = 0.4 * (v[r] - remembered);
+      for (size_t i = 0; i < size; ++i) {
+        const double s = 0.75 * before[r * size + i] + delta * k[i];
+        ASSERT_NEAR(state[r * size + i], s, 1e-5);
+        expected += s * q[i];
+      }
+      ASSERT_NEAR(out[r], expected, 1e-4);
+      auto row = std::vector<float>(before.begin() + static_cast<ptrdiff_t>(r * size),
+                                    before.begin() + static_cast<ptrdiff_t>((r + 1) * size));
+      kernels().delta_step(row.data(), step, &v[r], 1, &alone[r]);
+      ASSERT_EQ(alone[r], out[r]);
     }
   }
 }

@@ -15,5 +15,6 @@ struct KernelTable;
 bool fill_vector_math(int64_t target, KernelTable& table);
 bool fill_float_dot(int64_t target, KernelTable& table);
 bool fill_attention(int64_t target, KernelTable& table);
+bool fill_delta_rule(int64_t target, KernelTable& table);
 bool fill_pack(int64_t target, bool unsigned_panels, KernelTable& table);
 }  // namespace exo::kernels

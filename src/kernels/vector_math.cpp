@@ -74,6 +74,7 @@ void layer_norm(const float* x, const float* weight, const float* bias, float ep
   if (bias) map(out, bias, out, n, [](V v, V b) HWY_ATTR { return hn::Add(v, b); });
 }
 
+HWY_INLINE V sigmoid(V x) { return hn::Div(hn::Set(d, 1.0f), hn::Add(hn::Set(d, 1.0f), exp(hn::Neg(x)))); }
 HWY_INLINE V silu(V x) { return hn::Div(x, hn::Add(hn::Set(d, 1.0f), exp(hn::Neg(x)))); }
 
 HWY_INLINE V gelu_tanh(V x) {
@@ -113,6 +114,8 @@ HWY_INLINE void with_function(Function function, Use use) {
       return use([](V x) HWY_ATTR { return hn::Mul(relu(x), relu(x)); });
     case Function::kClampedSwish:
       return use([](V x) HWY_ATTR { return clamped_swish(x); });
+    case Function::kSigmoid:
+      return use([](V x) HWY_ATTR { return sigmoid(x); });
   }
 }
 

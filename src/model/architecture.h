@@ -19,6 +19,7 @@ enum class QkNorm {
   kNone,
   kEachHead,  // over one head's dimensions; one weight for all heads or one per head, as the tensor's shape says
   kWholeRow,  // over all heads of a token together
+  kRotated,   // over one head's dimensions, without weights, after the rotation and in blocks that rotate only
 };
 
 enum class Residual {
@@ -39,6 +40,16 @@ enum class AttentionKind {
   kLatent,  // latent_attention.h
 };
 
+// Blocks of a gated delta net (delta_net.h) between those with attention, and how value heads share its key heads.
+enum class DeltaNetHeads {
+  kNone,     // no such blocks
+  kGrouped,  // value heads of one key head follow each other
+  kTiled,    // value head h is of key head h modulo their number
+};
+
+// Blocks whose queries grow with their position.
+enum class TemperatureLayers { kNone, kAll, kUnrotated };
+
 enum class LogitScale { kNone, kMultiply, kDivide };
 
 struct Architecture {
@@ -56,6 +67,8 @@ struct Architecture {
   Residual residual = Residual::kSequential;
 
   AttentionKind attention = AttentionKind::kGroupedQuery;
+  bool gates_attention = false;  // attn_q also has a gate for each head: its result is multiplied by sigmoid(gate)
+  DeltaNetHeads delta_net = DeltaNetHeads::kNone;
 
   QkNorm qk_norm = QkNorm::kNone;
   NormKind qk_norm_kind = NormKind::kRms;
@@ -67,8 +80,14 @@ struct Architecture {
   int32_t rope_skip_period = 0;
   double local_rope_theta = 0.0;  // windowed blocks rotate with this base, unscaled; 0: like all others
 
-  int32_t window_period = 0;   // 0: a sliding window is every block's; n: not block i when i % n == n - 1
-  int64_t default_window = 0;  // where the file does not say
+  int32_t window_period = 0;        // 0: a sliding window is every block's; n: not block i when i % n == n - 1
+  int64_t default_window = 0;       // where the file does not say
+  bool windows_are_chunks = false;  // a row attends within its own chunk of as many positions instead
+
+  // Where the file does not say: see AttentionTemperature.
+  TemperatureLayers temperature_layers = TemperatureLayers::kNone;
+  double temperature_scale = 0.0;
+  int32_t temperature_interval = 0, temperature_offset = 0;
 
   ops::Activation activation = ops::Activation::kSilu;
   bool gated = true;  // feed-forward is down(activation(gate(x)) * up(x)), otherwise down(activation(up(x)))

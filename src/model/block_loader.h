@@ -15,6 +15,7 @@ class BlockNames {
  public:
   explicit BlockNames(int32_t block) : prefix_(fmt::format("blk.{}.", block)) {}
   std::string weight(std::string_view part) const { return fmt::format("{}{}.weight", prefix_, part); }
+  std::string bare(std::string_view part) const { return fmt::format("{}{}", prefix_, part); }
   std::string bias(std::string_view part) const { return fmt::format("{}{}.bias", prefix_, part); }
 
  private:

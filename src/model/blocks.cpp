@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "model/delta_net.h"
 #include "model/latent_attention.h"
 
 namespace exo::model {
@@ -69,6 +70,29 @@ void norm_queries_and_keys(const BlockContext& context, const AttentionWeights& 
   norm_heads(context, weights.key_norm, key);
 }
 
+void rotate(const BlockContext& context, const LayerHyperparameters& layer, Tensor query, Tensor key) {
+  const auto& model = context.model;
+  const auto& rope = layer.rope == LayerRope::kLocal ? model.local_rope : context.rope;
+  for (const Tensor& x : {query, key}) {
+    context.ops.rope(x, model.key_dim, context.positions, rope);
+    if (!model.norms_rotated_heads) continue;
+    context.ops.rms_norm(x.heads(model.key_dim), {}, model.norm_epsilon, x.heads(model.key_dim));
+  }
+}
+
+// Where a head's query is: beside its gate, or where it will be used.
+struct Queries {
+  Tensor projected;  // what the projection makes
+  Tensor gates;      // [rows * heads, key_dim] of it; without rows where attention has no gates
+};
+
+Queries query_space(const BlockContext& context, Tensor query) {
+  if (!context.model.architecture->gates_attention) return {query, {}};
+  const int64_t dim = context.model.key_dim;
+  const Tensor both = dense(context.workspace.heads, query.rows, 2 * query.cols);
+  return {both, both.heads(2 * dim).columns(dim, dim)};
+}
+
 // Leaves the result in workspace.attended.
 Tensor attend_grouped(const BlockContext& context, const LayerHyperparameters& layer,
                       const AttentionWeights& weights, const ops::KvCacheView& cache, Tensor input) {
@@ -79,36 +103,44 @@ Tensor attend_grouped(const BlockContext& context, const LayerHyperparameters& l
   const Tensor key = dense(space.key, rows, int64_t{layer.n_kv_heads} * model.key_dim);
   const Tensor value = dense(space.value, rows, int64_t{layer.n_kv_heads} * model.value_dim);
   const Tensor attended = dense(space.attended, rows, int64_t{layer.n_heads} * model.value_dim);
-  const std::array<ops::Linear, 3> projections = {{{&weights.query.weight, query, weights.query.bias},
+  const Queries queries = query_space(context, query);
+  const std::array<ops::Linear, 3> projections = {{{&weights.query.weight, queries.projected, weights.query.bias},
                                                    {&weights.key.weight, key, weights.key.bias},
                                                    {&weights.value.weight, value, weights.value.bias}}};
   context.ops.matmul(input, projections);
+  if (queries.gates.rows > 0) {
+    const Tensor plain = queries.projected.heads(2 * model.key_dim).columns(0, model.key_dim);
+    context.ops.copy(plain, query.heads(model.key_dim));
+  }
   if (model.qkv_limit > 0.0f) {
     for (const Tensor& projected : {query, key, value}) context.ops.clamp(projected, model.qkv_limit);
   }
   const bool norm_last = model.architecture->qk_norm_after_rope;
   if (!norm_last) norm_queries_and_keys(context, weights, query, key);
-  if (layer.rope != LayerRope::kNone) {
-    const auto& rope = layer.rope == LayerRope::kLocal ? model.local_rope : context.rope;
-    context.ops.rope(query, model.key_dim, context.positions, rope);
-    context.ops.rope(key, model.key_dim, context.positions, rope);
-  }
+  if (layer.rope != LayerRope::kNone) rotate(context, layer, query, key);
   if (norm_last) norm_queries_and_keys(context, weights, query, key);
+  if (layer.has_temperature) context.ops.scale_rows(query, context.temperatures);
   context.ops.store_kv(key, value, cache, context.sequences);
   context.ops.attention(query, cache, context.sequences,
                         {.n_heads = layer.n_heads,
                          .scale = model.attention_scale,
                          .logit_soft_cap = model.attention_soft_cap,
                          .window = layer.window,
+                         .chunk = layer.chunk,
                          .sinks = weights.sinks},
                         attended);
+  if (queries.gates.rows > 0) {
+    const Tensor heads = attended.heads(model.value_dim);
+    context.ops.gated_activation(ops::Activation::kSigmoid, queries.gates, heads, heads);
+  }
   return attended;
 }
 
 Tensor attend(const BlockContext& context, const LayerHyperparameters& layer, const AttentionWeights& weights,
-              const ops::KvCacheView& cache, Tensor input) {
-  if (context.model.latent) return attend_latent(context, layer, weights.latent, cache, input);
-  return attend_grouped(context, layer, weights, cache, input);
+              const LayerMemory& memory, Tensor input) {
+  if (layer.is_delta_net) return run_delta_net(context, weights.delta_net, memory.state, input);
+  if (context.model.latent) return attend_latent(context, layer, weights.latent, memory.cache, input);
+  return attend_grouped(context, layer, weights, memory.cache, input);
 }
 
 // Leaves activation(gate(x)) * up(x), or activation(up(x)), in the workspace.
@@ -174,7 +206,7 @@ void apply_norm(ops::Ops& ops, const Norm& norm, float epsilon, Tensor x, Tensor
 }
 
 void run_block(const BlockContext& context, const LayerHyperparameters& layer, const LayerWeights& weights,
-               const ops::KvCacheView& cache) {
+               const LayerMemory& memory) {
   const auto& attention = weights.attention;
   const auto& feed_forward = weights.feed_forward;
   const auto& space = context.workspace;
@@ -185,14 +217,14 @@ void run_block(const BlockContext& context, const LayerHyperparameters& layer, c
     const auto& first_norm = attention.norm.present ? attention.norm : feed_forward.norm;
     const Tensor input = normed_input(context, first_norm, space.normed);
     const Tensor ff_input = shared ? input : normed_input(context, feed_forward.norm, space.normed_ff);
-    const Tensor attended = attend(context, layer, attention, cache, input);
+    const Tensor attended = attend(context, layer, attention, memory, input);
     const Expanded expanded = expand_all(context, layer, feed_forward, ff_input);
     add_attention(context, attention, attended);
     add_feed_forward(context, feed_forward, expanded);
     return;
   }
   const Tensor input = normed_input(context, attention.norm, space.normed);
-  const Tensor attended = attend(context, layer, attention, cache, input);
+  const Tensor attended = attend(context, layer, attention, memory, input);
   add_attention(context, attention, attended);
   const Tensor ff_input = normed_input(context, feed_forward.norm, space.normed);
   add_feed_forward(context, feed_forward, expand_all(context, layer, feed_forward, ff_input));

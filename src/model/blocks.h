@@ -5,6 +5,7 @@
 #include <span>
 
 #include "model/hyperparameters.h"
+#include "model/recurrent_state.h"
 #include "model/weights.h"
 #include "model/workspace.h"
 #include "ops/ops.h"
@@ -19,6 +20,7 @@ struct BlockContext {
   const Workspace& workspace;
   std::span<const Position> positions;  // of each row
   std::span<const ops::SequenceRows> sequences;
+  std::span<const float> temperatures;  // of each row's queries; empty: no block has any
 
   int64_t n_rows() const { return static_cast<int64_t>(positions.size()); }
 };
@@ -26,8 +28,14 @@ struct BlockContext {
 // out = norm(x), per row; x: [rows, d_model] or any width the norm's weight has; out may be x.
 void apply_norm(ops::Ops& ops, const Norm& norm, float epsilon, ops::Tensor x, ops::Tensor out);
 
-// Runs one block on workspace.hidden: [n_rows, d_model], in place, and adds the rows' keys and values to the cache.
+// A block's memory of its sequences: one or the other.
+struct LayerMemory {
+  ops::KvCacheView cache;  // of attention
+  DeltaNetState state;     // of a delta net
+};
+
+// Runs one block on workspace.hidden: [n_rows, d_model], in place, and adds the rows to its memory.
 void run_block(const BlockContext& context, const LayerHyperparameters& layer, const LayerWeights& weights,
-               const ops::KvCacheView& cache);
+               const LayerMemory& memory);
 
 }  // namespace exo::model

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "model/delta_net.h"
 #include "model/expert_hyperparameters.h"
 #include "model/latent_attention.h"
 #include "model/metadata_reader.h"
@@ -69,8 +70,12 @@ Status read_scales(const Reader& reader, Hyperparameters& out) {
   return {};
 }
 
-// YaRN, Peng et al. 2023, section 3.4: attention grows with the logarithm of the stretch.
-double yarn_magnitude(double factor) { return factor <= 1.0 ? 1.0 : 1.0 + 0.1 * std::log(factor); }
+// YaRN, Peng et al. 2023, section 3.4: attention grows with the logarithm of the stretch. What a model has of that
+// growth elsewhere (`mscale_all_dim`, DeepSeek-V2) is not in the rotation.
+double yarn_magnitude(double factor, double elsewhere) {
+  if (factor <= 1.0) return 1.0;
+  return (1.0 + 0.1 * std::log(factor)) / (1.0 + 0.1 * elsewhere * std::log(factor));
+}
 
 Status read_rope_scaling(const Reader& reader, Hyperparameters& out) {
   auto& rope = out.rope;
@@ -89,7 +94,8 @@ Status read_rope_scaling(const Reader& reader, Hyperparameters& out) {
     EXO_TRY(rope.yarn_ext_factor, reader.number_or("rope.scaling.yarn_ext_factor", 1.0));
     EXO_TRY(rope.yarn_beta_fast, reader.positive_or("rope.scaling.yarn_beta_fast", 32.0));
     EXO_TRY(rope.yarn_beta_slow, reader.positive_or("rope.scaling.yarn_beta_slow", 1.0));
-    rope.magnitude_scale *= static_cast<float>(yarn_magnitude(factor));
+    EXO_TRY(const float elsewhere, reader.number_or("rope.scaling.yarn_log_multiplier", 0.0));
+    rope.magnitude_scale *= static_cast<float>(yarn_magnitude(factor, elsewhere));
   } else if (type != "none" && type != "longrope") {
     return fail(ErrorCode::kUnsupported, "rope scaling of type '{}'; none, linear, yarn and longrope are known",
                 type.substr(0, 32));
@@ -173,17 +179,37 @@ Status read_layer_kinds(const formats::GgufMetadata& metadata, const Reader& rea
   EXO_TRY(const auto rotates, rotating_layers(metadata, out, windowed));
   for (size_t i = 0; i < out.layers.size(); ++i) {
     auto& layer = out.layers[i];
-    layer.window = windowed[i] ? window : 0;
+    (architecture.windows_are_chunks ? layer.chunk : layer.window) = windowed[i] ? window : 0;
     const bool local = architecture.local_rope_theta > 0.0 && windowed[i];
     layer.rope = !rotates[i] ? LayerRope::kNone : local ? LayerRope::kLocal : LayerRope::kGlobal;
   }
   return {};
 }
 
+Status read_temperature(const Reader& reader, Hyperparameters& out) {
+  constexpr std::string_view kScale = "attention.temperature_scale", kLength = "attention.temperature_length";
+  const auto& architecture = *out.architecture;
+  const auto layers = architecture.temperature_layers;
+  EXO_TRY(out.temperature.scale, reader.number_or(kScale, architecture.temperature_scale));
+  EXO_TRY(int32_t interval,
+          reader.integer_or(kLength, architecture.temperature_interval, 0, std::numeric_limits<int32_t>::max()));
+  if (layers == TemperatureLayers::kNone && (out.temperature.scale != 0.0f || interval != 0)) {
+    return fail(ErrorCode::kUnsupported, "'{}' with a temperature of its attention", architecture.name);
+  }
+  if (out.temperature.scale == 0.0f) return {};
+  if (interval == 0) interval = out.rope_original_context;
+  if (interval < 1) return fail(ErrorCode::kNotFound, "metadata key '{}' is missing", reader.full(kLength));
+  out.temperature.interval = interval;
+  out.temperature.offset = architecture.temperature_offset;
+  for (auto& layer : out.layers) {
+    layer.has_temperature = layers == TemperatureLayers::kAll || layer.rope == LayerRope::kNone;
+  }
+  return {};
+}
+
 // Keys of variants that would run, and say something else than the model does.
 Status check_unknown_variants(const Reader& reader) {
-  for (const std::string_view key : {"attention.max_alibi_bias", "attention.temperature_scale",
-                                     "attention.temperature_length", "pooling_type"}) {
+  for (const std::string_view key : {"attention.max_alibi_bias", "pooling_type"}) {
     EXO_TRY(const float value, reader.number_or(key, 0.0));
     if (value != 0.0f)
       return fail(ErrorCode::kUnsupported, "'{}' is {}; this build knows only 0", reader.full(key), value);
@@ -219,6 +245,10 @@ Result<Hyperparameters> read_hyperparameters(const GgufFile& file) {
   EXO_CHECK_OK(read_scales(reader, out));
   EXO_CHECK_OK(read_rope(metadata, reader, out));
   EXO_CHECK_OK(read_layer_kinds(metadata, reader, out));
+  EXO_CHECK_OK(read_temperature(reader, out));
+  // The family's one size without these norms does not say so: Llama 4 with 128 experts.
+  out.norms_rotated_heads = out.architecture->qk_norm == QkNorm::kRotated && out.experts.n_experts != 128;
+  if (out.architecture->delta_net != DeltaNetHeads::kNone) EXO_CHECK_OK(read_delta_net(reader, file, out));
   if (out.architecture->attention == AttentionKind::kLatent) EXO_CHECK_OK(read_latent_attention(reader, out));
   return out;
 }

@@ -1,6 +1,7 @@
 #pragma once
 // The numbers of one model, read from its file's metadata and checked against each other.
 
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -22,7 +23,10 @@ struct LayerHyperparameters {
   int32_t d_ff = 0;      // of the dense feed-forward or the shared expert; 0: neither
   int32_t d_expert = 0;  // of each of the experts that a router chooses from; 0: none in this block
   int32_t window = 0;    // positions that attention reaches back, itself included; 0: all
+  int32_t chunk = 0;     // or within its own chunk of so many positions; 0: all
   LayerRope rope = LayerRope::kGlobal;
+  bool has_temperature = false;
+  bool is_delta_net = false;  // instead of attention
 };
 
 // The same in all blocks that have experts.
@@ -40,6 +44,29 @@ struct LatentAttention {
   int32_t value_dim = 0;                // of a head
 };
 
+// A gated delta net: see delta_net.h.
+struct DeltaNet {
+  int32_t n_heads = 0;                 // of values
+  int32_t n_key_heads = 0;             // divides n_heads
+  int32_t key_dim = 0, value_dim = 0;  // of a head
+  int32_t n_taps = 0;                  // of the convolution before it
+
+  int64_t key_width() const { return int64_t{n_key_heads} * key_dim; }
+  int64_t value_width() const { return int64_t{n_heads} * value_dim; }
+  int64_t mixed_width() const { return 2 * key_width() + value_width(); }  // queries, keys and values
+};
+
+// Queries grow with the logarithm of the distance from the beginning, against attention that thins out over very
+// many positions: that at position p is multiplied by 1 + scale * log(1 + floor((p + offset) / interval)).
+struct AttentionTemperature {
+  float scale = 0.0f;  // 0: none
+  int32_t interval = 1, offset = 0;
+
+  float factor(Position position) const {
+    return 1.0f + scale * std::log1p(static_cast<float>((int64_t{position.value} + offset) / interval));
+  }
+};
+
 struct Hyperparameters {
   const Architecture* architecture = nullptr;
   std::string name;
@@ -48,6 +75,9 @@ struct Hyperparameters {
   int32_t context_length = 0;
   int32_t key_dim = 0, value_dim = 0;  // of one head, as cached
   std::optional<LatentAttention> latent;
+  std::optional<DeltaNet> delta_net;
+  AttentionTemperature temperature;
+  bool norms_rotated_heads = false;  // QkNorm::kRotated
   Residual residual = Residual::kSequential;
   float norm_epsilon = 0.0f;
   float attention_scale = 0.0f;

@@ -102,6 +102,7 @@ Tensor attend_latent(const BlockContext& context, const LayerHyperparameters& la
   ops.matmul_heads(from.columns(0, latent.plain_dim), weights.key_up, to.columns(0, latent.rank));
   ops.copy(from.columns(latent.plain_dim, latent.rope_dim), to.columns(latent.rank, latent.rope_dim));
 
+  if (layer.has_temperature) ops.scale_rows(query, context.temperatures);
   ops.store_kv(key, {}, cache, context.sequences);
   const Tensor attended = dense(space.attended, rows, n_heads * latent.rank);
   ops.attention(query, cache, context.sequences,

@@ -4,6 +4,7 @@
 #include "model/hyperparameters.h"
 #include "model/kv_cache.h"
 #include "model/load.h"
+#include "model/recurrent_state.h"
 #include "model/stage_tensors.h"
 
 namespace exo::model {
@@ -45,6 +46,7 @@ Result<ModelInfo> read_model_info(const formats::GgufFile& file) {
   if (most != bytes_by_type.end()) info.weight_type = exo::info(most->first).name;
   for (const auto& layer : model.layers) {
     info.kv_bytes_per_position.push_back(kv_bytes_per_position(model, layer, ElementType::kF16).value_or(0));
+    info.state_bytes.push_back(state_bytes(model, layer));
   }
   return info;
 }

@@ -19,7 +19,10 @@ struct ModelInfo {
   uint64_t embedding_bytes = 0;       // first stage
   uint64_t head_bytes = 0;            // last stage; a tied embedding counts here too when the stages differ
   std::vector<uint64_t> kv_bytes_per_position;  // of each block with an F16 cache
-  std::string weight_type;                      // the most frequent format by bytes: "Q4_0"
+  // Of each block, for each sequence, whatever its length; 0 for blocks that keep keys and values. A model with any
+  // cannot continue a sequence but where it ended: see StepSequence::slot.
+  std::vector<uint64_t> state_bytes;
+  std::string weight_type;  // the most frequent format by bytes: "Q4_0"
 };
 
 }  // namespace exo::model

@@ -7,6 +7,7 @@
 #include "model/hyperparameters.h"
 #include "model/kv_cache.h"
 #include "model/load.h"
+#include "model/recurrent_state.h"
 #include "model/step.h"
 #include "model/weights.h"
 #include "model/workspace.h"
@@ -25,6 +26,7 @@ class TransformerStage final : public Stage {
     StageConfig config;
     StageWeights weights;
     KvCache cache;
+    RecurrentState state;
     Workspace workspace;
   };
 
@@ -41,6 +43,7 @@ class TransformerStage final : public Stage {
 
   Result<std::span<const float>> forward(const StepInput& input) override {
     EXO_CHECK_OK(step_.prepare(input, limits_));
+    EXO_CHECK_OK(parts_.state.check(input.sequences));
     run(input);
     return is_last() ? logits_of(step_.logit_rows()) : hidden_out();
   }
@@ -48,6 +51,7 @@ class TransformerStage final : public Stage {
   Result<std::span<const float>> forward_all_logits(const StepInput& input) override {
     if (!is_last()) return fail(ErrorCode::kInvalidArgument, "only the last stage has logits");
     EXO_CHECK_OK(step_.prepare(input, limits_));
+    EXO_CHECK_OK(parts_.state.check(input.sequences));
     run(input);
     std::vector<int32_t> rows(static_cast<size_t>(step_.n_rows()));
     for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int32_t>(i);
@@ -57,7 +61,7 @@ class TransformerStage final : public Stage {
   const ModelInfo& model() const override { return parts_.info; }
   const StageConfig& config() const override { return parts_.config; }
   uint64_t weight_bytes() const override { return parts_.weights.bytes; }
-  uint64_t kv_bytes() const override { return parts_.cache.bytes(); }
+  uint64_t kv_bytes() const override { return parts_.cache.bytes() + parts_.state.bytes(); }
 
  private:
   bool is_first() const { return parts_.config.layers.begin.value == 0; }
@@ -71,11 +75,24 @@ class TransformerStage final : public Stage {
     } else {
       ops_.write(hidden(), input.activations.data());
     }
-    const BlockContext context{ops_, parts_.model, rope_, parts_.workspace, step_.positions(), step_.sequences()};
+    temperatures_.clear();
+    if (parts_.model.temperature.scale != 0.0f) {
+      for (const Position p : step_.positions()) temperatures_.push_back(parts_.model.temperature.factor(p));
+    }
+    const BlockContext context{.ops = ops_,
+                               .model = parts_.model,
+                               .rope = rope_,
+                               .workspace = parts_.workspace,
+                               .positions = step_.positions(),
+                               .sequences = step_.sequences(),
+                               .temperatures = temperatures_};
+    parts_.state.begin_step(input.sequences);
     const auto first = static_cast<size_t>(parts_.config.layers.begin.value);
     for (size_t i = 0; i < parts_.weights.layers.size(); ++i) {
-      run_block(context, parts_.model.layers[first + i], parts_.weights.layers[i], parts_.cache.layer(i));
+      run_block(context, parts_.model.layers[first + i], parts_.weights.layers[i],
+                {parts_.cache.layer(i), parts_.state.layer(i)});
     }
+    parts_.state.end_step(input.sequences);
   }
 
   void embed(std::span<const TokenId> tokens) {
@@ -129,6 +146,7 @@ class TransformerStage final : public Stage {
   StepLimits limits_;
   Step step_;
   std::vector<TokenId> position_rows_;
+  std::vector<float> temperatures_;  // [n_rows], where the model has an attention temperature
   std::unique_ptr<ops::Buffer> logits_;
   std::vector<float> out_;
 };
@@ -165,6 +183,7 @@ Result<std::unique_ptr<Stage>> load_stage(std::shared_ptr<const formats::GgufFil
   EXO_TRY(parts.weights,
           load_weights(*file, parts.model, config.layers, needs_long_rope(config, parts.model), ops, progress));
   EXO_TRY(parts.cache, KvCache::allocate(parts.model, config, ops));
+  EXO_TRY(parts.state, RecurrentState::allocate(parts.model, config, ops));
   EXO_TRY(parts.workspace, Workspace::allocate(parts.model, config.layers, config.max_batch_rows, ops));
   parts.file = std::move(file);
   return std::make_unique<TransformerStage>(std::move(parts), ops);

@@ -24,6 +24,8 @@ struct StageConfig {
   // The longest sequence that will be run: chooses between the short and long rope factors of models that have both
   // (the same on every stage of a ring). 0: what the cache holds, at most the trained context.
   int32_t max_sequence_positions = 0;
+  // Sequences known at the same time to a model that keeps a state for each (ModelInfo::state_bytes).
+  int32_t max_slots = 16;
 };
 
 // Consecutive rows of one sequence in a step. `block_table` covers every position up to first + n_tokens.
@@ -33,6 +35,9 @@ struct StepSequence {
   std::span<const BlockId> block_table;
   bool wants_logits = false;  // of the last row, and of the `n_draft` rows before it
   int32_t n_draft = 0;        // below n_tokens
+  // Where models that keep a state for each sequence keep this one's. There a sequence begins at position 0,
+  // continues where its last step ended, and has no drafts: what a state has seen cannot be taken back.
+  int32_t slot = 0;
 };
 
 struct StepInput {
@@ -58,7 +63,7 @@ class Stage {
   virtual const ModelInfo& model() const = 0;
   virtual const StageConfig& config() const = 0;
   virtual uint64_t weight_bytes() const = 0;
-  virtual uint64_t kv_bytes() const = 0;
+  virtual uint64_t kv_bytes() const = 0;  // with the states of all slots
 };
 
 }  // namespace exo::model

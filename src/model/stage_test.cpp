@@ -105,12 +105,13 @@ TEST_P(Golden, EqualsTransformers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, Golden,
-                         testing::Values("arcee", "cohere", "cohere2", "dots1", "ernie4.5", "ernie4.5-moe",
-                                         "falcon", "falcon-mqa", "gemma", "gemma2", "gemma3", "glm4", "glm4moe",
-                                         "gpt-oss", "gptneox", "granite", "granitemoe", "granitemoe-shared",
-                                         "hunyuan-dense", "hunyuan-moe", "llama", "minimax-m2", "mistral",
-                                         "mixtral", "nemotron", "olmo", "olmo2", "olmoe", "phi2", "phi3", "qwen2",
-                                         "qwen2moe", "qwen3", "qwen3moe", "smollm3", "stablelm",
+                         testing::Values("arcee", "cohere", "cohere2", "deepseek-v2", "deepseek-v3", "dots1",
+                                         "ernie4.5", "ernie4.5-moe", "falcon", "falcon-mqa", "gemma", "gemma2",
+                                         "gemma3", "glm4", "glm4moe", "gpt-oss", "gptneox", "granite", "granitemoe",
+                                         "granitemoe-shared", "hunyuan-dense", "hunyuan-moe", "llama", "llama4",
+                                         "minimax-m2", "ministral3", "mistral", "mixtral", "nemotron", "olmo",
+                                         "olmo2", "olmoe", "phi2", "phi3", "qwen2", "qwen2moe", "qwen3", "qwen35",
+                                         "qwen3moe", "qwen3next", "qwen3next-together", "smollm3", "stablelm",
                                          "stablelm-parallel", "starcoder2"),
                          [](const auto& test) {
                            std::string name(test.param);

@@ -54,8 +54,11 @@ Status Step::add_sequence(const StepSequence& sequence, const StepLimits& limits
       return fail(ErrorCode::kInvalidArgument, "cache block {} of {}", block, limits.n_blocks);
     }
   }
-  sequences_.push_back(
-      {.first_row = n_rows(), .n_rows = sequence.n_tokens, .first_position = sequence.first, .block_table = table});
+  sequences_.push_back({.first_row = n_rows(),
+                        .n_rows = sequence.n_tokens,
+                        .first_position = sequence.first,
+                        .block_table = table,
+                        .slot = sequence.slot});
   for (int64_t p = first; p < end; ++p) positions_.emplace_back(static_cast<int32_t>(p));
   if (sequence.wants_logits) {
     for (int32_t row = n_rows() - 1 - sequence.n_draft; row < n_rows(); ++row) logit_rows_.push_back(row);

@@ -220,6 +220,35 @@ Result<ops::Weight> TensorLoader::transposed_matrices(std::string_view name, con
               {.type = type, .rows = cols, .cols = rows.count, .n_matrices = rows.n_matrices, .bytes = bytes});
 }
 
+Result<ops::Weight> TensorLoader::gathered_rows(std::string_view name, std::span<const Interleaved> parts,
+                                                int64_t cols) {
+  int64_t rows = 0;
+  for (const auto& part : parts) rows += part.n_matrices * part.count;
+  const auto* tensor = file_.find_tensor(name);
+  const auto row = tensor == nullptr ? std::nullopt : row_bytes(tensor->type, static_cast<uint64_t>(cols));
+  EXO_TRY(auto memory, HostBytes::allocate(row.value_or(0) * static_cast<uint64_t>(rows)));
+  const auto bytes = memory.bytes();
+  std::byte* to = bytes.data();
+  for (const auto& part : parts) {
+    EXO_TRY(const auto source, interleaved_matrices(name, part, cols));
+    for (const auto& piece : source.parts) to = std::ranges::copy(piece, to).out;
+  }
+  rearranged_.push_back(std::move(memory));
+  return load(*tensor, {.type = tensor->type, .rows = rows, .cols = cols, .bytes = bytes});
+}
+
+Result<ops::Vector> TensorLoader::transposed_vector(std::string_view name, int64_t rows, int64_t cols) {
+  EXO_TRY(const auto vector, this->vector(name, rows * cols));
+  const auto count = static_cast<size_t>(rows * cols);
+  std::vector<float> plain(count), transposed(count);
+  const ops::Tensor all{reinterpret_cast<float*>(buffers_.back()->data()), 1, rows * cols, rows * cols};
+  ops_.read(all, plain.data());
+  transpose<float>(reinterpret_cast<const std::byte*>(plain.data()), rows, cols,
+                   reinterpret_cast<std::byte*>(transposed.data()));
+  ops_.write(all, transposed.data());
+  return vector;
+}
+
 Result<ops::Vector> TensorLoader::vector(std::string_view name, int64_t size) {
   EXO_TRY(const auto* tensor, find(name));
   if (tensor->elements() != size) return wrong_shape(*tensor, 1, size);

@@ -64,6 +64,13 @@ class TensorLoader {
   // The same, each matrix transposed: `cols` by `count`. Quantised numbers become F32.
   Result<ops::Weight> transposed_matrices(std::string_view name, const Interleaved& rows, int64_t cols);
 
+  // Such rows of a matrix, those of the first entry above those of the next, as one matrix. All entries have the
+  // same number of rows in the tensor.
+  Result<ops::Weight> gathered_rows(std::string_view name, std::span<const Interleaved> parts, int64_t cols);
+
+  // A matrix as a vector of `cols` times `rows` numbers, transposed: its first column, its second, …
+  Result<ops::Vector> transposed_vector(std::string_view name, int64_t rows, int64_t cols);
+
   // Any number format becomes f32 in device memory.
   Result<ops::Vector> vector(std::string_view name, int64_t size);
   Result<ops::Vector> optional_vector(std::string_view name, int64_t size);  // empty when there is no such tensor

@@ -1,6 +1,7 @@
 #include "model/weights.h"
 
 #include "model/block_loader.h"
+#include "model/delta_net.h"
 #include "model/latent_attention.h"
 #include "model/stage_tensors.h"
 #include "model/tensor_loader.h"
@@ -13,29 +14,22 @@ Result<Norm> load_head_norm(TensorLoader& loader, const formats::GgufFile& file,
                             const std::string& name, int32_t n_heads) {
   const auto& architecture = *model.architecture;
   const auto* tensor = file.find_tensor(name);
-  if (architecture.qk_norm == QkNorm::kNone || (tensor == nullptr && architecture.qk_norm_is_optional))
+  if (architecture.qk_norm == QkNorm::kNone || architecture.qk_norm == QkNorm::kRotated ||
+      (tensor == nullptr && architecture.qk_norm_is_optional))
     return Norm{};
   const int64_t all = int64_t{n_heads} * model.key_dim;
   const bool whole = architecture.qk_norm == QkNorm::kWholeRow || (tensor != nullptr && tensor->elements() == all);
   return load_norm(loader, architecture.qk_norm_kind, name, "", whole ? all : model.key_dim);
 }
 
-Result<AttentionWeights> load_attention(TensorLoader& loader, const formats::GgufFile& file,
-                                        const BlockNames& names, const Hyperparameters& model,
-                                        const LayerHyperparameters& layer) {
-  const auto& architecture = *model.architecture;
-  const int64_t q_rows = int64_t{layer.n_heads} * model.key_dim, k_rows = int64_t{layer.n_kv_heads} * model.key_dim;
+// Where a query has a gate its rows are followed by the gate's.
+Status load_grouped_attention(TensorLoader& loader, const formats::GgufFile& file, const BlockNames& names,
+                              const Hyperparameters& model, const LayerHyperparameters& layer,
+                              AttentionWeights& out) {
+  const int64_t per_query = model.architecture->gates_attention ? 2 : 1;
+  const int64_t q_rows = per_query * layer.n_heads * model.key_dim;
+  const int64_t k_rows = int64_t{layer.n_kv_heads} * model.key_dim;
   const int64_t v_rows = int64_t{layer.n_kv_heads} * model.value_dim;
-  AttentionWeights out;
-  EXO_TRY(out.norm, load_block_norm(loader, names, model, architecture.attention_norm));
-  EXO_TRY(out.post_norm, load_block_norm(loader, names, model, architecture.attention_post_norm));
-  EXO_TRY(out.output,
-          load_projection(loader, names, "attn_output", model.d_model,
-                          int64_t{layer.n_heads} * (model.latent ? model.latent->value_dim : model.value_dim)));
-  if (model.latent) {
-    EXO_TRY(out.latent, load_latent_attention(loader, names, model, layer));
-    return out;
-  }
   if (loader.has(names.weight("attn_qkv"))) {
     const int64_t all = q_rows + k_rows + v_rows;
     EXO_TRY(out.query, load_fused(loader, names, "attn_qkv", {0, q_rows, all}, model.d_model));
@@ -49,6 +43,29 @@ Result<AttentionWeights> load_attention(TensorLoader& loader, const formats::Ggu
   EXO_TRY(out.query_norm, load_head_norm(loader, file, model, names.weight("attn_q_norm"), layer.n_heads));
   EXO_TRY(out.key_norm, load_head_norm(loader, file, model, names.weight("attn_k_norm"), layer.n_kv_heads));
   EXO_TRY(out.sinks, loader.optional_vector(names.weight("attn_sinks"), layer.n_heads));
+  return {};
+}
+
+Result<AttentionWeights> load_attention(TensorLoader& loader, const formats::GgufFile& file,
+                                        const BlockNames& names, const Hyperparameters& model,
+                                        const LayerHyperparameters& layer) {
+  const auto& architecture = *model.architecture;
+  AttentionWeights out;
+  EXO_TRY(out.norm, load_block_norm(loader, names, model, architecture.attention_norm));
+  EXO_TRY(out.post_norm, load_block_norm(loader, names, model, architecture.attention_post_norm));
+  std::string_view output = "attn_output";
+  int64_t output_cols = int64_t{layer.n_heads} * model.value_dim;
+  if (layer.is_delta_net) {
+    EXO_TRY(out.delta_net, load_delta_net(loader, names, model));
+    output = "ssm_out";
+    output_cols = model.delta_net->value_width();
+  } else if (model.latent) {
+    EXO_TRY(out.latent, load_latent_attention(loader, names, model, layer));
+    output_cols = int64_t{layer.n_heads} * model.latent->value_dim;
+  } else {
+    EXO_CHECK_OK(load_grouped_attention(loader, file, names, model, layer, out));
+  }
+  EXO_TRY(out.output, load_projection(loader, names, output, model.d_model, output_cols));
   return out;
 }
 

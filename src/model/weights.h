@@ -34,12 +34,23 @@ struct LatentAttentionWeights {
   ops::Weight key_up, value_up;  // [n_heads] of [rank, plain_dim] and of [value_dim, rank]
 };
 
+// Instead of query, key and value: delta_net.h.
+struct DeltaNetWeights {
+  ops::Weight mixed;  // queries, keys and values of all heads, below each other
+  ops::Weight gate;   // of what the heads make
+  ops::Weight a, b;   // [n_heads, d_model]: see ops::DeltaRule
+  ops::Vector taps;   // [n_taps, mixed_width]
+  ops::Vector decay_rate, decay_bias;
+  Norm norm;  // of each head
+};
+
 struct AttentionWeights {
   Norm norm, post_norm;
   Projection query, key, value, output;
   Norm query_norm, key_norm;
   LatentAttentionWeights latent;
   ops::Vector sinks;  // [n_heads], or empty
+  DeltaNetWeights delta_net;
 };
 
 struct FeedForwardWeights {

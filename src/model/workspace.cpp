@@ -7,6 +7,7 @@ namespace exo::model {
 Result<Workspace> Workspace::allocate(const Hyperparameters& model, LayerRange layers, int32_t max_rows,
                                       ops::Ops& ops) {
   int64_t query = 0, key = 0, value = 0, attended = 0, d_ff = 0, d_expert = 0, low_rank = 0, heads = 0;
+  const DeltaNet* net = nullptr;
   for (LayerIndex i = layers.begin; i < layers.end; ++i) {
     const auto& layer = model.layers[static_cast<size_t>(i.value)];
     query = std::max(query, int64_t{layer.n_heads} * model.key_dim);
@@ -15,6 +16,11 @@ Result<Workspace> Workspace::allocate(const Hyperparameters& model, LayerRange l
     attended = std::max(attended, int64_t{layer.n_heads} * model.value_dim);
     d_ff = std::max(d_ff, int64_t{layer.d_ff});
     d_expert = std::max(d_expert, int64_t{layer.d_expert});
+    if (layer.is_delta_net) {
+      net = &*model.delta_net;
+      attended = std::max(attended, net->value_width());
+    }
+    if (model.architecture->gates_attention) heads = std::max(heads, 2 * query);
     if (model.latent) {
       low_rank = int64_t{model.latent->query_rank};
       const int64_t dim = std::max(model.latent->plain_dim + model.latent->rope_dim, model.latent->value_dim);
@@ -47,7 +53,12 @@ Result<Workspace> Workspace::allocate(const Hyperparameters& model, LayerRange l
                         {&out.expert_up, n_chosen * d_expert},
                         {&out.expert_outputs, n_chosen * d},
                         {&out.low_rank, low_rank},
-                        {&out.heads, heads}};
+                        {&out.heads, heads},
+                        {&out.mixed, net ? net->mixed_width() : 0},
+                        {&out.convolved, net ? net->mixed_width() : 0},
+                        {&out.mixed_gate, net ? net->value_width() : 0},
+                        {&out.mixed_a, net ? net->n_heads : 0},
+                        {&out.mixed_b, net ? net->n_heads : 0}};
   constexpr int64_t kAlignedFloats = 16;
   const auto floats = [&](const Slot& slot) {
     return (slot.cols * max_rows + kAlignedFloats - 1) / kAlignedFloats * kAlignedFloats;

@@ -15,8 +15,10 @@ struct Workspace {
   ops::Tensor normed_ff;  // the feed-forward's own input in a parallel block, d_model
   ops::Tensor result;     // of a half, before its post norm or scale, d_model
   ops::Tensor query, key, value, attended;
-  ops::Tensor low_rank,
-      heads;             // latent attention's: of the queries, and of all heads before or after the latent space
+  ops::Tensor low_rank;  // latent attention's queries, query_rank
+  ops::Tensor heads;     // of queries beside their gates, or outside of the latent space
+  // Of delta nets: mixed_width, value_width, n_heads.
+  ops::Tensor mixed, convolved, mixed_gate, mixed_a, mixed_b;
   ops::Tensor gate, up;  // d_ff
   // Where the stage has experts; the latter four with a row for each of a row's chosen experts.
   ops::Tensor router;                  // n_experts

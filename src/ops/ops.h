@@ -115,6 +115,32 @@ struct SequenceRows {
   int32_t n_rows = 0;
   Position first_position;
   std::span<const BlockId> block_table;
+  int32_t slot = 0;  // where layers of fixed-size state keep this sequence's
+};
+
+// Memory of a layer that keeps a state of fixed size for each sequence instead of keys and values: that of slot s
+// begins at data + s * slot_floats. A sequence whose rows begin at position 0 begins with a state of zeros.
+struct StateView {
+  float* data = nullptr;
+  int64_t slot_floats = 0;
+};
+
+// The gated delta rule (Yang et al. 2024). Each head maps keys to values by a matrix S; a position's key k, query q
+// (both divided by their length), value v, and numbers a and b change and read it:
+//   S *= exp(decay_rate · softplus(a + decay_bias)); S += sigmoid(b) · (v − S k) kᵀ; out = S q / sqrt(key_dim)
+struct DeltaRule {
+  int32_t n_heads = 0;
+  int32_t n_key_heads = 0;  // divides n_heads; query and key of head h are those of
+  bool tiled = false;       // key head h / (n_heads / n_key_heads), or h % n_key_heads where tiled
+  int32_t key_dim = 0, value_dim = 0;
+  float epsilon = 0.0f;  // added to the squares of lengths
+  Tensor query, key;     // [rows, n_key_heads * key_dim]
+  Tensor value;          // [rows, n_heads * value_dim]
+  Tensor a, b;           // [rows, n_heads]
+  Vector decay_rate;     // [n_heads], below 0
+  Vector decay_bias;     // [n_heads]
+
+  int64_t state_floats() const { return int64_t{n_heads} * value_dim * key_dim; }
 };
 
 struct AttentionParams {
@@ -132,6 +158,7 @@ enum class Activation {
   kGeluErf,
   kRelu,
   kReluSquared,
+  kSigmoid,
   kClampedSwish,  // gpt-oss's: gate' = min(gate, 7), up' = up within ±7: gate' * sigmoid(1.702 gate') * (up' + 1)
 };
 
@@ -207,14 +234,24 @@ class Ops {
   virtual void attention(Tensor q, const KvCacheView& cache, std::span<const SequenceRows> sequences,
                          const AttentionParams& params, Tensor out) = 0;
 
+  // out.row(i)[c] = Σ_t taps[t * cols + c] * x.row(i - (n_taps - 1) + t)[c], over the rows of each sequence and,
+  // before its first, those of the steps before, of which the state keeps n_taps - 1: a causal convolution, each
+  // channel by itself. out is not x.
+  virtual void causal_convolution(Tensor x, Vector taps, int32_t n_taps, const StateView& state,
+                                  std::span<const SequenceRows> sequences, Tensor out) = 0;
+  // out: [rows, n_heads * value_dim]; the state has rule.state_floats().
+  virtual void delta_rule(const DeltaRule& rule, const StateView& state, std::span<const SequenceRows> sequences,
+                          Tensor out) = 0;
+
   // out = activation(gate) * up, elementwise; out may be gate or up.
   virtual void gated_activation(Activation activation, Tensor gate, Tensor up, Tensor out) = 0;
-  virtual void activate(Activation activation, Tensor x) = 0;  // in place
-  virtual void add(Tensor x, Tensor y) = 0;                    // x += y
-  virtual void scale(Tensor x, float factor) = 0;              // x *= factor
-  virtual void soft_cap(Tensor x, float cap) = 0;              // x = cap * tanh(x / cap)
-  virtual void copy(Tensor x, Tensor out) = 0;                 // out = x, of the same shape
-  virtual void clamp(Tensor x, float limit) = 0;               // x = x within ±limit
+  virtual void activate(Activation activation, Tensor x) = 0;             // in place
+  virtual void add(Tensor x, Tensor y) = 0;                               // x += y
+  virtual void scale(Tensor x, float factor) = 0;                         // x *= factor
+  virtual void scale_rows(Tensor x, std::span<const float> factors) = 0;  // x.row(i) *= factors[i]
+  virtual void soft_cap(Tensor x, float cap) = 0;                         // x = cap * tanh(x / cap)
+  virtual void copy(Tensor x, Tensor out) = 0;                            // out = x, of the same shape
+  virtual void clamp(Tensor x, float limit) = 0;                          // x = x within ±limit
   // x.row(i) *= sigmoid(gate[i]), gate: [x.rows, 1]
   virtual void gate_rows(Tensor x, Tensor gate) = 0;
   // out.row(i) = x.row(rows[i])

@@ -21,6 +21,7 @@ import torch
 import transformers
 
 import experts
+import mixers
 
 F32, BF16 = 0, 30
 
@@ -63,6 +64,7 @@ FAMILIES = {
     "hunyuan_v1_dense": ("hunyuan-dense", HUNYUAN, False, False), "ernie4_5": ("ernie4_5", {}, False, False),
     "ernie4_5_moe": ("ernie4_5-moe", {}, False, False), "minimax_m2": ("minimax-m2", {}, False, False),
 }
+FAMILIES.update(mixers.FAMILIES)
 LAYER_NORM = {"command-r", "cohere2", "stablelm", "starcoder2", "falcon", "gptneox", "nemotron", "olmo", "phi2"}
 OUTER = {"embed_tokens": "token_embd", "word_embeddings": "token_embd", "embed_in": "token_embd",
          "norm": "output_norm", "ln_f": "output_norm", "final_layer_norm": "output_norm",
@@ -109,6 +111,7 @@ RANDOM = {
         "rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}),
 }
 RANDOM.update(experts.RANDOM)
+RANDOM.update(mixers.RANDOM)
 
 
 class Gguf:
@@ -203,7 +206,8 @@ def put_metadata(gguf, config, arch):
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     rope = rope_of(config)
     partial = rope.get("partial_rotary_factor") or getattr(config, "partial_rotary_factor", None) or 1.0
-    put = lambda key, value: gguf.put(f"{arch}.{key}", value)
+    own = mixers.metadata(config)
+    put = lambda key, value: gguf.put(f"{arch}.{key}", own.pop(key, value))
     gguf.put("general.architecture", arch)
     gguf.put("general.name", f"tiny {config.model_type}")
     put("block_count", config.num_hidden_layers)
@@ -245,6 +249,8 @@ def put_metadata(gguf, config, arch):
     experts.put_metadata(put, config)
     if arch in ("stablelm", "gptneox"):
         put("use_parallel_residual", bool(config.use_parallel_residual))
+    for key in list(own):
+        put(key, None)
     return rope, int(head_dim * partial)
 
 
@@ -257,7 +263,7 @@ def convert(config, state, path):
         gguf.tensor("rope_freqs.weight", llama3_factors(rope, dims))
     for name, weight in state.items():
         outer = name.split(".", 1)
-        if experts.tensors(gguf, config, name, weight):
+        if experts.tensors(gguf, config, name, weight) or mixers.tensors(gguf, config, name, weight):
             continue
         module, kind = (outer[1] if outer[0] in ("model", "transformer", "gpt_neox") else name).rsplit(".", 1)
         if plus_one and module.endswith("norm") and kind == "weight":

@@ -10,6 +10,7 @@
 #include "ops/cpu/cpu_experts.h"
 #include "ops/cpu/cpu_head_matmul.h"
 #include "ops/cpu/cpu_matmul.h"
+#include "ops/cpu/cpu_recurrence.h"
 
 namespace exo::ops {
 namespace {
@@ -42,6 +43,8 @@ kernels::Function function_of(Activation activation) {
       return kernels::Function::kReluSquared;
     case Activation::kClampedSwish:
       return kernels::Function::kClampedSwish;
+    case Activation::kSigmoid:
+      return kernels::Function::kSigmoid;
   }
   return kernels::Function::kSilu;
 }
@@ -159,6 +162,22 @@ class CpuOps final : public Ops {
     attention_.run(q, cache, sequences, params, out);
   }
 
+  void causal_convolution(Tensor x, Vector taps, int32_t n_taps, const StateView& state,
+                          std::span<const SequenceRows> sequences, Tensor out) override {
+    EXO_DCHECK(taps.size == x.cols * n_taps && out.cols == x.cols && out.rows == x.rows && out.data != x.data);
+    EXO_DCHECK(state.slot_floats == x.cols * (n_taps - 1));
+    recurrence_.convolve(x, taps, n_taps, state, sequences, out);
+  }
+
+  void delta_rule(const DeltaRule& rule, const StateView& state, std::span<const SequenceRows> sequences,
+                  Tensor out) override {
+    EXO_DCHECK(rule.n_heads % rule.n_key_heads == 0 && state.slot_floats == rule.state_floats());
+    EXO_DCHECK(rule.key.cols == int64_t{rule.n_key_heads} * rule.key_dim && rule.query.cols == rule.key.cols);
+    EXO_DCHECK(rule.value.cols == int64_t{rule.n_heads} * rule.value_dim && out.cols == rule.value.cols);
+    EXO_DCHECK(rule.a.cols == rule.n_heads && rule.b.cols == rule.n_heads);
+    recurrence_.delta_rule(rule, state, sequences, out);
+  }
+
   void gated_activation(Activation activation, Tensor gate, Tensor up, Tensor out) override {
     for_rows(gate, [&](int64_t r) {
       context_.kernels.gate(function_of(activation), gate.data + r * gate.stride, up.data + r * up.stride,
@@ -176,6 +195,13 @@ class CpuOps final : public Ops {
 
   void scale(Tensor x, float factor) override {
     for_rows(x, [&](int64_t r) { context_.kernels.scale(x.data + r * x.stride, factor, x.cols); });
+  }
+
+  void scale_rows(Tensor x, std::span<const float> factors) override {
+    EXO_DCHECK(static_cast<int64_t>(factors.size()) == x.rows);
+    for_rows(x, [&](int64_t r) {
+      context_.kernels.scale(x.data + r * x.stride, factors[static_cast<size_t>(r)], x.cols);
+    });
   }
 
   void soft_cap(Tensor x, float cap) override {
@@ -246,6 +272,7 @@ class CpuOps final : public Ops {
   CpuExperts experts_{context_};
   CpuAttention attention_{context_};
   CpuRope rope_{context_};
+  CpuRecurrence recurrence_{context_};
 };
 
 }  // namespace
