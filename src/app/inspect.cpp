@@ -94,7 +94,8 @@ Result<std::string> inspect(const formats::GgufFile& file, bool metadata, bool t
   std::string text;
   auto out = std::back_inserter(text);
   if (info) {
-    uint64_t kv = 0, most = 0;
+    uint64_t kv = 0, most = 0, state = 0;
+    for (uint64_t bytes : info->state_bytes) state += bytes;
     for (uint64_t bytes : info->kv_bytes_per_position) kv += bytes;
     for (uint64_t bytes : info->layer_bytes) most = std::max(most, bytes);
     fmt::format_to(out, "name          {}\narchitecture  {}\nparameters    {:.2f} billion\nweights       {}, {}\n",
@@ -105,6 +106,7 @@ Result<std::string> inspect(const formats::GgufFile& file, bool metadata, bool t
     fmt::format_to(out, "width         {}; vocabulary {}; trained context {}\n", info->d_model, info->n_vocab,
                    info->context_length);
     fmt::format_to(out, "KV cache      {} per token of context (F16)\n", human_bytes(kv));
+    if (state > 0) fmt::format_to(out, "state         {} per sequence\n", human_bytes(state));
   } else {
     fmt::format_to(out, "cannot be run: {}\n", info.error().message);
   }

@@ -1,5 +1,7 @@
 #include "app/model_facts.h"
 
+#include <algorithm>
+
 namespace exo::app {
 
 wire::ModelFacts facts_of(const model::ModelInfo& info, const std::string& name, const std::string& fingerprint,
@@ -18,6 +20,8 @@ wire::ModelFacts facts_of(const model::ModelInfo& info, const std::string& name,
   facts.embedding_bytes = info.embedding_bytes;
   facts.head_bytes = info.head_bytes;
   facts.kv_bytes_per_position = info.kv_bytes_per_position;
+  const bool keeps_state = std::ranges::any_of(info.state_bytes, [](uint64_t bytes) { return bytes > 0; });
+  if (keeps_state) facts.state_bytes = info.state_bytes;
   return facts;
 }
 

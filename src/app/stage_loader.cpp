@@ -29,6 +29,7 @@ class OwnedEngine final : public ring::StageExecutor {
   void execute(wire::Step step, std::function<void(Result<ring::StageOutput>)> done) override {
     engine_.execute(std::move(step), std::move(done));
   }
+  bool keeps_state() const override { return engine_.keeps_state(); }
 
  private:
   std::unique_ptr<ops::Ops> device_;
@@ -120,6 +121,7 @@ Result<std::unique_ptr<ring::StageExecutor>> StageLoader::load(const std::shared
   config.block_positions = kBlockPositions;
   config.n_blocks = blocks_of(job->record);
   config.max_sequence_positions = job->record.context_tokens;
+  config.max_slots = job->record.max_sequences;
   EXO_TRY(auto stage, model::load_stage(std::move(file), config, *device, progress));
   log_info("node", "loaded layers {} to {} of {}: {} of weights, {} of cache, {}", job->layers().begin,
            job->layers().end.value - 1, job->record.model_name, human_bytes(stage->weight_bytes()),

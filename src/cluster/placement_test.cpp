@@ -110,6 +110,18 @@ TEST(RingMemoryWeighted, CountsTheKvCacheForTheContext) {
   EXPECT_NE(refused.error().message.find("missing"), std::string::npos) << refused.error().message;
 }
 
+TEST(RingMemoryWeighted, CountsTheStatesOfAllSequences) {
+  auto m = model(4, kMiB);
+  m.state_bytes = {64 * kMiB, 64 * kMiB, 64 * kMiB, 0};
+  PlacementRequest request;
+  request.context_tokens = 1024;
+  request.max_sequences = 16;  // 3 GiB
+  EXPECT_FALSE(place(m, std::vector{device(1, 3 * kGiB)}, {}, request));
+  EXPECT_EQ(counts(place(m, std::vector{device(1, 4 * kGiB)}, {}, request)), Counts{4});
+  m.state_bytes.pop_back();
+  EXPECT_EQ(place(m, std::vector{device(1, 4 * kGiB)}, {}, request).error().code, ErrorCode::kInvalidArgument);
+}
+
 TEST(RingMemoryWeighted, SaysHowManyBytesAreMissing) {
   const auto m = model(10, kGiB);
   const auto refused = place(m, std::vector{device(1, 4 * kGiB)}, {}, {});

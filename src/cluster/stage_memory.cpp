@@ -8,7 +8,9 @@ namespace {
 // Sums over 4096 layers stay below 2^63.
 constexpr uint64_t kMostBytes = uint64_t{1} << 50;
 constexpr uint64_t kMostKvBytes = uint64_t{1} << 26;
+constexpr uint64_t kMostStateBytes = uint64_t{1} << 34;
 constexpr int32_t kMostContext = 1 << 24;
+constexpr int32_t kMostSequences = 1 << 12;
 constexpr int32_t kMostLayers = 4096, kMostWidth = 1 << 22, kMostRows = 1 << 16;
 // Rows of activations alive at once, in units of d_model: residual, normed, q/k/v, attention output, gate, up,
 // product.
@@ -27,7 +29,12 @@ Result<StageMemory> StageMemory::of(const wire::ModelFacts& model, const Placeme
     return fail(ErrorCode::kInvalidArgument, "model {}: {} layers, but sizes of {} and KV sizes of {}", model.name,
                 model.n_layers, model.layer_bytes.size(), model.kv_bytes_per_position.size());
   }
+  if (!model.state_bytes.empty() && model.state_bytes.size() != layers) {
+    return fail(ErrorCode::kInvalidArgument, "model {}: {} layers, but states of {}", model.name, model.n_layers,
+                model.state_bytes.size());
+  }
   if (too_big(model.layer_bytes, kMostBytes) || too_big(model.kv_bytes_per_position, kMostKvBytes) ||
+      too_big(model.state_bytes, kMostStateBytes) ||
       model.embedding_bytes > kMostBytes || model.head_bytes > kMostBytes || model.d_model < 0 ||
       model.d_model > kMostWidth || model.n_vocab < 0) {
     return fail(ErrorCode::kInvalidArgument, "model {}: sizes out of range", model.name);
@@ -41,9 +48,11 @@ Result<StageMemory> StageMemory::of(const wire::ModelFacts& model, const Placeme
   memory.weights_.resize(layers + 1);
   memory.kv_.resize(layers + 1);
   const auto context = static_cast<uint64_t>(request.context_tokens);
+  const auto n_sequences = static_cast<uint64_t>(std::clamp(request.max_sequences, 0, kMostSequences));
   for (size_t i = 0; i < layers; ++i) {
     memory.weights_[i + 1] = memory.weights_[i] + model.layer_bytes[i];
-    memory.kv_[i + 1] = memory.kv_[i] + model.kv_bytes_per_position[i] * context;
+    const uint64_t states = model.state_bytes.empty() ? 0 : model.state_bytes[i] * n_sequences;
+    memory.kv_[i + 1] = memory.kv_[i] + model.kv_bytes_per_position[i] * context + states;
   }
   memory.embedding_ = model.embedding_bytes;
   memory.head_ = model.head_bytes;

@@ -17,7 +17,7 @@ class StageMemory {
 
   int32_t n_layers() const { return static_cast<int32_t>(weights_.size()) - 1; }
   uint64_t weight_bytes(int32_t begin, int32_t end) const;  // with embedding and head where they belong
-  uint64_t kv_bytes(int32_t begin, int32_t end) const;
+  uint64_t kv_bytes(int32_t begin, int32_t end) const;  // and the states of all sequences
   uint64_t activation_bytes(int32_t begin, int32_t end) const;  // more on the last stage: the logits
   uint64_t need(int32_t begin, int32_t end) const;
   bool fits(int32_t begin, int32_t end, uint64_t budget_bytes) const {

@@ -38,6 +38,7 @@ struct EngineThread::Engine {
       : clock(clock_in),
         stage(std::move(stage_in)),
         limits(limits_of(*stage, options.max_slots)),
+        keeps_state(std::ranges::any_of(stage->model().state_bytes, [](uint64_t bytes) { return bytes > 0; })),
         slots(limits),
         queue(options.queue_capacity) {
     sequences.reserve(static_cast<size_t>(std::max(options.max_slots, 0)));
@@ -69,7 +70,7 @@ struct EngineThread::Engine {
       sequences.clear();
       for (const auto& sequence : step.sequences)
         sequences.push_back({sequence.first, sequence.n_tokens, slots.block_table(sequence.slot),
-                             sequence.wants_logits, static_cast<int32_t>(sequence.draft.size())});
+                             sequence.wants_logits, static_cast<int32_t>(sequence.draft.size()), sequence.slot.value});
       const model::StepInput input{sequences, step.tokens, step.activations};
       EXO_TRY(const std::span<const float> computed, stage->forward(input));
       if (limits.last_stage) {
@@ -117,6 +118,7 @@ struct EngineThread::Engine {
   net::Clock& clock;
   std::unique_ptr<model::Stage> stage;
   const StageLimits limits;
+  const bool keeps_state;
   SlotTables slots;
   BoundedQueue<Work> queue;
   std::shared_ptr<std::atomic<bool>> alive = std::make_shared<std::atomic<bool>>(true);
@@ -135,6 +137,8 @@ EngineThread::~EngineThread() {
   engine_->queue.close();
   engine_->thread.join();
 }
+
+bool EngineThread::keeps_state() const { return engine_->keeps_state; }
 
 void EngineThread::execute(wire::Step step, std::function<void(Result<StageOutput>)> done) {
   // Kept aside: a refused push has eaten its argument.

@@ -30,6 +30,7 @@ class EngineThread final : public StageExecutor {
   EngineThread& operator=(const EngineThread&) = delete;
 
   void execute(wire::Step step, std::function<void(Result<StageOutput>)> done) override;
+  bool keeps_state() const override;
 
  private:
   struct Engine;

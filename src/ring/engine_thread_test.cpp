@@ -46,7 +46,8 @@ class PostedClock : public net::Clock {
 // token with the number of the next position.
 class FakeStage final : public model::Stage {
  public:
-  FakeStage(int32_t begin, int32_t end) {
+  FakeStage(int32_t begin, int32_t end, uint64_t state_bytes = 0) {
+    info_.state_bytes = {0, state_bytes};
     info_.n_layers = 4;
     info_.d_model = 2;
     info_.n_vocab = 8;
@@ -58,6 +59,7 @@ class FakeStage final : public model::Stage {
     out_.clear();
     for (const auto& sequence : input.sequences) {
       tables.emplace_back(sequence.block_table.begin(), sequence.block_table.end());
+      slots.push_back(sequence.slot);
       if (config_.layers.end.value < 4 || !sequence.wants_logits) continue;
       for (int32_t row = sequence.n_draft; row >= 0; --row)
         for (int32_t i = 0; i < 8; ++i)
@@ -81,6 +83,7 @@ class FakeStage final : public model::Stage {
   bool fails = false;
   std::atomic<int> calls = 0;
   std::vector<std::vector<BlockId>> tables;
+  std::vector<int32_t> slots;
 
  private:
   model::ModelInfo info_;
@@ -131,6 +134,15 @@ wire::Step tokens_step(std::vector<wire::StepSequence> sequences) {
   for (int32_t i = 0; i < rows; ++i) step.tokens.emplace_back(i % 8);
   step.sequences = std::move(sequences);
   return step;
+}
+
+TEST(EngineThread, TellsSlotsAndWhetherTheyHaveStates) {
+  Bench bench(0, 2);
+  ASSERT_TRUE(bench.run(tokens_step({sequence(2, 0, 2, {3}), sequence(0, 0, 1, {1})})));
+  EXPECT_EQ(bench.stage->slots, (std::vector<int32_t>{2, 0}));
+  EXPECT_FALSE(bench.engine->keeps_state());
+  PostedClock clock;
+  EXPECT_TRUE(EngineThread(clock, std::make_unique<FakeStage>(0, 2, 64), {}).keeps_state());
 }
 
 TEST(EngineThread, LastStageSamplesOnWhileGuessesAreRight) {

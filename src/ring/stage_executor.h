@@ -25,6 +25,9 @@ class StageExecutor {
   // Called on the network thread; `done` is called there too, once, in the order of the calls. After the executor
   // is destroyed no `done` is called. Work is computed strictly in order.
   virtual void execute(wire::Step step, std::function<void(Result<StageOutput>)> done) = 0;
+  // The model folds a sequence into a state of fixed size, on this stage or another: a slot's sequence begins at
+  // position 0 and continues only where its last step ended. No prefix is shared, nothing guessed.
+  virtual bool keeps_state() const { return false; }
 };
 
 }  // namespace exo::ring

@@ -121,7 +121,8 @@ bool RingService::install_executor(const std::string& fingerprint, const Epoch& 
   instance->config = {.n_blocks = n_blocks,
                       .block_positions = block_positions,
                       .max_slots = max_slots,
-                      .max_batch_rows = max_batch_rows};
+                      .max_batch_rows = max_batch_rows,
+                      .keeps_state = executor->keeps_state()};
   instance->runner->set_executor(std::move(executor), max_slots);
   if (instance->runner->is_first()) start_scheduler(*instance, view->record);
   follow(*instance, *view);

@@ -241,6 +241,7 @@ void Scheduler::take_answer(const Part& part, std::span<SampledToken> tokens) {
 }
 
 void Scheduler::offer_to_cache(Sequence& sequence) {
+  if (config_.keeps_state) return;
   const auto per_block = static_cast<size_t>(config_.block_positions);
   const std::span<const TokenId> tokens(sequence.tokens);
   while ((sequence.chained_blocks + 1) * per_block <= static_cast<size_t>(sequence.confirmed)) {

@@ -64,6 +64,9 @@ struct SchedulerConfig {
   int32_t context_tokens = 0;         // of one sequence, at most
   int32_t n_vocab = 0;                // 0: unknown, stages check
   MicroBatchId first_micro_batch{1};  // continues the numbers of an earlier scheduler of this epoch
+  // The model keeps a state of each sequence (ring::StageExecutor::keeps_state): no sequence begins with a cached
+  // prefix, replays begin at 0, and nothing is guessed.
+  bool keeps_state = false;
   size_t queue_limit = 256;
   net::Duration step_deadline = std::chrono::seconds(60);
   net::Duration trouble_deadline = std::chrono::seconds(30);

@@ -48,7 +48,8 @@ void Scheduler::admit_waiting() {
 }
 
 bool Scheduler::admit(const SequencePtr& sequence) {
-  PrefixCache::Match found = cache_.match(sequence->tokens);
+  PrefixCache::Match found;
+  if (!config_.keeps_state) found = cache_.match(sequence->tokens);
   const int64_t headroom = std::min(sequence->remaining, config_.block_positions);
   const int32_t wanted = ceil_div(sequence->size() + headroom, config_.block_positions);
   const int32_t missing = wanted - static_cast<int32_t>(found.blocks.size());
@@ -134,7 +135,7 @@ void Scheduler::choose_decodes(int32_t& rows_left) {
 }
 
 void Scheduler::choose_drafts(int32_t& rows_left) {
-  if (config_.max_draft_tokens <= 0 || chosen_.empty()) return;
+  if (config_.max_draft_tokens <= 0 || config_.keeps_state || chosen_.empty()) return;
   StepCost cost = step_cost_.cost();
   cost.fixed_s /= static_cast<double>(chosen_.size());  // sequences of one step share it
   for (Choice& choice : chosen_) {

@@ -54,6 +54,8 @@ class Ring final : public SchedulerPort {
                                                                          .last_stage = i + 1 == n_stages},
                                                        log_, [this](const wire::Step&) { return stage_time_; }));
     }
+    if (config_.keeps_state)
+      for (const auto& stage : stages_) stage->keep_state();
     scheduler_ = std::make_unique<Scheduler>(clock_, *this, config_);
     scheduler_->set_ready(true);
   }
@@ -471,6 +473,36 @@ TEST(Scheduler, SubmittingAgainAsksForStatusOrReplaces) {
 }
 
 // Random loads on a pool that is too small, with losses: the oracle holds for whoever is not cancelled.
+TEST(Scheduler, StatesOfSequencesAreNeverContinuedWrongly) {
+  for (uint32_t seed = 1; seed <= 30; ++seed) {
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    std::mt19937 random(seed);
+    const auto n_stages = static_cast<int32_t>(1 + random() % 3);
+    auto limits = config(static_cast<int32_t>(16 + random() % 12), 5, static_cast<int32_t>(4 + random() % 20), 60);
+    limits.keeps_state = true;
+    Ring ring(n_stages, limits);
+    const auto shared_prefix = random_tokens(random, 12);  // whole blocks of it would be found again
+    for (uint64_t id = 1000; id < 1010; ++id) {
+      auto prompt = shared_prefix;
+      prompt.push_back(TokenId(static_cast<int32_t>(id % kHashVocabulary)));
+      ring.submit(id, prompt, 40);
+      ring.clock_.advance(milliseconds(random() % 40));
+      if (n_stages > 1 && random() % 4 == 0) {  // everything in flight is replayed
+        ring.scheduler_->on_link(node(2), false);
+        ring.scheduler_->on_link(node(2), true);
+      }
+    }
+    ASSERT_TRUE(ring.settle());
+    for (uint64_t id = 1000; id < 1010; ++id) {
+      ASSERT_EQ(ring.outcomes_[id].answer, ring.oracle(id, 40)) << id << ring.outcomes_[id].error;
+      EXPECT_EQ(ring.outcomes_[id].cached, 0);
+    }
+    EXPECT_GT(ring.scheduler_->statistics().preemptions, 0u);
+    EXPECT_EQ(ring.scheduler_->statistics().drafted_tokens, 0u);
+    ring.expect_all_free();
+  }
+}
+
 TEST(Scheduler, RandomLoads) {
   for (uint32_t seed = 1; seed <= 60; ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));

@@ -124,7 +124,8 @@ class Reader {
                      .embedding_bytes = m->embedding_bytes(),
                      .head_bytes = m->head_bytes(),
                      .kv_bytes_per_position =
-                         numbers<uint64_t>(m->kv_bytes_per_position(), kMaxLayers, "model.kv_bytes_per_position")};
+                         numbers<uint64_t>(m->kv_bytes_per_position(), kMaxLayers, "model.kv_bytes_per_position"),
+                     .state_bytes = numbers<uint64_t>(m->state_bytes(), kMaxLayers, "model.state_bytes")};
     return {std::move(facts), m->complete()};
   }
   StageStatus status(const fb::StageStatus* s) {

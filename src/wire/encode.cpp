@@ -132,11 +132,12 @@ class Writer {
     const auto weight_type = name(f.weight_type, "model.weight_type");
     const auto layer_bytes = numbers(f.layer_bytes, kMaxLayers, "model.layer_bytes");
     const auto kv_bytes = numbers(f.kv_bytes_per_position, kMaxLayers, "model.kv_bytes_per_position");
+    const auto state_bytes = numbers(f.state_bytes, kMaxLayers, "model.state_bytes");
     return fb::CreateModelOffer(builder_, model_name, fingerprint, architecture, weight_type,
                                 count(f.n_layers, "model.n_layers"), count(f.d_model, "model.d_model"),
                                 count(f.n_vocab, "model.n_vocab"), count(f.context_length, "model.context_length"),
                                 f.file_bytes, layer_bytes, f.embedding_bytes, f.head_bytes, kv_bytes,
-                                offer.complete);
+                                offer.complete, state_bytes);
   }
   Offset<fb::StageStatus> make(const StageStatus& s) {
     const auto fingerprint = name(s.fingerprint, "stage.fingerprint");

@@ -39,6 +39,7 @@ struct ModelFacts {
   std::vector<uint64_t> layer_bytes;            // [n_layers]
   uint64_t embedding_bytes = 0, head_bytes = 0;
   std::vector<uint64_t> kv_bytes_per_position;  // [n_layers], F16 cache
+  std::vector<uint64_t> state_bytes;            // [n_layers] of each sequence, whatever its length; empty: none
   bool operator==(const ModelFacts&) const = default;
 };
 

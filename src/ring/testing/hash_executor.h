@@ -75,6 +75,11 @@ class HashExecutor final : public StageExecutor {
                      });
   }
 
+  // From now on as a stage of a model that keeps a state: what a slot knows is the hash of its own sequence, and no
+  // KV entry helps.
+  void keep_state() { keeps_state_ = true; }
+  bool keeps_state() const override { return keeps_state_; }
+
   size_t open_slots() const {
     size_t open = 0;
     for (int32_t slot = 0; slot < limits_.max_slots; ++slot) open += !tables_.block_table(SlotId(slot)).empty();
@@ -84,6 +89,11 @@ class HashExecutor final : public StageExecutor {
  private:
   struct Cell {
     int32_t token = -1;
+    uint64_t hash = 0;
+  };
+
+  struct State {
+    int32_t next = 0;
     uint64_t hash = 0;
   };
 
@@ -106,6 +116,14 @@ class HashExecutor final : public StageExecutor {
 
   Result<uint64_t> history_hash(const wire::StepSequence& sequence) {
     uint64_t hash = 0;
+    if (keeps_state_) {
+      const State& state = states_[sequence.slot];
+      if (sequence.first.value == 0) return hash;
+      if (state.next != sequence.first.value || !sequence.draft.empty())
+        return violation(fmt::format("slot {}: position {} with {} guesses, after a state of {}", sequence.slot,
+                                     sequence.first, sequence.draft.size(), state.next));
+      return state.hash;
+    }
     for (int32_t position = 0; position < sequence.first.value; ++position) {
       const Cell& known = cell(sequence.slot, position);
       hash = extend_hash(hash, TokenId(known.token));
@@ -155,6 +173,7 @@ class HashExecutor final : public StageExecutor {
         for (int part = 0; part < 4; ++part)
           output.activations.push_back(static_cast<float>((hash >> (16 * part)) & 0xFFFF));
       }
+      states_[sequence.slot] = {sequence.first.value + sequence.n_tokens, hash};
     }
     log_.rows += row;
     log_.most_rows = std::max<uint64_t>(log_.most_rows, row);
@@ -167,6 +186,8 @@ class HashExecutor final : public StageExecutor {
   HashLog& log_;
   Cost cost_;
   std::vector<Cell> cells_;
+  bool keeps_state_ = false;
+  std::unordered_map<SlotId, State> states_;
   std::unordered_map<SlotId, uint64_t> seeds_;
   net::TimePoint busy_until_{};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
