@@ -29,6 +29,7 @@ struct NodeOptions {
   std::vector<std::filesystem::path> model_dirs;
   uint64_t memory_bytes = 0;  // 0: decide from what is free
   int32_t threads = 0;        // 0: one per core
+  std::string quantise;       // --quantize: a number format, or empty
   std::string model;          // loaded at start, and used when a request names none
   std::string strategy = "ring-memory-weighted";
   std::vector<std::string> manual;  // "NODE=LAYERS" per stage, for --strategy manual

@@ -200,15 +200,19 @@ Result<Header> read_preamble(ByteReader& reader, const GgufLimits& limits) {
   return header;
 }
 
-Result<GgufMetadata> read_metadata(ByteReader& reader, uint64_t n_entries) {
+// `bytes`: what the reader reads.
+Result<GgufMetadata> read_metadata(ByteReader& reader, uint64_t n_entries, std::span<const std::byte> bytes,
+                                   std::vector<GgufFile::RawEntry>& raw) {
   GgufMetadata metadata;
   for (uint64_t i = 0; i < n_entries; ++i) {
     EXO_TRY(auto key, read_string(reader, kMaxKeyBytes, "a metadata key"));
+    const uint64_t begin = reader.offset();
     EXO_TRY(const uint32_t type, read_field<uint32_t>(reader, "a metadata entry"));
     auto value = read_value(reader, type);
     if (!value) return std::unexpected(std::move(value).error().with_context("key '" + printable(key) + "'"));
     const auto [it, inserted] = metadata.values.emplace(std::move(key), std::move(*value));
     if (!inserted) return fail(ErrorCode::kCorrupt, "metadata key '{}' occurs twice", printable(it->first));
+    raw.push_back({it->first, bytes.subspan(begin, reader.offset() - begin)});
   }
   return metadata;
 }
@@ -284,6 +288,7 @@ Result<uint64_t> alignment_of(const GgufMetadata& metadata) {
 // One physical file.
 struct Part {
   GgufMetadata metadata;
+  std::vector<GgufFile::RawEntry> raw_metadata;
   std::vector<TensorView> tensors;
   uint64_t data_offset = 0;
 };
@@ -309,7 +314,7 @@ Result<Part> parse_header(std::span<const std::byte> bytes, uint64_t file_bytes,
   ByteReader reader(bytes.first(std::min<uint64_t>(bytes.size(), limits.max_header_bytes)));
   EXO_TRY(const Header header, read_preamble(reader, limits));
   Part part;
-  EXO_TRY(part.metadata, read_metadata(reader, header.n_entries));
+  EXO_TRY(part.metadata, read_metadata(reader, header.n_entries, bytes, part.raw_metadata));
   EXO_TRY(auto entries, read_tensor_entries(reader, header.n_tensors));
   EXO_TRY(const uint64_t alignment, alignment_of(part.metadata));
   part.data_offset = (reader.offset() + alignment - 1) / alignment * alignment;
@@ -378,6 +383,7 @@ Result<GgufFile> GgufFile::parse(std::span<const std::byte> bytes, const GgufLim
   GgufFile file;
   EXO_CHECK_OK(append_tensors(file.tensors_, file.tensor_index_, part, 0));
   file.metadata_ = std::move(part.metadata);
+  file.raw_metadata_ = std::move(part.raw_metadata);
   file.data_offset_ = part.data_offset;
   file.file_bytes_ = bytes.size();
   return file;
@@ -385,12 +391,13 @@ Result<GgufFile> GgufFile::parse(std::span<const std::byte> bytes, const GgufLim
 
 Result<GgufFile> GgufFile::assemble(std::vector<std::byte> header, std::vector<Body> bodies,
                                     std::shared_ptr<const void> keeps_alive, const GgufLimits& limits) {
-  EXO_TRY(auto part, parse_header(header, std::numeric_limits<int64_t>::max(), limits));
+  const auto kept = std::make_shared<const std::vector<std::byte>>(std::move(header));
+  EXO_TRY(auto part, parse_header(*kept, std::numeric_limits<int64_t>::max(), limits));
   if (bodies.size() != part.tensors.size()) {
     return fail(ErrorCode::kInvalidArgument, "{} bodies for {} tensors", bodies.size(), part.tensors.size());
   }
   GgufFile file;
-  file.file_bytes_ = header.size();
+  file.file_bytes_ = kept->size();
   for (size_t i = 0; i < bodies.size(); ++i) {
     auto& view = part.tensors[i];
     if (bodies[i].content == nullptr && bodies[i].data.size() != view.bytes()) {
@@ -407,7 +414,8 @@ Result<GgufFile> GgufFile::assemble(std::vector<std::byte> header, std::vector<B
   EXO_CHECK_OK(append_tensors(file.tensors_, file.tensor_index_, part, 0));
   file.metadata_ = std::move(part.metadata);
   file.data_offset_ = part.data_offset;
-  file.header_ = std::move(header);
+  file.raw_metadata_ = std::move(part.raw_metadata);
+  file.header_ = kept;
   file.keeps_alive_ = std::move(keeps_alive);
   return file;
 }
@@ -418,8 +426,9 @@ Status GgufFile::read(uint64_t offset, std::span<std::byte> out) const {
   }
   std::ranges::fill(out, std::byte{0});  // padding
   const uint64_t end = offset + out.size();
-  if (offset < header_.size()) {
-    std::copy_n(header_.begin() + static_cast<ptrdiff_t>(offset), std::min<uint64_t>(end, header_.size()) - offset,
+  const auto& header = *header_;
+  if (offset < header.size()) {
+    std::copy_n(header.begin() + static_cast<ptrdiff_t>(offset), std::min<uint64_t>(end, header.size()) - offset,
                 out.begin());
   }
   // Tensors are in the order of their offsets.
@@ -429,11 +438,7 @@ Status GgufFile::read(uint64_t offset, std::span<std::byte> out) const {
     const uint64_t begin = std::max(offset, it->file_offset), stop = std::min(end, it->file_offset + it->bytes());
     if (begin >= stop) continue;
     const auto piece = out.subspan(begin - offset, stop - begin);
-    if (it->content != nullptr) {
-      EXO_CHECK_OK(it->content->read(begin - it->file_offset, piece));
-    } else {
-      std::ranges::copy(it->data.subspan(begin - it->file_offset, piece.size()), piece.begin());
-    }
+    EXO_CHECK_OK(it->read(begin - it->file_offset, piece));
   }
   return {};
 }
@@ -473,6 +478,7 @@ Result<GgufFile> GgufFile::open(const std::filesystem::path& path, const GgufLim
     }
   }
   file.metadata_ = std::move(first.metadata);
+  file.raw_metadata_ = std::move(first.raw_metadata);
   file.data_offset_ = first.data_offset;
   for (const auto& mapping : file.mappings_) file.file_bytes_ += mapping->bytes().size();
   return file;

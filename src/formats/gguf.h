@@ -64,23 +64,31 @@ class GgufFile {
                                    std::shared_ptr<const void> keeps_alive, const GgufLimits& limits = {});
 
   const GgufMetadata& metadata() const { return metadata_; }
+  // The metadata as the header has it, in its order (of a split file: the first part's): bytes of the value's type
+  // and the value.
+  struct RawEntry {
+    std::string key;
+    std::span<const std::byte> type_and_value;
+  };
+  std::span<const RawEntry> raw_metadata() const { return raw_metadata_; }
   std::span<const TensorView> tensors() const { return tensors_; }
   const TensorView* find_tensor(std::string_view name) const;
   // Bytes before the tensor data, padding included: what a peer must send first. (First part of a split file.)
   uint64_t data_offset() const { return data_offset_; }
   uint64_t file_bytes() const { return file_bytes_; }
   // True for the result of assemble(): there is no such file on the disk.
-  bool is_assembled() const { return !header_.empty(); }
+  bool is_assembled() const { return header_ != nullptr; }
   // Of an assembled file: bytes [offset, offset + out.size()) of the GGUF file that it stands for. Any thread.
   // kInvalidArgument beyond its end.
   Status read(uint64_t offset, std::span<std::byte> out) const;
 
  private:
   GgufMetadata metadata_;
+  std::vector<RawEntry> raw_metadata_;
   std::vector<TensorView> tensors_;
   std::map<std::string, size_t, std::less<>> tensor_index_;
   std::vector<std::shared_ptr<const class MappedFile>> mappings_;
-  std::vector<std::byte> header_;  // when assembled
+  std::shared_ptr<const std::vector<std::byte>> header_;  // when assembled
   std::shared_ptr<const void> keeps_alive_;
   uint64_t data_offset_ = 0;
   uint64_t file_bytes_ = 0;

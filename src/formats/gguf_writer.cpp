@@ -118,6 +118,14 @@ void GgufWriter::set(std::string_view key, std::span<const float> values) {
   append_list(metadata_, kFloat32, values);
 }
 
+void GgufWriter::copy(std::string_view key, std::span<const std::byte> type_and_value) {
+  EXO_CHECK(std::ranges::find(keys_, key) == keys_.end());
+  keys_.emplace_back(key);
+  append_text(metadata_, key);
+  append(metadata_, type_and_value.data(), type_and_value.size());
+  ++n_entries_;
+}
+
 void GgufWriter::add_tensor(std::string name, ElementType type, std::vector<int64_t> shape) {
   EXO_CHECK(!shape.empty() && shape.size() <= 4);
   EXO_CHECK(std::ranges::all_of(shape, [](int64_t extent) { return extent > 0; }));

@@ -30,6 +30,10 @@ class GgufWriter {
   void set(std::string_view key, std::span<const int32_t> values);
   void set(std::string_view key, std::span<const float> values);
 
+  // An entry of another file's header: what follows the key, the value's type included. Well-formed (of a parsed
+  // file); like set(), once per key.
+  void copy(std::string_view key, std::span<const std::byte> type_and_value);
+
   // shape[0] is the row length, as in TensorView; its rows must be whole blocks of `type` and its size must fit 63
   // bits (programmers' mistakes otherwise). Tensors are stored in the order of these calls.
   void add_tensor(std::string name, ElementType type, std::vector<int64_t> shape);

@@ -1,6 +1,7 @@
 #pragma once
 // A tensor as it lies in a file: nothing is copied until an operation reads it.
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -41,6 +42,12 @@ struct TensorView {
   int64_t rows() const { return shape[1] * shape[2] * shape[3]; }
   uint64_t bytes() const {
     return *row_bytes(type, static_cast<uint64_t>(shape[0])) * static_cast<uint64_t>(rows());
+  }
+  // Bytes [offset, offset + out.size()) of the tensor, which lie inside it, wherever they are.
+  Status read(uint64_t offset, std::span<std::byte> out) const {
+    if (content != nullptr) return content->read(offset, out);
+    std::ranges::copy(data.subspan(offset, out.size()), out.begin());
+    return {};
   }
 };
 
