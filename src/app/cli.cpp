@@ -50,11 +50,12 @@ void add_model(CLI::App* command, Cli& cli, bool required = true) {
   command->add_option("-m,--model", cli.model, "A model file, or the name of an installed model")
       ->required(required);
   command->add_option("--data-dir", cli.node.data_dir, "Folder with the installed models")->envname("EXO_DATA_DIR");
+  add_quantise_option(*command, cli.node.quantise);
 }
 
 Result<std::shared_ptr<const formats::GgufFile>> model_of(Cli& cli) {
   EXO_CHECK_OK(complete_options(cli.node));
-  return open_model(cli.model, cli.node.data_dir);
+  return open_model(cli.model, cli.node.data_dir, cli.node.quantise);
 }
 
 void add_serve(Cli& cli) {
@@ -175,6 +176,21 @@ void add_inspect(Cli& cli) {
   });
 }
 
+void add_convert(Cli& cli) {
+  auto* convert =
+      cli.app.add_subcommand("convert", "Write a model (folder, split or single file) as one GGUF file");
+  convert->add_option("MODEL", cli.model, "A model file or folder, or the name of an installed model")->required();
+  convert->add_option("-o,--output", cli.out_file, "File to write")->required();
+  convert->add_option("--data-dir", cli.node.data_dir, "Folder with the installed models")->envname("EXO_DATA_DIR");
+  add_quantise_option(*convert, cli.node.quantise);
+  convert->callback([&cli] {
+    cli.action = [&cli]() -> Status {
+      EXO_TRY(const auto model, model_of(cli));
+      return run_convert(*model, cli.out_file);
+    };
+  });
+}
+
 void add_doctor(Cli& cli) {
   auto* doctor = cli.app.add_subcommand("doctor", "Check this device: processor, memory, network, ports, models");
   add_node_options(*doctor, cli.node);
@@ -278,6 +294,7 @@ int run_command_line(int argc, char** argv) {
   add_plan(cli);
   add_bench(cli);
   add_inspect(cli);
+  add_convert(cli);
   add_doctor(cli);
   add_synth(cli);
   add_debug(cli);

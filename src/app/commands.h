@@ -7,6 +7,7 @@
 #include "app/chat_client.h"
 #include "app/options.h"
 #include "base/result.h"
+#include "formats/gguf.h"
 
 namespace exo::app {
 
@@ -35,6 +36,9 @@ Status run_plan(const NodeOptions& options, const PlanOptions& plan);
 
 // Prints a report; 0 when nothing is wrong, 1 otherwise.
 int run_doctor(const NodeOptions& options);
+
+// Writes the model as one GGUF file, piece by piece.
+Status run_convert(const formats::GgufFile& model, const std::string& output);
 
 struct SynthArguments {
   std::string like, type = "Q4_0", output;

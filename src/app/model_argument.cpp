@@ -12,9 +12,11 @@ std::span<const std::byte> demo_model_bytes() {
 }
 
 Result<std::shared_ptr<const formats::GgufFile>> open_model(const std::string& argument,
-                                                            const std::filesystem::path& data_dir) {
+                                                            const std::filesystem::path& data_dir,
+                                                            std::optional<ElementType> quantise) {
   store::StoreOptions options;
   options.data_dir = data_dir;
+  options.quantise = quantise;
   options.embedded.push_back({kDemoModelName, demo_model_bytes()});
   store::ModelStore store(std::move(options));
   EXO_TRY(const auto stored, store.find(argument));

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "convert/quantised_view.h"
 #include "wire/limits.h"
 
 namespace exo::app {
@@ -74,6 +75,19 @@ Result<uint64_t> parse_bytes(const std::string& text) {
   return fail(ErrorCode::kInvalidArgument, "'{}' is no amount of memory; write for example 4GiB or 800MB", text);
 }
 
+void add_quantise_option(CLI::App& command, std::optional<ElementType>& type) {
+  command
+      .add_option_function<std::string>(
+          "--quantize",
+          [&type](const std::string& text) {
+            const auto parsed = convert::parse_quantised_type(text);
+            if (!parsed) throw CLI::ValidationError("--quantize", parsed.error().message);
+            type = *parsed;
+          },
+          "Number format, like Q8_0 or Q4_K, that weights in F32, F16, BF16 or FP8 get when a model is loaded")
+      ->envname("EXO_QUANTIZE");
+}
+
 void add_node_options(CLI::App& command, NodeOptions& o) {
   command
       .add_option(
@@ -123,6 +137,7 @@ void add_node_options(CLI::App& command, NodeOptions& o) {
       ->envname("EXO_MEMORY");
   command.add_option("--threads", o.threads, "Threads that compute (default: one per core)")
       ->envname("EXO_THREADS");
+  add_quantise_option(command, o.quantise);
   command.add_option("--model", o.model, "Model to load at start and to use when a request names none")
       ->envname("EXO_MODEL");
   command.add_option("--strategy", o.strategy, "How layers are shared out: ring-memory-weighted, single or manual")
@@ -141,9 +156,10 @@ void add_node_options(CLI::App& command, NodeOptions& o) {
       ->envname("EXO_MAX_SEQUENCES")
       ->capture_default_str();
   command
-      .add_option("--draft-tokens", o.draft_tokens,
-                  "Speculative decoding: how many tokens to guess at a time, at most; 0 turns it off. The answers are "
-                  "the same either way")
+      .add_option(
+          "--draft-tokens", o.draft_tokens,
+          "Speculative decoding: how many tokens to guess at a time, at most; 0 turns it off. The answers are "
+          "the same either way")
       ->envname("EXO_DRAFT_TOKENS")
       ->capture_default_str();
   command.add_option("--min-stages", o.min_stages, "Split over at least so many devices, also when fewer would do")

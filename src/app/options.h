@@ -3,9 +3,11 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/element_type.h"
 #include "base/result.h"
 #include "cluster/placement.h"
 
@@ -27,10 +29,10 @@ struct NodeOptions {
   std::string secret;
   std::filesystem::path data_dir;  // default: $XDG_DATA_HOME/exo or ~/.local/share/exo
   std::vector<std::filesystem::path> model_dirs;
-  uint64_t memory_bytes = 0;  // 0: decide from what is free
-  int32_t threads = 0;        // 0: one per core
-  std::string quantise;       // --quantize: a number format, or empty
-  std::string model;          // loaded at start, and used when a request names none
+  uint64_t memory_bytes = 0;            // 0: decide from what is free
+  int32_t threads = 0;                  // 0: one per core
+  std::optional<ElementType> quantise;  // what weights become that are in plain numbers
+  std::string model;                    // loaded at start, and used when a request names none
   std::string strategy = "ring-memory-weighted";
   std::vector<std::string> manual;  // "NODE=LAYERS" per stage, for --strategy manual
   int32_t context_tokens = 4096;
@@ -45,6 +47,9 @@ struct NodeOptions {
 
 // Adds every node option to `command`, bound to `options`, with its environment variable and help text.
 void add_node_options(CLI::App& command, NodeOptions& options);
+
+// --quantize, for commands that take a model.
+void add_quantise_option(CLI::App& command, std::optional<ElementType>& type);
 
 // Takes from the TOML file what neither the command line nor the environment said; after `command` was parsed.
 // Errors name the file and the line or key; unknown keys are errors.

@@ -76,7 +76,7 @@ Result<ImaginedCluster> read_devices(const std::string& path) {
 }
 
 Status plan_imagined(const NodeOptions& options, const PlanOptions& plan) {
-  EXO_TRY(const auto file, open_model(plan.model, options.data_dir));
+  EXO_TRY(const auto file, open_model(plan.model, options.data_dir, options.quantise));
   EXO_TRY(const auto info, model::read_model_info(*file));
   EXO_TRY(const auto imagined, read_devices(plan.devices_file));
   EXO_TRY(const auto request, placement_request(options));

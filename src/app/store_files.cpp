@@ -18,6 +18,7 @@ store::StoreOptions store_options(const NodeOptions& options) {
   store::StoreOptions result;
   result.data_dir = options.data_dir;
   result.model_dirs = options.model_dirs;
+  result.quantise = options.quantise;
   std::error_code ignored;
   if (!options.model.empty() && std::filesystem::exists(options.model, ignored))
     result.model_files.emplace_back(options.model);
