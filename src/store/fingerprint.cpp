@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <mutex>
 #include <system_error>
 
 #include "net/crypto.h"
@@ -66,6 +67,38 @@ class DiskSource final : public net::FileSource {
   }
   const net::FileLayout layout_;
   std::vector<int> files_;
+};
+
+class ViewSource final : public net::FileSource {
+ public:
+  ViewSource(net::FileLayout layout, std::function<Result<formats::GgufFile>()> open)
+      : layout_(std::move(layout)), open_(std::move(open)) {}
+  const net::FileLayout& layout() const override { return layout_; }
+  bool has(uint64_t offset, uint64_t bytes) const override {
+    const uint64_t total = layout_.total_bytes();
+    return bytes <= total && offset <= total - bytes;
+  }
+  Status read(uint64_t offset, std::span<std::byte> out) const override {
+    EXO_TRY(const auto file, opened());
+    return file->read(offset, out);
+  }
+
+ private:
+  Result<std::shared_ptr<const formats::GgufFile>> opened() const {
+    const std::lock_guard lock(mutex_);
+    if (file_ == nullptr) {
+      EXO_TRY(auto file, open_());
+      if (layout_ != net::FileLayout{{{file.file_bytes(), file.data_offset()}}}) {
+        return fail(ErrorCode::kCorrupt, "the model's files have changed");
+      }
+      file_ = std::make_shared<const formats::GgufFile>(std::move(file));
+    }
+    return file_;
+  }
+  const net::FileLayout layout_;
+  const std::function<Result<formats::GgufFile>()> open_;
+  mutable std::mutex mutex_;
+  mutable std::shared_ptr<const formats::GgufFile> file_;
 };
 
 class MemorySource final : public net::FileSource {
@@ -160,6 +193,11 @@ Result<std::shared_ptr<const net::FileSource>> open_file_source(const fs::path& 
   auto source = std::make_shared<DiskSource>(std::move(layout));
   EXO_CHECK_OK(source->open(paths));
   return source;
+}
+
+std::shared_ptr<const net::FileSource> view_source(net::FileLayout layout,
+                                                   std::function<Result<formats::GgufFile>()> open) {
+  return std::make_shared<ViewSource>(std::move(layout), std::move(open));
 }
 
 std::shared_ptr<const net::FileSource> memory_source(std::span<const std::byte> bytes, uint64_t header_bytes) {

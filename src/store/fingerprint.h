@@ -2,6 +2,7 @@
 // What identifies a model's bytes: SHA-256, as 64 hex digits, over each file's header and size.
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -29,6 +30,10 @@ std::vector<std::filesystem::path> part_paths(const std::filesystem::path& first
 // A complete model on the disk. Opens every file now; reads of any thread.
 Result<std::shared_ptr<const net::FileSource>> open_file_source(const std::filesystem::path& first,
                                                                 net::FileLayout layout);
+// A model that is made of other files when it is read. `open` gives it; it is called by the first read, on that
+// thread, and must give a file of this layout. Reads of any thread.
+std::shared_ptr<const net::FileSource> view_source(net::FileLayout layout,
+                                                   std::function<Result<formats::GgufFile>()> open);
 // Bytes that live as long as the program.
 std::shared_ptr<const net::FileSource> memory_source(std::span<const std::byte> bytes, uint64_t header_bytes);
 

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "convert/gguf_view.h"
+#include "convert/quantised_view.h"
 #include "store/fingerprint.h"
 #include "store/partial_file.h"
 
@@ -72,25 +73,36 @@ ModelStore::ModelStore(StoreOptions options) : options_(std::move(options)) {
 }
 
 Result<StoredModel> ModelStore::look_at(const fs::path& first, const std::string& name) {
-  auto gguf = formats::GgufFile::open(first);
-  if (!gguf) return std::unexpected(std::move(gguf).error());
+  EXO_TRY(auto gguf, formats::GgufFile::open(first));
   StoredModel model;
   model.name = name;
   model.path = first;
-  EXO_TRY(model.layout, layout_of(*gguf, first));
-  EXO_TRY(const auto source, open_file_source(first, model.layout));
-  EXO_TRY(model.fingerprint, fingerprint_of(*source));
-  return model;
+  return describe(std::move(model), std::move(gguf));
 }
 
 Result<StoredModel> ModelStore::look_at_folder(const fs::path& folder) {
-  EXO_TRY(const auto gguf, convert::open_folder(folder));
+  EXO_TRY(auto gguf, convert::open_folder(folder));
   StoredModel model;
   model.name = folder_name(folder);
   model.path = folder;
   model.is_folder = true;
-  model.layout.parts.push_back({gguf.file_bytes(), gguf.data_offset()});
-  EXO_TRY(model.fingerprint, fingerprint_of(gguf));
+  return describe(std::move(model), std::move(gguf));
+}
+
+Result<StoredModel> ModelStore::describe(StoredModel model, formats::GgufFile gguf) {
+  if (options_.quantise && convert::is_quantisable(gguf, *options_.quantise)) {
+    model.quantised = options_.quantise;
+    model.name += fmt::format("-{}", info(*model.quantised).name);
+    EXO_TRY(gguf, convert::quantised_view(std::move(gguf), *model.quantised));
+  }
+  if (model.is_view()) {
+    model.layout.parts.push_back({gguf.file_bytes(), gguf.data_offset()});
+    EXO_TRY(model.fingerprint, fingerprint_of(gguf));
+  } else {
+    EXO_TRY(model.layout, layout_of(gguf, model.path));
+    EXO_TRY(const auto source, open_file_source(model.path, model.layout));
+    EXO_TRY(model.fingerprint, fingerprint_of(*source));
+  }
   return model;
 }
 
@@ -212,7 +224,10 @@ bool ModelStore::refresh() {
     return a.fingerprint == b.fingerprint && a.complete == b.complete && a.name == b.name && a.path == b.path;
   };
   const bool changed = !std::equal(models.begin(), models.end(), models_.begin(), models_.end(), same);
-  if (changed) sources_.clear();
+  if (changed) {
+    sources_.clear();
+    last_view_.reset();
+  }
   models_ = std::move(models);
   return changed;
 }
@@ -274,7 +289,9 @@ Result<StoredModel> ModelStore::find_fingerprint(std::string_view fingerprint) c
 
 Result<formats::GgufFile> ModelStore::open(const StoredModel& model) {
   if (!model.embedded.empty()) return formats::GgufFile::parse(model.embedded);
-  return model.is_folder ? convert::open_folder(model.path) : formats::GgufFile::open(model.path);
+  auto file = model.is_folder ? convert::open_folder(model.path) : formats::GgufFile::open(model.path);
+  if (!file || !model.quantised) return file;
+  return convert::quantised_view(std::move(*file), *model.quantised);
 }
 
 std::shared_ptr<const net::FileSource> ModelStore::file_source(std::string_view fingerprint) {
@@ -294,13 +311,14 @@ std::shared_ptr<const net::FileSource> ModelStore::file_source(std::string_view 
   std::shared_ptr<const net::FileSource> source;
   if (!model->embedded.empty()) {
     source = memory_source(model->embedded, model->layout.parts[0].header_bytes);
-  } else if (model->is_folder) {
-    return nullptr;
+  } else if (model->is_view()) {
+    source = view_source(model->layout, [model = *model] { return open(model); });
   } else if (auto opened = open_file_source(model->path, model->layout)) {
     source = std::move(*opened);
   }
   const std::lock_guard lock(mutex_);
   if (source) sources_[model->fingerprint] = source;
+  if (model->is_view()) last_view_ = source;
   return source;
 }
 

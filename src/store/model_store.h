@@ -6,11 +6,13 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/element_type.h"
 #include "base/result.h"
 #include "formats/gguf.h"
 #include "net/file_transfer.h"
@@ -28,6 +30,7 @@ struct StoreOptions {
   std::vector<std::filesystem::path> model_dirs;   // read only
   std::vector<std::filesystem::path> model_files;  // files or folders
   std::vector<EmbeddedModel> embedded;
+  std::optional<ElementType> quantise;  // weights in plain numbers are offered in this format (not built-in ones)
 };
 
 struct StoredModel {
@@ -35,10 +38,13 @@ struct StoredModel {
   std::string fingerprint;     // 64 hex digits
   std::filesystem::path path;  // of the first file, or of a model folder; empty when built in
   net::FileLayout layout;
-  bool is_folder = false;               // a Hugging Face folder, seen as the GGUF file of convert/gguf_view.h
-  bool complete = true;                 // false: some byte ranges, fetched from peers
-  std::span<const std::byte> embedded;  // when built in
+  bool is_folder = false;                // a Hugging Face folder, seen as the GGUF file of convert/gguf_view.h
+  std::optional<ElementType> quantised;  // its plain weights are converted to this while they are read
+  bool complete = true;                  // false: some byte ranges, fetched from peers
+  std::span<const std::byte> embedded;   // when built in
   uint64_t total_bytes() const { return layout.total_bytes(); }
+  // There is no such file: its bytes are made of others when they are read.
+  bool is_view() const { return is_folder || quantised.has_value(); }
 };
 
 // Any thread.
@@ -73,7 +79,8 @@ class ModelStore {
     Result<StoredModel> model;
   };
   Result<StoredModel> look_at(const std::filesystem::path& first, const std::string& name);
-  static Result<StoredModel> look_at_folder(const std::filesystem::path& folder);
+  Result<StoredModel> look_at_folder(const std::filesystem::path& folder);
+  Result<StoredModel> describe(StoredModel model, formats::GgufFile gguf);
   void add_folder(const std::filesystem::path& folder, std::vector<StoredModel>& found, int depth);
   void add_file(const std::filesystem::path& file, const std::string& name, std::vector<StoredModel>& found);
   void add_model_folder(const std::filesystem::path& folder, std::vector<StoredModel>& found);
@@ -89,6 +96,7 @@ class ModelStore {
   std::map<std::filesystem::path, Known> known_;  // what was found out about each file, so that it is read once
   std::vector<StoredModel> models_;
   std::map<std::string, std::weak_ptr<const net::FileSource>, std::less<>> sources_;
+  std::shared_ptr<const net::FileSource> last_view_;  // opening one takes long: the last one stays open
 };
 
 }  // namespace exo::store
