@@ -169,6 +169,61 @@ TEST(ModelStore, ServesWhatItHas) {
   EXPECT_FALSE(store.file_source("../../etc/passwd"));
 }
 
+// Half precision, so that there is something to quantise.
+std::vector<std::byte> plain_model() {
+  formats::GgufWriter writer;
+  writer.set("general.architecture", "llama");
+  for (int i = 0; i < 3; ++i)
+    writer.add_tensor(fmt::format("blk.{}.ffn_up.weight", i), ElementType::kF16, {256, 100});
+  const auto fill = [](const formats::GgufWriter::Tensor&, uint64_t, std::span<std::byte> piece) {
+    for (size_t i = 0; i < piece.size(); ++i) piece[i] = static_cast<std::byte>(i % 2 ? 0x38 + i % 5 : i * 7);
+    return Status();
+  };
+  return writer.encode(fill).value();
+}
+
+TEST(ModelStore, QuantisedModelsAreServedAsTheFilesTheyStandFor) {
+  TempDir dir, other;
+  write_file(dir.path() / "models/m.gguf", plain_model());
+  write_file(other.path() / "models/m.gguf", plain_model());
+  ModelStore store({.data_dir = dir.path(), .quantise = ElementType::kQ8_0});
+  const auto stored = store.find("m");
+  ASSERT_TRUE(stored) << stored.error().message;
+  EXPECT_EQ(stored->name, "m-Q8_0");
+  EXPECT_NE(stored->fingerprint, fingerprint(plain_model())) << "other bytes, another model";
+  EXPECT_EQ(ModelStore::open(*stored)->tensors()[0].type, ElementType::kQ8_0);
+
+  const auto source = store.file_source(stored->fingerprint);
+  ASSERT_TRUE(source);
+  ASSERT_EQ(source->layout(), stored->layout);
+  std::vector<std::byte> whole(stored->total_bytes());
+  for (size_t at = 0; at < whole.size(); at += 1000) {
+    ASSERT_TRUE(source->read(at, std::span(whole).subspan(at, std::min<size_t>(1000, whole.size() - at))));
+  }
+  EXPECT_FALSE(source->read(whole.size() - 10, std::span(whole).first(11)));
+  EXPECT_EQ(fingerprint(whole), stored->fingerprint);
+  const auto file = formats::GgufFile::parse(whole);
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_EQ(file->tensors()[2].type, ElementType::kQ8_0);
+
+  ModelStore second({.data_dir = other.path(), .quantise = ElementType::kQ8_0});
+  EXPECT_EQ(second.find("m")->fingerprint, stored->fingerprint) << "every device makes the same file of it";
+  ModelStore unchanged({.data_dir = dir.path()});
+  EXPECT_EQ(unchanged.find("m")->fingerprint, fingerprint(plain_model()));
+}
+
+TEST(ModelStore, ModelFilesThatChangeBelowAViewAreNoticed) {
+  TempDir dir;
+  write_file(dir.path() / "models/m.gguf", plain_model());
+  ModelStore store({.data_dir = dir.path(), .quantise = ElementType::kQ8_0});
+  const auto source = store.file_source(store.find("m")->fingerprint);
+  ASSERT_TRUE(source);
+  fs::remove(dir.path() / "models/m.gguf");
+  write_file(dir.path() / "models/m.gguf", tiny_model(1));
+  std::vector<std::byte> bytes(100);
+  EXPECT_EQ(source->read(0, bytes).error().code, ErrorCode::kCorrupt);
+}
+
 // ---- PartialFile
 
 TEST(PartialFile, KeepsItsRangesOverARestart) {

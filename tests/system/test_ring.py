@@ -10,6 +10,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(__file__))
+from demo_folder import write_demo_folder
 from netlab import (Network, Node, Stream, inside, node_names, ready_stages, reason_to_skip, wait_until)
 
 SKIP = reason_to_skip()
@@ -248,6 +249,35 @@ class ModelFromAPeer(ClusterTest):
         self.assertEqual(status, 200, f"{body}\n{self.logs()}")
         self.assertEqual(len(wait_until(lambda: ready_stages(guest.topology(), "my-model"), 10, "ring")), 2)
         self.assertEqual(body["choices"][0]["message"]["content"], self.answer(guest))
+
+
+    def test_a_folder_quantised_while_it_is_read_is_shared_like_a_file(self):
+        def ask(node):
+            wait_until(lambda: any(m["name"] == "folder-Q4_K" for m in node.topology()["models"]), 20, self.logs)
+            status, body = node.request("POST", "/v1/chat/completions", {
+                "model": "folder-Q4_K", "messages": [{"role": "user", "content": "What is exo?"}], "temperature": 0})
+            self.assertEqual(status, 200, f"{body}\n{self.logs()}")
+            return body["choices"][0]["message"]["content"]
+
+        source = os.path.join(os.path.dirname(__file__), "../../assets/exo-demo.gguf")
+        owner = self.node("owner", "--quantize", "Q4_K", "--min-stages", "2", memory=SPLIT_MEMORY, model=None)
+        wait_until(owner.try_topology, 20, lambda: self.logs())
+        folder = owner.folder / "data" / "models" / "folder"
+        write_demo_folder(source, folder)
+        guest = self.node("guest", "--min-stages", "2", memory=SPLIT_MEMORY, model=None)
+        self.wait_members([owner, guest], ["owner", "guest"])
+        together = ask(guest)
+        self.assertEqual(len(wait_until(lambda: ready_stages(guest.topology(), "folder-Q4_K"), 10, "ring")), 2)
+        self.assertEqual(ask(owner), together)
+        parts = list((guest.folder / "data" / "shards").glob("*.gguf"))
+        self.assertEqual(len(parts), 1, "the guest keeps what it fetched as a GGUF file")
+        owner.stop()
+        guest.stop()
+
+        lone = self.node("lone", "--quantize", "Q4_K", "--model-dir", str(folder), memory="512MiB", model=None)
+        wait_until(lone.try_topology, 20, lambda: self.logs())
+        self.assertTrue(together)
+        self.assertEqual(ask(lone), together)
 
 
 class BadInput(ClusterTest):
