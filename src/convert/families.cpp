@@ -345,7 +345,7 @@ constexpr Family kFamilies[] = {
     {.architecture = "MiniMaxM2ForCausalLM", .model_type = "minimax_m2", .gguf = "minimax-m2", .rules = kMiniMax},
     {.architecture = "Ministral3ForCausalLM",
      .model_type = "ministral3",
-     .gguf = "llama",
+     .gguf = "mistral3",
      .rope_halves = true,
      .metadata = ministral_metadata},
     {.architecture = "MistralForCausalLM", .model_type = "mistral", .gguf = "llama", .rope_halves = true},

@@ -287,6 +287,12 @@ Status hunyuan_metadata(const MetadataInput& input) {
 Status llama4_metadata(const MetadataInput& input) {
   const Keys keys(input);
   EXO_CHECK_OK(keys.copy_count("expert_feed_forward_length", {"intermediate_size"}));
+  // Without a rotation queries grow with their position; most blocks attend within chunks.
+  EXO_CHECK_OK(keys.copy_count("attention.sliding_window", {"attention_chunk_size"}));
+  EXO_CHECK_OK(keys.copy_count("attention.temperature_length", {"floor_scale"}));
+  EXO_CHECK_OK(keys.copy_number("attention.temperature_scale", {"attn_scale"}));
+  const auto tunes = input.config.boolean({"attn_temperature_tuning"}, true);  // some say a number for true
+  if (tunes.value_or(true) == false) keys.set("attention.temperature_scale", 0.0f);
   return keys.copy_count("interleave_moe_layer_step", {"interleave_moe_layer_step"});
 }
 
