@@ -142,6 +142,7 @@ constexpr Architecture kArchitectures[] = {
      .activation = Activation::kGeluTanh,
      .gated = false},
     {.name = "phi3", .rope = kHalves},
+    {.name = "phimoe", .norm = NormKind::kLayer, .rope = kHalves, .expert_score = kSoftmaxOfNear},
     {.name = "qwen2", .rope = kHalves},
     {.name = "qwen2moe", .rope = kHalves},
     {.name = "qwen3", .qk_norm = QkNorm::kEachHead, .rope = kHalves},

@@ -92,6 +92,7 @@ Status read_rope_scaling(const Reader& reader, Hyperparameters& out) {
     rope.position_scale = 1.0f / factor;
     rope.yarn_original_context = out.rope_original_context;
     EXO_TRY(rope.yarn_ext_factor, reader.number_or("rope.scaling.yarn_ext_factor", 1.0));
+    EXO_TRY(rope.yarn_rounds, reader.boolean_or("rope.scaling.yarn_truncate", true));
     EXO_TRY(rope.yarn_beta_fast, reader.positive_or("rope.scaling.yarn_beta_fast", 32.0));
     EXO_TRY(rope.yarn_beta_slow, reader.positive_or("rope.scaling.yarn_beta_slow", 1.0));
     EXO_TRY(const float elsewhere, reader.number_or("rope.scaling.yarn_log_multiplier", 0.0));

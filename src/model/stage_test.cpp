@@ -110,9 +110,9 @@ INSTANTIATE_TEST_SUITE_P(Families, Golden,
                                          "gemma3", "glm4", "glm4moe", "gpt-oss", "gptneox", "granite", "granitemoe",
                                          "granitemoe-shared", "hunyuan-dense", "hunyuan-moe", "llama", "llama4",
                                          "minimax-m2", "ministral3", "mistral", "mixtral", "nemotron", "olmo",
-                                         "olmo2", "olmoe", "phi2", "phi3", "qwen2", "qwen2moe", "qwen3", "qwen35",
-                                         "qwen3moe", "qwen3next", "qwen3next-together", "smollm3", "stablelm",
-                                         "stablelm-parallel", "starcoder2"),
+                                         "olmo2", "olmoe", "phi2", "phi3", "phimoe", "qwen2", "qwen2moe", "qwen3",
+                                         "qwen35", "qwen3moe", "qwen3next", "qwen3next-together", "smollm3",
+                                         "stablelm", "stablelm-parallel", "starcoder2"),
                          [](const auto& test) {
                            std::string name(test.param);
                            std::ranges::replace_if(

@@ -91,6 +91,7 @@ struct RopeParams {
   Vector frequency_factors;     // [dims/2], divides the frequency of pair i (llama3, longrope); may be empty
   float yarn_ext_factor = 0.0f, yarn_beta_fast = 32.0f, yarn_beta_slow = 1.0f;  // ext_factor 0: no YaRN
   int32_t yarn_original_context = 0;
+  bool yarn_rounds = true;       // the pairs between which frequencies go over are whole numbers
   float magnitude_scale = 1.0f;  // multiplies cos and sin
 };
 
@@ -168,6 +169,9 @@ enum class ExpertScore {
   kSoftmax,          // over all experts
   kSigmoid,          // each expert by itself
   kSoftmaxOfChosen,  // experts are chosen by their logits; softmax over the chosen ones' only
+  // By their logits; each one's softmax among those not chosen before it whose logits are within 2 % of its own
+  // (SparseMixer, Liu et al. 2023, as Phi-3.5-MoE infers with it).
+  kSoftmaxOfNear,
 };
 
 struct RoutingParams {

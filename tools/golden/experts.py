@@ -7,6 +7,8 @@ BASE = dict(hidden_size=16, intermediate_size=24, num_attention_heads=2, num_key
 RANDOM = {
     "arcee": dict(model_type="arcee"),
     "mixtral": dict(BASE, model_type="mixtral", num_local_experts=4, num_experts_per_tok=2),
+    "phimoe": dict(BASE, model_type="phimoe", num_local_experts=5, num_experts_per_tok=2, router_jitter_noise=0.01,
+                   attention_bias=True, lm_head_bias=True),
     "qwen2moe": dict(BASE, model_type="qwen2_moe", num_experts=6, num_experts_per_tok=2, moe_intermediate_size=16,
                      shared_expert_intermediate_size=24),
     "qwen3moe": dict(BASE, model_type="qwen3_moe", num_experts=6, num_experts_per_tok=3, moe_intermediate_size=16,
@@ -18,7 +20,7 @@ RANDOM = {
     "gpt-oss": dict(BASE, model_type="gpt_oss", num_local_experts=4, num_experts_per_tok=2, head_dim=16, intermediate_size=16,
                     num_hidden_layers=4, sliding_window=6, rope_parameters={
                         "rope_type": "yarn", "rope_theta": 10000.0, "factor": 8.0, "beta_fast": 32.0, "beta_slow": 1.0,
-                        "original_max_position_embeddings": 32, "truncate": True}),
+                        "original_max_position_embeddings": 32, "truncate": False}),
     "granitemoe": dict(BASE, model_type="granitemoe", num_local_experts=4, num_experts_per_tok=2,
                        embedding_multiplier=6.0, residual_multiplier=0.3, attention_multiplier=0.2, logits_scaling=2.0),
     "granitemoe-shared": dict(BASE, model_type="granitemoeshared", num_local_experts=4, num_experts_per_tok=2,

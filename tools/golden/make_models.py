@@ -56,6 +56,7 @@ FAMILIES = {
     "stablelm": ("stablelm", {}, False, False), "starcoder2": ("starcoder2", {}, False, False),
     "falcon": ("falcon", FALCON, False, False), "gpt_neox": ("gptneox", NEOX, False, False),
     "nemotron": ("nemotron", {}, False, True), "olmo": ("olmo", {}, True, False), "phi": ("phi2", PHI, False, False),
+    "phimoe": ("phimoe", {}, False, False),
     "arcee": ("arcee", {}, True, False), "mixtral": ("llama", {}, True, False), "qwen2_moe": ("qwen2moe", {}, False, False),
     "qwen3_moe": ("qwen3moe", {}, False, False), "glm4_moe": ("glm4moe", POST_NORM, False, False),
     "gpt_oss": ("gpt-oss", POST_NORM, False, False), "granitemoe": ("granitemoe", {}, True, False),
@@ -65,7 +66,7 @@ FAMILIES = {
     "ernie4_5_moe": ("ernie4_5-moe", {}, False, False), "minimax_m2": ("minimax-m2", {}, False, False),
 }
 FAMILIES.update(mixers.FAMILIES)
-LAYER_NORM = {"command-r", "cohere2", "stablelm", "starcoder2", "falcon", "gptneox", "nemotron", "olmo", "phi2"}
+LAYER_NORM = {"command-r", "cohere2", "stablelm", "starcoder2", "falcon", "gptneox", "nemotron", "olmo", "phi2", "phimoe"}
 OUTER = {"embed_tokens": "token_embd", "word_embeddings": "token_embd", "embed_in": "token_embd",
          "norm": "output_norm", "ln_f": "output_norm", "final_layer_norm": "output_norm",
          "final_layernorm": "output_norm", "lm_head": "output", "embed_out": "output"}
@@ -244,6 +245,7 @@ def put_metadata(gguf, config, arch):
         put("rope.scaling.type", "yarn")
         put("rope.scaling.factor", float(rope["factor"]))
         put("rope.scaling.original_context_length", rope["original_max_position_embeddings"])
+        put("rope.scaling.yarn_truncate", bool(rope.get("truncate", True)))
     if arch == "olmo" and config.clip_qkv:
         put("attention.clamp_kqv", float(config.clip_qkv))
     experts.put_metadata(put, config)

@@ -131,9 +131,22 @@ TEST_P(CpuExpertsTest, EqualScoresGoToTheLowerNumber) {
   EXPECT_THAT(choice.experts, testing::ElementsAre(5, 0, 1));
 }
 
+TEST_P(CpuExpertsTest, NearScoresShareTheirWeight) {
+  std::vector<float> logits = {0.5f, 1.0f, -3.0f, 0.99f, 0.98f, 0.975f};
+  Choice choice;
+  ops_->route(tensor(logits, 1, 6), {.score = ExpertScore::kSoftmaxOfNear}, choice.routing(1, 3));
+  EXPECT_THAT(choice.experts, testing::ElementsAre(1, 3, 4));
+  const auto share = [](float a, float b, float c) { return 1.0f / (std::exp(a) + std::exp(b) + std::exp(c)); };
+  constexpr float kNone = -std::numeric_limits<float>::infinity();
+  EXPECT_NEAR(choice.weights[0], share(0.0f, -0.01f, -0.02f), 1e-5f);
+  EXPECT_NEAR(choice.weights[1], share(0.0f, -0.01f, -0.015f), 1e-5f);
+  EXPECT_NEAR(choice.weights[2], share(0.0f, -0.005f, kNone), 1e-5f);
+}
+
 TEST_P(CpuExpertsTest, NumbersThatAreNoneStillChooseDifferentExperts) {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kMost = std::numeric_limits<float>::infinity();
-  for (const auto score : {ExpertScore::kSoftmax, ExpertScore::kSigmoid, ExpertScore::kSoftmaxOfChosen}) {
+  for (const auto score :
+       {ExpertScore::kSoftmax, ExpertScore::kSigmoid, ExpertScore::kSoftmaxOfChosen, ExpertScore::kSoftmaxOfNear}) {
     for (auto row : {std::vector<float>(8, kNan), {kNan, kMost, -kMost, kMost, kNan, 0.0f, 1.0f, kNan}}) {
       Choice choice;
       ops_->route(tensor(row, 1, 8), {.score = score, .n_groups = 4, .n_groups_chosen = 3, .normalize = true},

@@ -18,8 +18,14 @@ void make_frequencies(const RopeParams& p, std::vector<double>& frequencies) {
   const int32_t half = p.dims / 2;
   double low = 0.0, high = 0.0;
   if (p.yarn_ext_factor != 0.0f) {
-    low = std::max(0.0, std::floor(yarn_pair(p, p.yarn_beta_fast)));
-    high = std::min(p.dims - 1.0, std::ceil(yarn_pair(p, p.yarn_beta_slow)));
+    low = yarn_pair(p, p.yarn_beta_fast);
+    high = yarn_pair(p, p.yarn_beta_slow);
+    if (p.yarn_rounds) {
+      low = std::floor(low);
+      high = std::ceil(high);
+    }
+    low = std::max(0.0, low);
+    high = std::min(p.dims - 1.0, high);
   }
   frequencies.resize(static_cast<size_t>(half));
   for (int32_t i = 0; i < half; ++i) {
@@ -40,7 +46,7 @@ bool same(const RopeParams& a, const RopeParams& b) {
   return a.dims == b.dims && a.theta == b.theta && a.position_scale == b.position_scale &&
          a.yarn_ext_factor == b.yarn_ext_factor && a.yarn_beta_fast == b.yarn_beta_fast &&
          a.yarn_beta_slow == b.yarn_beta_slow && a.yarn_original_context == b.yarn_original_context &&
-         a.magnitude_scale == b.magnitude_scale;
+         a.yarn_rounds == b.yarn_rounds && a.magnitude_scale == b.magnitude_scale;
 }
 
 }  // namespace

@@ -39,6 +39,21 @@ void choose_best(std::span<float> values, std::span<int32_t> chosen) {
   }
 }
 
+// `experts` were chosen in this order; `scores` are logits.
+void weigh_among_near(std::span<const float> scores, std::span<const int32_t> experts, std::span<float> weights) {
+  constexpr float kNear = 0.02f;
+  for (size_t i = 0; i < experts.size(); ++i) {
+    const float best = scores[static_cast<size_t>(experts[i])];
+    const auto earlier = experts.first(i);
+    float sum = 0.0f;
+    for (size_t e = 0; e < scores.size(); ++e) {
+      if (std::ranges::find(earlier, static_cast<int32_t>(e)) != earlier.end()) continue;
+      if (best - scores[e] <= kNear * std::max(std::abs(scores[e]), best)) sum += std::exp(scores[e] - best);
+    }
+    weights[i] = 1.0f / sum;
+  }
+}
+
 float best_of_group(std::span<const float> values, bool best_two) {
   float first = kOut, second = kOut;
   for (const float value : values) {
@@ -89,6 +104,7 @@ void route_row(std::span<const float> logits, const RoutingParams& params, float
   choose_best(selection, experts);
   for (size_t i = 0; i < experts.size(); ++i) weights[i] = scores[static_cast<size_t>(experts[i])];
   if (params.score == ExpertScore::kSoftmaxOfChosen) softmax(weights, weights);
+  if (params.score == ExpertScore::kSoftmaxOfNear) weigh_among_near(scores, experts, weights);
   float factor = params.scale;
   if (params.normalize) {
     float sum = 0.0f;
