@@ -255,8 +255,8 @@ Result<GgufFile> quantised_view(GgufFile file, ElementType type) {
     }
   }
   for (const auto& [other, count] : instead) {
-    log_warning("convert", "{} of the tensors have rows that are no whole {} blocks: they are {} instead", count,
-                info(type).name, info(other).name);
+    log_warning("convert", "{} of the tensors have rows that are no whole number of blocks: they are {} instead",
+                count, info(other).name);
   }
   return GgufFile::assemble(writer.header(), std::move(bodies), source);
 }
