@@ -70,7 +70,8 @@ struct Family {
   // Queries and keys are stored for rotation of (i, i + half), where the family's GGUF files have them reordered
   // for (2i, 2i + 1).
   bool rope_halves = false;
-  bool ties_embedding = false;  // where config.json does not say
+  bool tiles_value_heads = false;  // of gated delta nets: recipes.h
+  bool ties_embedding = false;     // where config.json does not say
   double default_partial_rotary = 1.0;
   FusedExperts fused_experts = FusedExperts::kRows;
   MetadataRule metadata = nullptr;      // keys that only this family has

@@ -98,8 +98,9 @@ Result<std::vector<int32_t>> windowed_blocks(const MetadataInput& input) {
 
 Status put_window(const MetadataInput& input, const Keys& keys) {
   EXO_TRY(const bool is_used, input.config.boolean({"use_sliding_window"}, true));
-  if (!is_used || !input.config.has({"sliding_window"})) return {};
-  EXO_TRY(const int64_t window, input.config.integer({"sliding_window"}, 0, INT32_MAX));
+  const FieldNames kWindow = {"sliding_window", "attention_chunk_size"};
+  if (!is_used || !input.config.has(kWindow)) return {};
+  EXO_TRY(const int64_t window, input.config.integer(kWindow, 0, INT32_MAX));
   EXO_TRY(const auto windowed, windowed_blocks(input));
   if (!windowed.empty() && std::ranges::count(windowed, 1) == 0) return {};
   keys.set_count("attention.sliding_window", window);
@@ -119,6 +120,8 @@ Status put_unrotated(const MetadataInput& input) {
   return {};
 }
 
+const FieldNames kExpertWidth = {"moe_intermediate_size", "expert_ffn_hidden_size"};
+const FieldNames kSharedWidth = {"shared_expert_intermediate_size", "shared_intermediate_size"};
 constexpr uint32_t kSoftmax = 1, kSigmoid = 2;
 
 Status put_experts(const MetadataInput& input, const Keys& keys) {
@@ -133,16 +136,14 @@ Status put_experts(const MetadataInput& input, const Keys& keys) {
     EXO_TRY(const int64_t n_used, config.integer(kUsed, 1, kMostExperts));
     keys.set_count("expert_used_count", n_used);
   }
-  const FieldNames kWidth = {"moe_intermediate_size", "expert_ffn_hidden_size"};
-  const auto* width = config.find(kWidth);
+  const auto* width = config.find(kExpertWidth);
   if (width != nullptr && width->is_array() && !width->get_array().empty() && width->get_array()[0].is_int64()) {
     keys.set_count("expert_feed_forward_length",
                    std::clamp<int64_t>(width->get_array()[0].get_int64(), 1, kMostWidth));
   } else if (width != nullptr) {
-    EXO_CHECK_OK(keys.copy_count("expert_feed_forward_length", kWidth));
+    EXO_CHECK_OK(keys.copy_count("expert_feed_forward_length", kExpertWidth));
   }
-  EXO_CHECK_OK(keys.copy_count("expert_shared_feed_forward_length",
-                               {"shared_expert_intermediate_size", "shared_intermediate_size"}));
+  EXO_CHECK_OK(keys.copy_count("expert_shared_feed_forward_length", kSharedWidth));
   EXO_CHECK_OK(
       keys.copy_count("expert_shared_count", {"n_shared_experts", "num_shared_experts", "moe_num_shared_experts"}));
   EXO_CHECK_OK(keys.copy_count("leading_dense_block_count", {"first_k_dense_replace", "moe_layer_start_index"}));
@@ -163,27 +164,32 @@ Status put_experts(const MetadataInput& input, const Keys& keys) {
 
 }  // namespace
 
+namespace {
+
+Result<int64_t> read_kv_heads(const ConfigFields& config, int64_t n_heads) {
+  const FieldNames kGrouped = {"num_key_value_heads", "multi_query_group_num", "num_kv_heads"};
+  const auto type = config.model_type();
+  if (type == "gpt_neox" || type == "gpt2") return n_heads;
+  if (type == "falcon") {  // one, unless its newer architecture says how many
+    EXO_TRY(const bool is_new, config.boolean({"new_decoder_architecture"}, false));
+    EXO_TRY(const bool has_one, config.boolean({"multi_query"}, true));
+    if (!is_new) return has_one ? 1 : n_heads;
+  }
+  EXO_TRY(const bool is_grouped, config.boolean({"multi_query_attention"}, true));
+  if (!is_grouped) return n_heads;
+  return config.integer(kGrouped, 1, kMostHeads, n_heads);
+}
+
+}  // namespace
+
 Result<ModelShape> read_shape(const ConfigFields& config) {
   ModelShape shape;
   EXO_TRY(shape.n_layers, config.integer({"num_hidden_layers", "num_layers", "n_layer"}, 1, kMostLayers));
   EXO_TRY(shape.d_model, config.integer({"hidden_size", "n_embd"}, 1, kMostWidth));
-  EXO_TRY(shape.d_ff, config.integer({"intermediate_size_mlp", "intermediate_size", "ffn_hidden_size", "n_inner"},
+  EXO_TRY(shape.d_ff, config.integer({"intermediate_size_mlp", "ffn_hidden_size", "intermediate_size", "n_inner"},
                                      1, kMostWidth, 4 * shape.d_model));
   EXO_TRY(shape.n_heads, config.integer({"num_attention_heads", "n_head"}, 1, kMostHeads));
-  EXO_TRY(const bool is_grouped, config.boolean({"multi_query_attention"}, true));
-  // Falcon: one key-value head, unless its newer architecture says how many.
-  const bool is_falcon = config.model_type() == "falcon";
-  EXO_TRY(const bool is_new_falcon, config.boolean({"new_decoder_architecture"}, false));
-  EXO_TRY(const bool is_multi_query, config.boolean({"multi_query"}, is_falcon));
-  int64_t kv_heads_absent = is_falcon && is_multi_query ? 1 : shape.n_heads;
-  if (is_falcon && !is_new_falcon) {
-    shape.n_kv_heads = kv_heads_absent;
-  } else if (!is_grouped) {
-    shape.n_kv_heads = shape.n_heads;
-  } else {
-    EXO_TRY(shape.n_kv_heads, config.integer({"num_key_value_heads", "multi_query_group_num", "num_kv_heads"}, 1,
-                                             kMostHeads, kv_heads_absent));
-  }
+  EXO_TRY(shape.n_kv_heads, read_kv_heads(config, shape.n_heads));
   EXO_TRY(shape.head_dim, config.integer({"head_dim", "kv_channels", "attention_head_dim"}, 1, kMostWidth,
                                          std::max<int64_t>(1, shape.d_model / shape.n_heads)));
   EXO_TRY(shape.n_experts,
@@ -278,7 +284,7 @@ Status hunyuan_metadata(const MetadataInput& input) {
   const Keys keys(input);
   // Shared experts are one feed-forward of so many times the width.
   EXO_TRY(const int64_t count, input.config.integer({"num_shared_expert"}, 1, kMostExperts, 2));
-  if (input.shape.n_experts > 0 && !input.config.has({"shared_expert_intermediate_size"})) {
+  if (input.shape.n_experts > 0 && !input.config.has(kSharedWidth)) {
     keys.set_count("expert_shared_feed_forward_length", count * input.shape.d_ff);
   }
   return {};
@@ -286,14 +292,20 @@ Status hunyuan_metadata(const MetadataInput& input) {
 
 Status llama4_metadata(const MetadataInput& input) {
   const Keys keys(input);
-  EXO_CHECK_OK(keys.copy_count("expert_feed_forward_length", {"intermediate_size"}));
-  // Without a rotation queries grow with their position; most blocks attend within chunks.
-  EXO_CHECK_OK(keys.copy_count("attention.sliding_window", {"attention_chunk_size"}));
-  EXO_CHECK_OK(keys.copy_count("attention.temperature_length", {"floor_scale"}));
-  EXO_CHECK_OK(keys.copy_number("attention.temperature_scale", {"attn_scale"}));
-  const auto tunes = input.config.boolean({"attn_temperature_tuning"}, true);  // some say a number for true
-  if (tunes.value_or(true) == false) keys.set("attention.temperature_scale", 0.0f);
-  return keys.copy_count("interleave_moe_layer_step", {"interleave_moe_layer_step"});
+  if (!input.config.has(kExpertWidth)) {
+    EXO_CHECK_OK(keys.copy_count("expert_feed_forward_length", {"intermediate_size"}));
+  }
+  EXO_CHECK_OK(keys.copy_count("interleave_moe_layer_step", {"interleave_moe_layer_step"}));
+  // Blocks that do not rotate scale their queries with the logarithm of the place.
+  const auto* tuning = input.config.find({"attn_temperature_tuning"});
+  const bool is_tuned =  // some say a number for true
+      tuning == nullptr || (*tuning != boost::json::value(false) && *tuning != boost::json::value(0));
+  EXO_TRY(const double scale, input.config.number({"attn_scale"}, 0.1));
+  keys.set("attention.temperature_scale", is_tuned ? static_cast<float>(scale) : 0.0f);
+  EXO_TRY(const double floor_scale, input.config.number({"floor_scale"}, 8192.0));
+  keys.set_count("attention.temperature_length",
+                 std::clamp<int64_t>(static_cast<int64_t>(floor_scale), 1, INT32_MAX));
+  return {};
 }
 
 Status minicpm_metadata(const MetadataInput& input) {

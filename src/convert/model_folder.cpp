@@ -78,8 +78,7 @@ Status ModelFolder::open_indexed(const std::string& index_text) {
     if (!shards_.contains(file_name)) {
       std::error_code error;
       if (!fs::exists(path_ / file_name, error)) {
-        return fail(ErrorCode::kNotFound, "{} lacks the file {}, which holds tensor '{}'", path_.string(),
-                    file_name, tensor);
+        return fail(ErrorCode::kNotFound, "the file {} is missing, which holds tensor '{}'", file_name, tensor);
       }
       if (shards_.size() >= kMaxShards) return fail(ErrorCode::kCorrupt, "{} names too many files", kIndex);
       EXO_CHECK_OK(open_shard(file_name));
@@ -107,7 +106,7 @@ Result<std::shared_ptr<const ModelFolder>> ModelFolder::open(const fs::path& pat
   auto folder = std::make_shared<ModelFolder>();
   folder->path_ = path;
   EXO_TRY(const auto config, read_text(path / "config.json", kMaxConfigBytes));
-  if (!config) return fail(ErrorCode::kNotFound, "{} has no config.json", path.string());
+  if (!config) return fail(ErrorCode::kNotFound, "the folder has no config.json");
   EXO_TRY(folder->config_, parse_object(*config, "config.json"));
   EXO_TRY(const auto generation, read_text(path / "generation_config.json", kMaxConfigBytes));
   if (generation) {

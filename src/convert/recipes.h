@@ -36,9 +36,14 @@ Status shared_gate_up(const RecipeInput& input);
 // DeepSeek's kv_b_proj, per head [keys without rotation, values] → attn_k_b transposed, attn_v_b.
 Status latent_kv(const RecipeInput& input);
 
-// Qwen3-Next's linear attention.
-Status delta_qkvz(const RecipeInput& input);   // per key head [q, k, its v, its z] → attn_qkv, attn_gate
-Status delta_conv(const RecipeInput& input);   // [channels, 1, taps] → {taps, channels}
-Status delta_decay(const RecipeInput& input);  // A_log → -exp(A_log)
+// Gated delta nets: the linear attention of Qwen3-Next and Qwen 3.5. Value heads are put in the order that the
+// family's GGUF files have.
+Status delta_qkvz(const RecipeInput& input);      // per key head [q, k, its v, its z] → attn_qkv, attn_gate
+Status delta_mixed(const RecipeInput& input);     // rows (or channels, [channels, 1, taps]) of all q, all k, all v
+Status delta_gate(const RecipeInput& input);      // rows of all z
+Status delta_per_head(const RecipeInput& input);  // a row for each value head
+Status delta_output(const RecipeInput& input);    // columns of all values
+Status delta_step(const RecipeInput& input);      // dt_bias
+Status delta_decay(const RecipeInput& input);     // A_log → -exp(A_log)
 
 }  // namespace exo::convert::recipes

@@ -138,18 +138,23 @@ class RopeWriter {
     set("rope.scaling.original_context_length", static_cast<uint32_t>(original));
     if (const auto fast = rope_.find("beta_fast")) set("rope.scaling.yarn_beta_fast", static_cast<float>(*fast));
     if (const auto slow = rope_.find("beta_slow")) set("rope.scaling.yarn_beta_slow", static_cast<float>(*slow));
-    const double all = rope_.find("mscale_all_dim").value_or(0.0), own = rope_.find("mscale").value_or(0.0);
-    if (input_.config.has({"kv_lora_rank"})) {
-      set("rope.scaling.yarn_log_multiplier", static_cast<float>(0.1 * all));
-      return {};
+    if (const auto* rounds = rope_.fields.if_contains("truncate"); rounds != nullptr && rounds->is_bool()) {
+      set("rope.scaling.yarn_truncate", rounds->get_bool());
     }
-    // Readers multiply by magnitude(factor, 1) themselves.
-    double wanted =
-        all != 0.0 && own != 0.0 ? magnitude(factor, own) / magnitude(factor, all) : magnitude(factor, 1.0);
-    if (const auto given = rope_.find("attention_factor")) wanted = *given;
-    const double rest = wanted / magnitude(factor, 1.0);
-    if (std::abs(rest - 1.0) > 1e-6) set("rope.scaling.attn_factor", static_cast<float>(rest));
+    put_magnitude(factor);
     return {};
+  }
+
+  // How much cosine and sine grow. Readers of the other families multiply by magnitude(factor, 1) themselves.
+  void put_magnitude(double factor) {
+    const double all = rope_.find("mscale_all_dim").value_or(0.0), own = rope_.find("mscale").value_or(0.0);
+    const bool is_latent = input_.config.has({"kv_lora_rank"});
+    double wanted = magnitude(factor, own != 0.0 ? own : 1.0) / magnitude(factor, all);
+    if (!is_latent && (all == 0.0 || own == 0.0)) wanted = magnitude(factor, 1.0);
+    if (const auto given = rope_.find("attention_factor")) wanted = *given;
+    if (is_latent) set("rope.scaling.yarn_log_multiplier", static_cast<float>(0.1 * all));
+    const double rest = is_latent ? wanted : wanted / magnitude(factor, 1.0);
+    if (std::abs(rest - 1.0) > 1e-6) set("rope.scaling.attn_factor", static_cast<float>(rest));
   }
 
   // Long waves are slowed down by `factor`, short ones not at all, those between smoothly, as the Llama 3.1 release

@@ -328,4 +328,5 @@ def main():
         print(f"{family}: {(out / f'{family}.gguf').stat().st_size} bytes, logits std {logits.std():.2f}")
 
 
-main()
+if __name__ == "__main__":
+    main()
