@@ -376,6 +376,8 @@ constexpr Family kFamilies[] = {
      .default_partial_rotary = 0.5,
      .rules = kPhi2,
      .norm = "final_layernorm"},
+    {.architecture = "PhiMoEForCausalLM", .model_type = "phimoe", .gguf = "phimoe", .layer_norm = true},
+    {.architecture = "PhimoeForCausalLM", .model_type = "phimoe", .gguf = "phimoe", .layer_norm = true},
     {.architecture = "Qwen2ForCausalLM", .model_type = "qwen2", .gguf = "qwen2"},
     {.architecture = "Qwen2MoeForCausalLM", .model_type = "qwen2_moe", .gguf = "qwen2moe"},
     {.architecture = "Qwen2VLForConditionalGeneration", .model_type = "qwen2_vl_text", .gguf = "qwen2"},

@@ -151,6 +151,7 @@ class RopeWriter {
     const bool is_latent = input_.config.has({"kv_lora_rank"});
     double wanted = magnitude(factor, own != 0.0 ? own : 1.0) / magnitude(factor, all);
     if (!is_latent && (all == 0.0 || own == 0.0)) wanted = magnitude(factor, 1.0);
+    if (const auto given = rope_.find("long_mscale")) wanted = *given;
     if (const auto given = rope_.find("attention_factor")) wanted = *given;
     if (is_latent) set("rope.scaling.yarn_log_multiplier", static_cast<float>(0.1 * all));
     const double rest = is_latent ? wanted : wanted / magnitude(factor, 1.0);
