@@ -1,15 +1,18 @@
 #include "api/answer.h"
 
+#include <algorithm>
+
 namespace exo::api {
 
 Answer::Answer(std::shared_ptr<const text::Tokenizer> tokenizer, const AnswerOptions& options,
                DeltaCallback on_delta, EndCallback on_end)
-    : detokenizer_(std::move(tokenizer)),
+    : detokenizer_(std::move(tokenizer), false,
+                   options.reasoning ? options.reasoning_tokens : std::vector<TokenId>()),
+      reasoning_(options.reasoning),
+      reasoning_tokens_(options.reasoning_tokens),
       stops_(options.stop),
       on_delta_(std::move(on_delta)),
-      on_end_(std::move(on_end)) {
-  if (options.split_reasoning) reasoning_.emplace(chat::ReasoningTags{}, options.starts_in_reasoning);
-}
+      on_end_(std::move(on_end)) {}
 
 void Answer::take_content(std::string_view content) {
   auto step = stops_.push(content);
@@ -38,7 +41,12 @@ void Answer::flush() {
 void Answer::on_token(const SampledToken& token) {
   if (stopped_ || ended_) return;
   delta_.tokens.push_back(token);
-  take_text(detokenizer_.push(token.token), false);
+  std::string text = detokenizer_.push(token.token);
+  const auto is_mark = [&] {
+    return std::find(reasoning_tokens_.begin(), reasoning_tokens_.end(), token.token) != reasoning_tokens_.end();
+  };
+  if (reasoning_ && !reasoning_->expects_marks() && is_mark()) text.clear();
+  take_text(std::move(text), false);
   flush();
   // Cancelling ends the request at once: on_finish comes from inside this call.
   if (auto cancel = stopped_ ? std::exchange(cancel_, nullptr) : std::function<void()>()) cancel();

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "chat/reasoning.h"
+#include "chat/reasoning_format.h"
 #include "chat/stop_strings.h"
 #include "serve/front.h"
 #include "text/tokenizer.h"
@@ -24,8 +24,8 @@ enum class AnswerEnd { kStop, kLength, kCancelled, kError };
 
 struct AnswerOptions {
   std::vector<std::string> stop;
-  bool split_reasoning = true;       // false: <think>…</think> stays in the content
-  bool starts_in_reasoning = false;  // the prompt already opened the tag
+  std::optional<chat::ReasoningSplitter> reasoning;  // without it reasoning stays in the content
+  std::vector<TokenId> reasoning_tokens;             // control tokens that the splitter wants to see
 };
 
 class Answer : public serve::RequestObserver {
@@ -49,7 +49,8 @@ class Answer : public serve::RequestObserver {
   void flush();
 
   text::Detokenizer detokenizer_;
-  std::optional<chat::ReasoningParser> reasoning_;
+  std::optional<chat::ReasoningSplitter> reasoning_;
+  std::vector<TokenId> reasoning_tokens_;
   chat::StopMatcher stops_;
   DeltaCallback on_delta_;
   EndCallback on_end_;

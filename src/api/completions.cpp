@@ -57,9 +57,9 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
 
   Status start_choices() {
     std::vector<std::vector<TokenId>> prompts;
-    bool starts_in_reasoning = false;
+    std::optional<chat::ReasoningSplitter> reasoning;
     if (chat_) {
-      EXO_TRY(prompts.emplace_back(), chat_prompt(starts_in_reasoning));
+      EXO_TRY(prompts.emplace_back(), chat_prompt(reasoning));
     } else {
       for (const auto& text : request_.prompts)
         prompts.push_back(model_.text->tokenizer->encode(text, {true, false}));
@@ -72,12 +72,12 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
     created_ = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
                    .count();
     choices_.resize(prompts.size() * request_.n);
-    for (size_t i = 0; i < choices_.size(); ++i) start_choice(i, prompts[i / request_.n], starts_in_reasoning);
+    for (size_t i = 0; i < choices_.size(); ++i) start_choice(i, prompts[i / request_.n], reasoning);
     if (request_.stream) keep_alive();
     return {};
   }
 
-  Result<std::vector<TokenId>> chat_prompt(bool& starts_in_reasoning) {
+  Result<std::vector<TokenId>> chat_prompt(std::optional<chat::ReasoningSplitter>& reasoning) {
     chat::TemplateInput input;
     input.messages = request_.messages;
     input.tools = request_.tools;
@@ -86,7 +86,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
     input.kwargs = request_.template_kwargs;
     wrong_field_ = "messages";
     EXO_TRY(const std::string prompt, model_.text->chat_template->render(input, std::chrono::system_clock::now()));
-    starts_in_reasoning = chat::ReasoningParser::prompt_opens(prompt, {});
+    reasoning.emplace(model_.text->reasoning, prompt);
     // A template that writes the BOS itself must not get a second one from the tokenizer.
     const auto& bos = model_.text->bos_token;
     const bool add_special = bos.empty() || !prompt.starts_with(bos);
@@ -107,8 +107,9 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
     return {};
   }
 
-  void start_choice(size_t index, const std::vector<TokenId>& prompt, bool starts_in_reasoning) {
-    AnswerOptions options{request_.stop, chat_, starts_in_reasoning};
+  void start_choice(size_t index, const std::vector<TokenId>& prompt,
+                    const std::optional<chat::ReasoningSplitter>& reasoning) {
+    AnswerOptions options{request_.stop, reasoning, model_.text->reasoning_tokens};
     auto answer = std::make_shared<Answer>(
         model_.text->tokenizer, options,
         [self = shared_from_this(), index](AnswerDelta delta) { self->on_delta(index, std::move(delta)); },

@@ -43,12 +43,9 @@ bool ReasoningParser::advance(ReasoningDelta& out) {
     case State::kReasoning:
       return advance_reasoning(out);
     case State::kAfterClose:
-      held_.erase(0, leading_space(held_));
-      if (held_.empty()) return false;
-      state_ = State::kContent;
-      return true;
+      return advance_after_close();
     case State::kContent:
-      out.content += std::exchange(held_, {});
+      advance_content(out);
       return false;
   }
   return false;
@@ -62,6 +59,13 @@ bool ReasoningParser::advance_start(ReasoningDelta&) {
     return true;
   }
   if (std::string_view(tags_.open).starts_with(rest)) return false;  // nothing yet, or a beginning of the tag
+  if (!tags_.content_open.empty()) {
+    if (rest.starts_with(tags_.content_open)) {
+      state_ = State::kAfterClose;  // an answer without reasoning
+      return true;
+    }
+    if (std::string_view(tags_.content_open).starts_with(rest)) return false;
+  }
   state_ = State::kContent;
   return true;
 }
@@ -96,6 +100,30 @@ bool ReasoningParser::advance_reasoning(ReasoningDelta& out) {
   out.reasoning += held.substr(0, held.size() - kept);
   held_.erase(0, held_.size() - kept);
   return false;
+}
+
+bool ReasoningParser::advance_after_close() {
+  held_.erase(0, leading_space(held_));
+  if (held_.empty()) return false;
+  if (!tags_.content_open.empty()) {
+    if (held_.starts_with(tags_.content_open)) {
+      held_.erase(0, tags_.content_open.size());
+      held_.erase(0, leading_space(held_));
+      tags_.content_open.clear();
+      return true;
+    }
+    if (std::string_view(tags_.content_open).starts_with(held_)) return false;
+  }
+  state_ = State::kContent;
+  return true;
+}
+
+void ReasoningParser::advance_content(ReasoningDelta& out) {
+  const std::string& close = tags_.content_close;
+  for (size_t at = 0; !close.empty() && (at = held_.find(close, at)) != held_.npos;) held_.erase(at, close.size());
+  const size_t kept = close.empty() ? 0 : held_suffix(held_, close);
+  out.content += std::string_view(held_).substr(0, held_.size() - kept);
+  held_.erase(0, held_.size() - kept);
 }
 
 ReasoningDelta ReasoningParser::finish() {

@@ -9,6 +9,8 @@ namespace exo::chat {
 struct ReasoningTags {
   std::string open = "<think>";
   std::string close = "</think>";
+  // What some families put around the answer itself; empty: nothing. Dropped like the tags.
+  std::string content_open = {}, content_close = {};
 };
 
 struct ReasoningDelta {
@@ -31,6 +33,8 @@ class ReasoningParser {
   ReasoningDelta finish();
 
   bool in_reasoning() const { return state_ == State::kReasoning || state_ == State::kAfterOpen; }
+  // Only content can follow.
+  bool in_content() const { return state_ == State::kContent; }
 
   // Whether a rendered prompt leaves the reasoning block open: its last opening tag has no closing tag behind it
   // and only white space follows.
@@ -50,6 +54,8 @@ class ReasoningParser {
   bool advance_start(ReasoningDelta& out);
   bool advance_after_open();
   bool advance_reasoning(ReasoningDelta& out);
+  bool advance_after_close();
+  void advance_content(ReasoningDelta& out);
 
   ReasoningTags tags_;
   State state_;

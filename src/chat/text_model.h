@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "chat/chat_template.h"
+#include "chat/reasoning_format.h"
 #include "formats/gguf.h"
 #include "text/tokenizer.h"
 
@@ -17,7 +18,9 @@ struct TextModel {
   std::shared_ptr<const text::Tokenizer> tokenizer;
   std::shared_ptr<const ChatTemplate> chat_template;  // the model's own, or the fallback of default_template.h
   bool has_own_template = false;
-  std::string bos_token, eos_token;  // as templates see them; empty when the vocabulary has none
+  ReasoningFormat reasoning;
+  std::vector<TokenId> reasoning_tokens;  // control tokens to be rendered for it
+  std::string bos_token, eos_token;       // as templates see them; empty when the vocabulary has none
 };
 
 // kUnsupported or kCorrupt when the tokenizer or the template cannot be used; the message names the cause.

@@ -1,17 +1,22 @@
+#include <algorithm>
+
 #include "text/tokenizer.h"
 #include "text/utf8.h"
 
 namespace exo::text {
 
-Detokenizer::Detokenizer(std::shared_ptr<const Tokenizer> tokenizer, bool render_special)
-    : tokenizer_(std::move(tokenizer)), render_special_(render_special) {}
+Detokenizer::Detokenizer(std::shared_ptr<const Tokenizer> tokenizer, bool render_special,
+                         std::vector<TokenId> also_rendered)
+    : tokenizer_(std::move(tokenizer)), render_special_(render_special), also_rendered_(std::move(also_rendered)) {}
 
 std::string Detokenizer::push(TokenId token) {
-  std::string piece = tokenizer_->piece(token, render_special_);
+  const bool render =
+      render_special_ || std::find(also_rendered_.begin(), also_rendered_.end(), token) != also_rendered_.end();
+  std::string piece = tokenizer_->piece(token, render);
   if (piece.empty()) return {};
   if (at_start_) {
     at_start_ = false;
-    piece = tokenizer_->first_piece(token, render_special_);
+    piece = tokenizer_->first_piece(token, render);
   }
   pending_ += piece;
   std::string shown;

@@ -62,13 +62,16 @@ Result<std::unique_ptr<Tokenizer>> load_tokenizer(const formats::GgufMetadata& m
 // invalid bytes become U+FFFD as Python's bytes.decode(errors="replace") does.
 class Detokenizer {
  public:
-  Detokenizer(std::shared_ptr<const Tokenizer> tokenizer, bool render_special = false);
+  // `also_rendered`: control tokens that are rendered even without `render_special`.
+  Detokenizer(std::shared_ptr<const Tokenizer> tokenizer, bool render_special = false,
+              std::vector<TokenId> also_rendered = {});
   std::string push(TokenId token);  // what may be shown now
   std::string finish();             // what was still waiting
 
  private:
   std::shared_ptr<const Tokenizer> tokenizer_;
   bool render_special_;
+  std::vector<TokenId> also_rendered_;
   bool at_start_ = true;
   std::string pending_;  // an incomplete character, or a space that may be the last
 };
