@@ -126,6 +126,20 @@ TEST(ChatTemplate, MacrosAndBlocks) {
       {"{% block b %}x{% endblock %}", "x"},
       {"{% include 'x' %}",
        "!chat template, line 1: 'include' needs other templates, which a chat template cannot have"},
+      {"{% extends 'x' %}",
+       "!chat template, line 1: 'extends' needs other templates, which a chat template cannot have"},
+      {"{% import 'x' as y %}",
+       "!chat template, line 1: 'import' needs other templates, which a chat template cannot have"},
+      {"{% from 'x' import y %}",
+       "!chat template, line 1: 'from' needs other templates, which a chat template cannot have"},
+      {"{% block b %}x{{ super() }}{% endblock %}",
+       "!'super' refers to blocks of templates, which a chat template cannot have"},
+      {"{{ self.b() }}", "!'self' refers to blocks of templates, which a chat template cannot have"},
+      {"{{ [1] | random }}", "!No filter named 'random' found."},
+      {"{{ 'x' | wordwrap(3) }}", "!No filter named 'wordwrap' found."},
+      {"{{ 'x' | urlize }}", "!No filter named 'urlize' found."},
+      {"{{ {} | pprint }}", "!No filter named 'pprint' found."},
+      {"{{ [1] | nosuch }}", "!No filter named 'nosuch' found."},
       {"\n{% nosuch %}", "!chat template, line 2: encountered unknown tag 'nosuch'"},
   });
 }
@@ -153,7 +167,7 @@ TEST(ChatTemplate, SequenceFilters) {
           {"{{ {'b': 1, 'A': 2} | dictsort }} {{ {'b': 1} | items | list }}", "[('A', 2), ('b', 1)] [('b', 1)]"},
           {"{% set g = l | map('upper') %}{{ g | list | length }}{{ g | list | length }}", "40"},
           {"{{ l | map('upper') | tojson }}", "!Object of type generator is not JSON serializable"},
-          {"{{ l | map('nosuch') | list }}", "!No filter named 'nosuch'."},
+          {"{{ l | map('nosuch') | list }}", "!No filter named 'nosuch' found."},
       },
       kVariables);
 }

@@ -185,7 +185,11 @@ Value Runtime::undefined(std::string message) {
   return Value(Type::kUndefined, std::move(object));
 }
 
-Value Runtime::undefined_name(std::string_view name) { return undefined(fmt::format("'{}' is undefined", name)); }
+Value Runtime::undefined_name(std::string_view name) {
+  if (name == "self" || name == "super")
+    return undefined(fmt::format("'{}' refers to blocks of templates, which a chat template cannot have", name));
+  return undefined(fmt::format("'{}' is undefined", name));
+}
 
 std::unexpected<Error> undefined_error(const Value& value) { return python_error("{}", value.undefined_message()); }
 
