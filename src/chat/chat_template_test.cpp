@@ -167,7 +167,7 @@ TEST(ChatTemplate, SequenceFilters) {
           {"{{ {'b': 1, 'A': 2} | dictsort }} {{ {'b': 1} | items | list }}", "[('A', 2), ('b', 1)] [('b', 1)]"},
           {"{% set g = l | map('upper') %}{{ g | list | length }}{{ g | list | length }}", "40"},
           {"{{ l | map('upper') | tojson }}", "!Object of type generator is not JSON serializable"},
-          {"{{ l | map('nosuch') | list }}", "!No filter named 'nosuch' found."},
+          {"{{ l | map('nosuch') | list }}", "!No filter named 'nosuch'."},
       },
       kVariables);
 }
