@@ -26,7 +26,8 @@ class StageChain {
       StageConfig config{.max_batch_rows = std::min(n_positions, kMaxRows),
                          .block_positions = kBlockPositions,
                          .n_blocks = n_blocks,
-                         .kv_type = options.kv_type};
+                         .kv_type = options.kv_type,
+                         .max_slots = 1};
       config.layers.begin = LayerIndex(static_cast<int32_t>(int64_t{info.n_layers} * s / options.n_stages));
       config.layers.end = LayerIndex(static_cast<int32_t>(int64_t{info.n_layers} * (s + 1) / options.n_stages));
       EXO_TRY(auto stage, load_stage(file, config, ops));

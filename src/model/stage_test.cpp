@@ -111,8 +111,8 @@ INSTANTIATE_TEST_SUITE_P(Families, Golden,
                                          "granitemoe-shared", "hunyuan-dense", "hunyuan-moe", "llama", "llama4",
                                          "minimax-m2", "ministral3", "mistral", "mixtral", "nemotron", "olmo",
                                          "olmo2", "olmoe", "phi2", "phi3", "phimoe", "qwen2", "qwen2moe", "qwen3",
-                                         "qwen35", "qwen3moe", "qwen3next", "qwen3next-together", "smollm3",
-                                         "stablelm", "stablelm-parallel", "starcoder2"),
+                                         "qwen35", "qwen35moe", "qwen3moe", "qwen3next", "qwen3next-together",
+                                         "smollm3", "stablelm", "stablelm-parallel", "starcoder2"),
                          [](const auto& test) {
                            std::string name(test.param);
                            std::ranges::replace_if(

@@ -27,6 +27,8 @@ RANDOM = {
                                num_experts_per_tok=2, moe_intermediate_size=8, shared_expert_intermediate_size=8,
                                norm_topk_prob=True, full_attention_interval=3),
     "qwen35": dict(DELTA, model_type="qwen3_5_text", tie_word_embeddings=True),
+    "qwen35moe": dict(DELTA, model_type="qwen3_5_moe_text", num_experts=4, num_experts_per_tok=2,
+                      moe_intermediate_size=8, shared_expert_intermediate_size=8),
     "llama4": dict(SMALL, model_type="llama4_text", num_hidden_layers=4, intermediate_size=8, intermediate_size_mlp=24,
                    num_local_experts=4, num_experts_per_tok=1, interleave_moe_layer_step=2, attention_chunk_size=7,
                    floor_scale=5, attn_scale=0.3, attn_temperature_tuning=True),
@@ -43,6 +45,7 @@ LATENT_NAMES = {"self_attn.q_a_proj": "attn_q_a", "self_attn.q_a_layernorm": "at
 FAMILIES = {
     "deepseek_v2": ("deepseek2", LATENT_NAMES, False, False), "deepseek_v3": ("deepseek2", LATENT_NAMES, False, False),
     "qwen3_next": ("qwen3next", POST, False, True), "qwen3_5_text": ("qwen35", POST, False, True),
+    "qwen3_5_moe_text": ("qwen35moe", POST, False, True),
     "llama4_text": ("llama4", FEED_FORWARD, False, False), "ministral3": ("mistral3", {}, True, False),
 }
 
@@ -65,7 +68,7 @@ def metadata(config):
                         "attention.key_length": config.kv_lora_rank + config.qk_rope_head_dim,
                         "attention.value_length": config.kv_lora_rank, "attention.head_count_kv": 1,
                         "rope.scaling.yarn_log_multiplier": 0.1 * config.rope_parameters["mscale_all_dim"]})
-    if kind in ("qwen3_next", "qwen3_5_text"):
+    if kind in ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"):
         out = {"ssm.conv_kernel": config.linear_conv_kernel_dim, "ssm.state_size": config.linear_key_head_dim,
                "ssm.inner_size": config.linear_value_head_dim * config.linear_num_value_heads,
                "ssm.time_step_rank": config.linear_num_value_heads, "ssm.group_count": config.linear_num_key_heads}
