@@ -16,6 +16,7 @@ std::string format_layout(const FileLayout& layout) {
   std::string text;
   for (const auto& part : layout.parts)
     fmt::format_to(std::back_inserter(text), "{} {}\n", part.bytes, part.header_bytes);
+  if (!layout.sample.empty()) text += "sample " + layout.sample + "\n";
   return text;
 }
 
@@ -32,7 +33,13 @@ Result<FileLayout> parse_layout(std::string_view text) {
     text.remove_prefix(static_cast<size_t>(next - text.data()) + 1);
     return value;
   };
+  constexpr std::string_view kSample = "sample ";
   while (!text.empty()) {
+    if (text.starts_with(kSample) && text.ends_with('\n')) {
+      layout.sample = text.substr(kSample.size(), text.size() - kSample.size() - 1);
+      if (!digest_from_hex(layout.sample)) return fail(ErrorCode::kCorrupt, "a malformed file layout");
+      break;
+    }
     FileLayout::Part part;
     EXO_TRY(part.bytes, number(' '));
     EXO_TRY(part.header_bytes, number('\n'));

@@ -29,12 +29,16 @@ struct FileLayout {
     bool operator==(const Part&) const = default;
   };
   std::vector<Part> parts;
+  // SHA-256 of some of the weights' bytes, 64 hex digits: tells models apart whose headers are the same. Empty:
+  // none.
+  std::string sample;
   uint64_t total_bytes() const;
   uint64_t part_begin(size_t part) const;  // offset of a part's first byte
   bool operator==(const FileLayout&) const = default;
 };
 
-// Text form, one line "bytes header_bytes" per part. parse: kCorrupt when malformed, empty, over kMaxFileParts, a
+// Text form, one line "bytes header_bytes" per part, then "sample HEX". parse: kCorrupt when malformed, empty, over
+// kMaxFileParts, a
 // header is larger than its part or 512 MiB, or the sum overflows 2^62.
 std::string format_layout(const FileLayout& layout);
 Result<FileLayout> parse_layout(std::string_view text);

@@ -253,12 +253,14 @@ TEST(Hello, FramesRoundTripAndSurviveDamage) {
 // ---- small things
 
 TEST(FileLayout, TextRoundTripAndHostileTexts) {
-  const FileLayout layout{{{1000, 100}, {500, 500}}};
+  FileLayout layout{{{1000, 100}, {500, 500}}, {}};
+  EXPECT_EQ(parse_layout(format_layout(layout)).value(), layout);
+  layout.sample = std::string(64, 'a');
   EXPECT_EQ(parse_layout(format_layout(layout)).value(), layout);
   EXPECT_EQ(layout.part_begin(1), 1000u);
   EXPECT_EQ(layout.total_bytes(), 1500u);
   for (const char* bad : {"", "\n", "1", "1 ", "1 1", "1 2\n", "1 0\n", "-1 1\n", "x 1\n", "1 1\n1",
-                          "99999999999999999999 1\n", "4611686018427387904 1\n1 1\n", "1  1\n"}) {
+                          "99999999999999999999 1\n", "4611686018427387904 1\n1 1\n", "1  1\n", "sample \n", "1 1\nsample 12\n", "1 1\nsample "}) {
     EXPECT_FALSE(parse_layout(bad).has_value()) << bad;
   }
   std::string many;

@@ -19,6 +19,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kReadBytes = 1 << 20;
+constexpr uint64_t kSamples = 64, kSampleBytes = 512;  // pieces of each file's weights, and their size
 
 class DiskSource final : public net::FileSource {
  public:
@@ -88,7 +89,7 @@ class ViewSource final : public net::FileSource {
     const std::lock_guard lock(mutex_);
     if (file_ == nullptr) {
       EXO_TRY(auto file, open_());
-      if (layout_ != net::FileLayout{{{file.file_bytes(), file.data_offset()}}}) {
+      if (layout_.parts != std::vector<net::FileLayout::Part>{{file.file_bytes(), file.data_offset()}}) {
         return fail(ErrorCode::kCorrupt, "the model's files have changed");
       }
       file_ = std::make_shared<const formats::GgufFile>(std::move(file));
@@ -101,10 +102,27 @@ class ViewSource final : public net::FileSource {
   mutable std::shared_ptr<const formats::GgufFile> file_;
 };
 
+// Borrows the file.
+class AssembledSource final : public net::FileSource {
+ public:
+  AssembledSource(const formats::GgufFile& file, net::FileLayout layout)
+      : file_(file), layout_(std::move(layout)) {}
+  const net::FileLayout& layout() const override { return layout_; }
+  bool has(uint64_t offset, uint64_t bytes) const override {
+    return bytes <= file_.file_bytes() && offset <= file_.file_bytes() - bytes;
+  }
+  Status read(uint64_t offset, std::span<std::byte> out) const override { return file_.read(offset, out); }
+
+ private:
+  const formats::GgufFile& file_;
+  const net::FileLayout layout_;
+};
+
 class MemorySource final : public net::FileSource {
  public:
   MemorySource(std::span<const std::byte> bytes, uint64_t header_bytes) : bytes_(bytes) {
     layout_.parts.push_back({bytes.size(), header_bytes});
+    if (auto sample = sample_of(*this)) layout_.sample = *sample;
   }
   const net::FileLayout& layout() const override { return layout_; }
   bool has(uint64_t offset, uint64_t bytes) const override {
@@ -136,16 +154,33 @@ Result<std::string> fingerprint_of(const net::FileSource& source) {
     hash.update_u64(part.bytes);
     begin += part.bytes;
   }
+  hash.update(std::as_bytes(std::span(source.layout().sample)));
   return net::to_hex(hash.finish());
 }
 
-Result<std::string> fingerprint_of(const formats::GgufFile& assembled) {
-  std::vector<std::byte> header(assembled.data_offset());
-  EXO_CHECK_OK(assembled.read(0, header));
-  net::Sha256 hash;
-  hash.update(header);
-  hash.update_u64(assembled.file_bytes());
-  return net::to_hex(hash.finish());
+Result<std::string> sample_of(const net::FileSource& source) {
+  std::vector<std::byte> all;
+  uint64_t begin = 0;
+  for (const auto& part : source.layout().parts) {
+    const uint64_t weights = part.bytes - part.header_bytes;
+    const uint64_t piece = std::min(kSampleBytes, weights);
+    for (uint64_t i = 0; i < kSamples && piece > 0; ++i) {
+      const uint64_t at = part.header_bytes + (weights - piece) / kSamples * i;
+      const size_t known = all.size();
+      all.resize(known + piece);
+      EXO_CHECK_OK(source.read(begin + at, std::span(all).subspan(known)));
+    }
+    begin += part.bytes;
+  }
+  return net::to_hex(net::sha256(all));
+}
+
+Result<std::string> fingerprint_of(const formats::GgufFile& assembled, const net::FileLayout& layout) {
+  return fingerprint_of(AssembledSource(assembled, layout));
+}
+
+Result<std::string> sample_of(const formats::GgufFile& assembled, const net::FileLayout& layout) {
+  return sample_of(AssembledSource(assembled, layout));
 }
 
 bool is_fingerprint(std::string_view text) { return NodeId::from_hex(text).has_value(); }

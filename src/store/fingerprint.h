@@ -1,5 +1,7 @@
 #pragma once
-// What identifies a model's bytes: SHA-256, as 64 hex digits, over each file's header and size.
+// What identifies a model: SHA-256, as 64 hex digits, over each file's header and size and over a sample of the
+// weights, so that two trainings of one model are told apart. Who holds only parts cannot check the sample: it then
+// identifies what the sender says it has.
 
 #include <filesystem>
 #include <functional>
@@ -15,10 +17,13 @@
 
 namespace exo::store {
 
-// Reads the headers through the source.
+// Reads the headers through the source; the sample is its layout's.
 Result<std::string> fingerprint_of(const net::FileSource& source);
 // Of an assembled file: the same as that of the file it stands for.
-Result<std::string> fingerprint_of(const formats::GgufFile& assembled);
+Result<std::string> fingerprint_of(const formats::GgufFile& assembled, const net::FileLayout& layout);
+// For FileLayout::sample; reads a few pieces of every file.
+Result<std::string> sample_of(const net::FileSource& source);
+Result<std::string> sample_of(const formats::GgufFile& assembled, const net::FileLayout& layout);
 
 bool is_fingerprint(std::string_view text);  // 64 lower-case hex digits
 

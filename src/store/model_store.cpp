@@ -97,9 +97,12 @@ Result<StoredModel> ModelStore::describe(StoredModel model, formats::GgufFile gg
   }
   if (model.is_view()) {
     model.layout.parts.push_back({gguf.file_bytes(), gguf.data_offset()});
-    EXO_TRY(model.fingerprint, fingerprint_of(gguf));
+    EXO_TRY(model.layout.sample, sample_of(gguf, model.layout));
+    EXO_TRY(model.fingerprint, fingerprint_of(gguf, model.layout));
   } else {
     EXO_TRY(model.layout, layout_of(gguf, model.path));
+    EXO_TRY(const auto sampled, open_file_source(model.path, model.layout));
+    EXO_TRY(model.layout.sample, sample_of(*sampled));
     EXO_TRY(const auto source, open_file_source(model.path, model.layout));
     EXO_TRY(model.fingerprint, fingerprint_of(*source));
   }
@@ -191,8 +194,9 @@ void ModelStore::add_embedded(std::vector<StoredModel>& found) const {
     StoredModel model;
     model.name = embedded.name;
     model.embedded = embedded.bytes;
-    model.layout.parts.push_back({embedded.bytes.size(), gguf->data_offset()});
-    const auto fingerprint = fingerprint_of(*memory_source(embedded.bytes, gguf->data_offset()));
+    const auto source = memory_source(embedded.bytes, gguf->data_offset());
+    model.layout = source->layout();
+    const auto fingerprint = fingerprint_of(*source);
     if (!fingerprint) continue;
     model.fingerprint = *fingerprint;
     found.push_back(std::move(model));

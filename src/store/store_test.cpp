@@ -70,6 +70,14 @@ std::string fingerprint(std::span<const std::byte> model) {
   return fingerprint_of(*memory_source(model, header_bytes(model))).value();
 }
 
+TEST(Fingerprint, TellsTrainingsOfOneModelApart) {
+  const auto one = tiny_model(1);
+  auto other = one;
+  for (size_t i = header_bytes(one); i < other.size(); ++i) other[i] ^= std::byte{1};  // the headers are the same
+  EXPECT_NE(fingerprint(one), fingerprint(other));
+  EXPECT_EQ(fingerprint(one), fingerprint(tiny_model(1)));
+}
+
 TEST(RangeSet, MergesFindsAndSubtracts) {
   RangeSet set;
   set.add({10, 20});
@@ -229,7 +237,7 @@ TEST(ModelStore, ModelFilesThatChangeBelowAViewAreNoticed) {
 TEST(PartialFile, KeepsItsRangesOverARestart) {
   TempDir dir;
   const auto model = tiny_model(1);
-  const net::FileLayout layout{{{model.size(), header_bytes(model)}}};
+  const auto layout = memory_source(model, header_bytes(model))->layout();
   const std::string id = fingerprint(model);
   {
     auto file = PartialFile::create(dir.path(), id, "m\n\x1b[31m", layout).value();
@@ -254,7 +262,7 @@ TEST(PartialFile, KeepsItsRangesOverARestart) {
 TEST(PartialFile, DamagedOrForeignNotesStartOver) {
   TempDir dir;
   const auto model = tiny_model(1);
-  const net::FileLayout layout{{{model.size(), header_bytes(model)}}};
+  const auto layout = memory_source(model, header_bytes(model))->layout();
   const std::string id = fingerprint(model);
   const fs::path note = dir.path() / (id + ".ranges");
   ASSERT_TRUE(PartialFile::create(dir.path(), id, "m", layout).value()->write(0, model));
@@ -280,7 +288,7 @@ TEST(PartialFile, DamagedOrForeignNotesStartOver) {
 TEST(PartialFile, AFullDiskIsSaidAndLeavesNoFalsePromise) {
   TempDir dir;
   const auto model = tiny_model(1);
-  const net::FileLayout layout{{{model.size(), header_bytes(model)}}};
+  const auto layout = memory_source(model, header_bytes(model))->layout();
   const std::string id = fingerprint(model);
   auto file = PartialFile::create(dir.path(), id, "m", layout).value();
   ASSERT_TRUE(file->write(0, std::span(model).first(1000)));
@@ -337,7 +345,7 @@ class FakeNetwork : public net::FileConnector {
    public:
     explicit FakeConnection(std::shared_ptr<FakePeer> peer) : peer_(std::move(peer)) {}
     Result<net::FileLayout> layout(const std::string&) override {
-      return net::FileLayout{{{peer_->model.size(), peer_->header}}};
+      return memory_source(peer_->model, peer_->header)->layout();
     }
     Result<std::vector<std::byte>> read(const std::string&, uint64_t offset, uint64_t bytes) override {
       std::this_thread::sleep_for(peer_->delay);
