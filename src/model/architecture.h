@@ -25,6 +25,7 @@ enum class QkNorm {
 enum class Residual {
   kSequential,  // x += attention(norm(x)); x += feed_forward(norm(x))
   kParallel,    // x += attention(norm(x)) + feed_forward(norm(x)), both from the same x
+  kPostNorm,    // x = norm(x + attention(x)); x = norm(x + feed_forward(x)): attention_norm, feed_forward_norm
 };
 
 // Which blocks rotate queries and keys.
@@ -55,6 +56,9 @@ enum class LogitScale { kNone, kMultiply, kDivide };
 struct Architecture {
   std::string_view name;  // general.architecture in a GGUF file
 
+  // Attention looks both ways, and what comes out are vectors, not tokens: there is no head. The embedding may have
+  // token types and a norm. See encoder.h.
+  bool is_encoder = false;
   NormKind norm = NormKind::kRms;
   bool norms_have_weights = true;
   // Tensor names of the norms before and after the two halves of a block; empty: no such norm. A post norm applies

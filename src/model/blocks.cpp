@@ -121,7 +121,7 @@ Tensor attend_grouped(const BlockContext& context, const LayerHyperparameters& l
   if (norm_last) norm_queries_and_keys(context, weights, query, key);
   if (layer.has_temperature) context.ops.scale_rows(query, context.temperatures);
   context.ops.store_kv(key, value, cache, context.sequences);
-  context.ops.attention(query, cache, context.sequences,
+  context.ops.attention(query, cache, context.readers.empty() ? context.sequences : context.readers,
                         {.n_heads = layer.n_heads,
                          .scale = model.attention_scale,
                          .logit_soft_cap = model.attention_soft_cap,
@@ -221,6 +221,14 @@ void run_block(const BlockContext& context, const LayerHyperparameters& layer, c
     const Expanded expanded = expand_all(context, layer, feed_forward, ff_input);
     add_attention(context, attention, attended);
     add_feed_forward(context, feed_forward, expanded);
+    return;
+  }
+  if (context.model.residual == Residual::kPostNorm) {
+    const Tensor hidden = hidden_of(context);
+    add_attention(context, attention, attend(context, layer, attention, memory, hidden));
+    apply_norm(context.ops, attention.norm, context.model.norm_epsilon, hidden, hidden);
+    add_feed_forward(context, feed_forward, expand_all(context, layer, feed_forward, hidden));
+    apply_norm(context.ops, feed_forward.norm, context.model.norm_epsilon, hidden, hidden);
     return;
   }
   const Tensor input = normed_input(context, attention.norm, space.normed);

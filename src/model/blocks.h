@@ -20,6 +20,7 @@ struct BlockContext {
   const Workspace& workspace;
   std::span<const Position> positions;  // of each row
   std::span<const ops::SequenceRows> sequences;
+  std::span<const ops::SequenceRows> readers;  // as attention sees the rows; empty: as in `sequences`
   std::span<const float> temperatures;  // of each row's queries; empty: no block has any
 
   int64_t n_rows() const { return static_cast<int64_t>(positions.size()); }

@@ -66,7 +66,8 @@ Status read_scales(const Reader& reader, Hyperparameters& out) {
   }
   EXO_TRY(const bool parallel,
           reader.boolean_or("use_parallel_residual", architecture.residual == Residual::kParallel));
-  out.residual = parallel ? Residual::kParallel : Residual::kSequential;
+  const bool always = architecture.residual == Residual::kPostNorm;
+  out.residual = always ? architecture.residual : parallel ? Residual::kParallel : Residual::kSequential;
   return {};
 }
 
@@ -209,14 +210,13 @@ Status read_temperature(const Reader& reader, Hyperparameters& out) {
 }
 
 // Keys of variants that would run, and say something else than the model does.
-Status check_unknown_variants(const Reader& reader) {
-  for (const std::string_view key : {"attention.max_alibi_bias", "pooling_type"}) {
-    EXO_TRY(const float value, reader.number_or(key, 0.0));
-    if (value != 0.0f)
-      return fail(ErrorCode::kUnsupported, "'{}' is {}; this build knows only 0", reader.full(key), value);
-  }
-  EXO_TRY(const bool causal, reader.boolean_or("attention.causal", true));
-  if (!causal)
+Status check_unknown_variants(const Reader& reader, const Architecture& architecture) {
+  constexpr std::string_view kAlibi = "attention.max_alibi_bias";
+  EXO_TRY(const float alibi, reader.number_or(kAlibi, 0.0));
+  if (alibi != 0.0f)
+    return fail(ErrorCode::kUnsupported, "'{}' is {}; this build knows only 0", reader.full(kAlibi), alibi);
+  EXO_TRY(const bool causal, reader.boolean_or("attention.causal", !architecture.is_encoder));
+  if (!causal && !architecture.is_encoder)
     return fail(ErrorCode::kUnsupported, "a model that also attends forwards (attention.causal is false)");
   return {};
 }
@@ -237,7 +237,9 @@ Result<Hyperparameters> read_hyperparameters(const GgufFile& file) {
   EXO_TRY(out.architecture, find_architecture(architecture_name));
   out.name = metadata.string("general.name").value_or(architecture_name);
   const Reader reader(metadata, architecture_name);
-  EXO_CHECK_OK(check_unknown_variants(reader));
+  EXO_CHECK_OK(check_unknown_variants(reader, *out.architecture));
+  EXO_TRY(const int32_t pooling, reader.integer_or("pooling_type", 0, 0, 4));
+  out.pooling = static_cast<Pooling>(pooling);
   EXO_TRY(const int32_t n_layers, count_layers(reader));
   out.layers.resize(static_cast<size_t>(n_layers));
   EXO_CHECK_OK(read_widths(reader, file, n_layers, out));

@@ -14,6 +14,15 @@
 
 namespace exo::model {
 
+// Which rows of the last block make the one vector of a text: GGUF's pooling_type.
+enum class Pooling : uint8_t {
+  kNone = 0,   // not said: not a model for embeddings
+  kMean = 1,
+  kFirst = 2,  // "CLS"
+  kLast = 3,
+  kRank = 4,  // a score instead of a vector
+};
+
 enum class LayerRope { kNone, kGlobal, kLocal };
 
 // What may differ from block to block.
@@ -79,6 +88,7 @@ struct Hyperparameters {
   AttentionTemperature temperature;
   bool norms_rotated_heads = false;  // QkNorm::kRotated
   Residual residual = Residual::kSequential;
+  Pooling pooling = Pooling::kNone;
   float norm_epsilon = 0.0f;
   float attention_scale = 0.0f;
   float attention_soft_cap = 0.0f;  // 0: none, as all below

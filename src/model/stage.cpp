@@ -179,6 +179,9 @@ Result<std::unique_ptr<Stage>> load_stage(std::shared_ptr<const formats::GgufFil
   parts.config = config;
   EXO_TRY(parts.info, read_model_info(*file));
   EXO_TRY(parts.model, read_hyperparameters(*file));
+  if (parts.model.architecture->is_encoder) {
+    return fail(ErrorCode::kUnsupported, "a '{}' model makes embeddings, not text", parts.info.architecture);
+  }
   EXO_CHECK_OK(check_config(config, parts.model));
   EXO_TRY(parts.weights,
           load_weights(*file, parts.model, config.layers, needs_long_rope(config, parts.model), ops, progress));

@@ -16,11 +16,12 @@ std::optional<int32_t> block_of(std::string_view tensor_name) {
 }
 
 bool is_embedding_tensor(std::string_view name) {
-  return name == "token_embd.weight" || name == "position_embd.weight";
+  return name == "token_embd.weight" || name == "position_embd.weight" || name == "token_types.weight" ||
+         name.starts_with("token_embd_norm.");
 }
 
 bool is_head_tensor(std::string_view name) {
-  return name.starts_with("output.") || name.starts_with("output_norm.");
+  return name.starts_with("output.") || name.starts_with("output_norm.") || name.starts_with("cls.");
 }
 
 bool is_rope_tensor(std::string_view name) {

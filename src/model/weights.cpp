@@ -104,12 +104,33 @@ Status load_embedding(TensorLoader& loader, const formats::GgufFile& file, const
     const int64_t n_positions = positions == nullptr ? 0 : positions->rows();
     EXO_TRY(out.position_embedding, loader.matrix("position_embd.weight", n_positions, model.d_model));
   }
+  if (!model.architecture->is_encoder) return {};
+  if (const auto* types = file.find_tensor("token_types.weight")) {
+    EXO_TRY(out.token_types, loader.matrix("token_types.weight", types->rows(), model.d_model));
+  }
+  EXO_TRY(out.embedding_norm, load_norm(loader, model.architecture->norm, "token_embd_norm.weight",
+                                        "token_embd_norm.bias", model.d_model));
+  return {};
+}
+
+Status load_ranking(TensorLoader& loader, const formats::GgufFile& file, const Hyperparameters& model,
+                    RankingWeights& out) {
+  if (loader.has("cls.weight")) {
+    EXO_TRY(out.dense.weight, loader.matrix("cls.weight", model.d_model, model.d_model));
+    EXO_TRY(out.dense.bias, loader.optional_vector("cls.bias", model.d_model));
+  }
+  if (const auto* output = file.find_tensor("cls.output.weight")) {
+    EXO_TRY(out.output.weight, loader.matrix("cls.output.weight", output->rows(), model.d_model));
+    EXO_TRY(out.output.bias, loader.optional_vector("cls.output.bias", output->rows()));
+  }
   return {};
 }
 
 Status load_head(TensorLoader& loader, const formats::GgufFile& file, const Hyperparameters& model,
                  StageWeights& out) {
   const auto& architecture = *model.architecture;
+  EXO_CHECK_OK(load_ranking(loader, file, model, out.ranking));
+  if (architecture.is_encoder) return {};
   if (architecture.norms_have_weights) {
     EXO_TRY(out.output_norm,
             load_norm(loader, architecture.norm, "output_norm.weight", "output_norm.bias", model.d_model));

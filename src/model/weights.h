@@ -64,11 +64,20 @@ struct LayerWeights {
   FeedForwardWeights feed_forward;
 };
 
+// Of models that score texts; either may be empty.
+struct RankingWeights {
+  Projection dense;   // d_model to d_model, then tanh
+  Projection output;  // one row, or one for each label
+};
+
 struct StageWeights {
   ops::Weight token_embedding, position_embedding;  // first stage; the second may be empty
+  ops::Weight token_types;                          // of encoders, may be empty: text is of type 0
+  Norm embedding_norm;                              // of encoders
   std::vector<LayerWeights> layers;
   Norm output_norm;  // last stage
   Projection head;
+  RankingWeights ranking;
   ops::Vector rope_factors;  // may be empty
   LoadedMemory memory;
   uint64_t bytes = 0;

@@ -256,10 +256,12 @@ def put_metadata(gguf, config, arch):
     return rope, int(head_dim * partial)
 
 
-def convert(config, state, path):
+def convert(config, state, path, more={}):
     arch, names, interleaved, plus_one = FAMILIES[config.model_type]
     gguf = Gguf()
     rope, dims = put_metadata(gguf, config, arch)
+    for key, value in more.items():
+        gguf.put(f"{arch}.{key}", value)
     names, stacks = {**BLOCK, **names}, {}
     if rope.get("rope_type") == "llama3":
         gguf.tensor("rope_freqs.weight", llama3_factors(rope, dims))
