@@ -99,6 +99,10 @@ Status delta_qkvz(const RecipeInput& input) {
 Status delta_mixed(const RecipeInput& input) {
   EXO_TRY(auto weight, input.view.weight(input.module));
   if (weight == nullptr) return {};
+  if (weight->cols() == 1) {  // MLX stores channels by taps as [channels, taps, 1]
+    EXO_TRY(const int64_t taps, input.config.integer({"linear_conv_kernel_dim"}, 1, 1 << 10));
+    EXO_TRY(weight, reshape(weight, weight->rows() / taps, taps));
+  }
   if (input.family.tiles_value_heads) {
     EXO_TRY(const auto shape, check_rows(input, weight->rows(), &DeltaShape::key_dim));
     EXO_TRY(weight, select_rows(std::move(weight), mixed_ranges(input, shape)));

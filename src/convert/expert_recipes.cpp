@@ -117,6 +117,20 @@ Status fused_gate_up(const RecipeInput& input) {
   return add_gate_up(input, all);
 }
 
+Status stacked_experts(const RecipeInput& input) {
+  if (input.shape.n_experts == 0) return {};
+  for (const auto& part : kParts) {
+    const std::string module = fmt::format("{}.{}", input.module, part.modules[0]);
+    EXO_TRY(const auto all, input.view.weight(module));
+    if (all == nullptr) continue;
+    EXO_CHECK_OK(add_whole_stack(input, part.name, all));
+    EXO_TRY(auto bias, input.view.tensor(module + ".bias"));
+    if (bias == nullptr) continue;
+    EXO_CHECK_OK(input.view.add_matrix(fmt::format("{}{}.bias", block_of(input), part.name), std::move(bias)));
+  }
+  return {};
+}
+
 Status expert_stack(const RecipeInput& input) {
   EXO_TRY(const auto all, input.view.weight(input.module));
   if (all == nullptr || input.shape.n_experts == 0) return {};

@@ -34,6 +34,8 @@ constexpr TensorRule kCommon[] = {
     {"mlp.router", "ffn_gate_inp", projection},
     {"mlp.gate.e_score_correction_bias", "exp_probs_b.bias", bare_vector},
     {"mlp.experts", "ffn_exps", experts},
+    {"mlp.experts", "ffn_exps", stacked_experts},
+    {"mlp.switch_mlp", "ffn_exps", stacked_experts},
     {"mlp.shared_experts.gate_proj", "ffn_gate_shexp", projection},
     {"mlp.shared_experts.up_proj", "ffn_up_shexp", projection},
     {"mlp.shared_experts.down_proj", "ffn_down_shexp", projection},
@@ -43,6 +45,7 @@ constexpr TensorRule kCommon[] = {
     {"mlp.shared_expert_gate", "ffn_gate_inp_shexp", vector},
     {"block_sparse_moe.gate", "ffn_gate_inp", projection},
     {"block_sparse_moe.experts", "ffn_exps", experts},
+    {"block_sparse_moe.switch_mlp", "ffn_exps", stacked_experts},
 };
 
 constexpr TensorRule kSandwich[] = {
@@ -152,6 +155,7 @@ constexpr TensorRule kLlama4[] = {
     {"feed_forward.down_proj", "ffn_down", projection},
     {"feed_forward.router", "ffn_gate_inp", projection},
     {"feed_forward.experts", "ffn_exps", experts},
+    {"feed_forward.experts", "ffn_exps", stacked_experts},
     {"feed_forward.shared_expert.gate_proj", "ffn_gate_shexp", projection},
     {"feed_forward.shared_expert.up_proj", "ffn_up_shexp", projection},
     {"feed_forward.shared_expert.down_proj", "ffn_down_shexp", projection},

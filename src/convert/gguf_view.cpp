@@ -34,7 +34,13 @@ constexpr auto kComputed =
 class FolderConverter {
  public:
   FolderConverter(FolderPtr folder, const Family& family, ModelShape shape)
-      : folder_(*folder), config_(folder_.config()), family_(family), shape_(shape), view_(std::move(folder)) {}
+      : folder_(*folder), config_(folder_.config()), family_(family), shape_(shape), view_(std::move(folder)) {
+    // MLX adds the one to the norms of gated delta nets when it turns their convolutions around.
+    for (const auto& [name, tensor] : folder_.tensors()) {
+      if (name.ends_with("linear_attn.conv1d.weight") && !tensor->shape.empty() && tensor->shape.back() == 1)
+        family_.norms_plus_one = false;
+    }
+  }
 
   Result<formats::GgufFile> convert() && {
     EXO_CHECK_OK(put_general());
@@ -139,7 +145,7 @@ class FolderConverter {
 
   const ModelFolder& folder_;
   ConfigFields config_;
-  const Family& family_;
+  Family family_;
   ModelShape shape_;
   ViewBuilder view_;
   std::string prefix_;

@@ -45,6 +45,19 @@ Result<json::object> parse_object(std::string_view text, std::string_view file_n
   return std::move(value.get_object());
 }
 
+// The one file of weights of folders that name it otherwise (older quantised models); empty when there is none, or
+// several.
+std::string sole_weights(const fs::path& folder) {
+  std::error_code error;
+  std::string found;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (entry.path().extension() != ".safetensors") continue;
+    if (!found.empty()) return {};
+    found = entry.path().filename().string();
+  }
+  return found;
+}
+
 // A name inside the folder and nothing else.
 bool is_plain_name(std::string_view name) {
   return !name.empty() && name.size() < 256 && name.find('/') == std::string_view::npos &&
@@ -55,8 +68,9 @@ bool is_plain_name(std::string_view name) {
 
 bool ModelFolder::is_model_folder(const fs::path& folder) {
   std::error_code error;
-  return fs::is_regular_file(folder / "config.json", error) &&
-         (fs::is_regular_file(folder / kSingle, error) || fs::is_regular_file(folder / kIndex, error));
+  if (!fs::is_regular_file(folder / "config.json", error)) return false;
+  return fs::is_regular_file(folder / kSingle, error) || fs::is_regular_file(folder / kIndex, error) ||
+         !sole_weights(folder).empty();
 }
 
 Status ModelFolder::open_shard(const std::string& file_name) {
@@ -116,7 +130,9 @@ Result<std::shared_ptr<const ModelFolder>> ModelFolder::open(const fs::path& pat
   if (index) {
     EXO_CHECK_OK(folder->open_indexed(*index));
   } else {
-    EXO_CHECK_OK(folder->open_shard(kSingle));
+    std::error_code error;
+    const auto other = fs::exists(path / kSingle, error) ? std::string() : sole_weights(path);
+    EXO_CHECK_OK(folder->open_shard(other.empty() ? kSingle : other));
   }
   EXO_CHECK_OK(folder->index_tensors());
   return folder;

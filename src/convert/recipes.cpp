@@ -114,6 +114,8 @@ Status latent_kv(const RecipeInput& input) {
     return fail(ErrorCode::kCorrupt, "'{}' has {} rows of {}", input.module, weight->rows(),
                 input.shape.n_heads * (key + value));
   }
+  // Numbers in blocks along the rows cannot be transposed; readers take both halves in one as well.
+  if (info(weight->type()).block_elements > 1) return input.view.add_matrix(input.name + ".weight", weight);
   std::vector<MatrixPtr> keys, values;
   for (int64_t head = 0; head < input.shape.n_heads; ++head) {
     EXO_TRY(auto k, select_rows(weight, {{head * (key + value), key}}));

@@ -26,6 +26,8 @@ Status grouped_qkv(const RecipeInput& input);
 // MODULE.N.gate_proj (or w1), up_proj (w3), down_proj (w2), or MODULE.gate_up_proj and down_proj of all experts →
 // ffn_gate_exps, ffn_up_exps, ffn_down_exps, with biases where there are.
 Status experts(const RecipeInput& input);
+// MODULE.gate_proj, up_proj and down_proj with all experts' rows below each other, as MLX stores them → the same.
+Status stacked_experts(const RecipeInput& input);
 // A fused weight of all experts' gates and ups → ffn_gate_exps, ffn_up_exps.
 Status fused_gate_up(const RecipeInput& input);
 // A weight with all experts' rows below each other → NAME.weight, a stack.
@@ -33,7 +35,8 @@ Status expert_stack(const RecipeInput& input);
 // Gate and up below each other → ffn_gate_shexp, ffn_up_shexp.
 Status shared_gate_up(const RecipeInput& input);
 
-// DeepSeek's kv_b_proj, per head [keys without rotation, values] → attn_k_b transposed, attn_v_b.
+// DeepSeek's kv_b_proj, per head [keys without rotation, values] → attn_k_b transposed, attn_v_b; or, in formats
+// that cannot be transposed, attn_kv_b as it is.
 Status latent_kv(const RecipeInput& input);
 
 // Gated delta nets: the linear attention of Qwen3-Next and Qwen 3.5. Value heads are put in the order that the
