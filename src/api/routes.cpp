@@ -4,6 +4,7 @@
 #include <boost/json/serialize.hpp>
 
 #include "api/completions.h"
+#include "api/embeddings.h"
 #include "api/errors.h"
 #include "api/metrics.h"
 #include "api/page.h"
@@ -213,6 +214,8 @@ HttpHandler make_routes(const Services& services) {
     if (get && path == "/v1/topology") return send_json(*response, topology_json(services));
     if (post && path == "/v1/chat/completions") return post_chat_completions(services, request, response);
     if (post && path == "/v1/completions") return post_completions(services, request, response);
+    if (post && path == "/v1/embeddings") return post_embeddings(services, request, response);
+    if (post && path == "/v1/rerank") return post_rerank(services, request, response);
     if (post && path == "/v1/plan") return post_placement(services, request, response, false);
     if (post && path == "/v1/instances") return post_placement(services, request, response, true);
     if (request.method == "DELETE" && path.starts_with("/v1/instances/"))

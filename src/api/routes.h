@@ -14,6 +14,8 @@ namespace exo::api {
 //   GET  /v1/models[/NAME]       what the cluster offers, in OpenAI's form
 //   POST /v1/chat/completions    OpenAI
 //   POST /v1/completions         OpenAI
+//   POST /v1/embeddings          OpenAI
+//   POST /v1/rerank              as Jina and Cohere have it
 //   GET  /v1/topology            the cluster as this node sees it
 //   POST /v1/plan                {"model", "strategy", "context", "min_stages"} → the plan, nothing is changed
 //   POST /v1/instances           the same body → loads the model so

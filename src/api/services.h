@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "chat/text_model.h"
@@ -30,6 +31,20 @@ class ModelLibrary {
   virtual void find(const std::string& name, std::function<void(Result<ServedModel>)> done) = 0;
 };
 
+// Vectors and scores of texts, made by a whole model on this node.
+class EmbeddingService {
+ public:
+  using TextsPtr = std::shared_ptr<const std::vector<std::vector<TokenId>>>;
+  virtual ~EmbeddingService() = default;
+  // One vector of length 1 for each text; `done` is called later, exactly once. kInvalidArgument for a text that
+  // the model cannot read.
+  virtual void embed(const std::string& fingerprint, TextsPtr texts,
+                     std::function<void(Result<std::vector<std::vector<float>>>)> done) = 0;
+  // One score for each text (chat::rerank_tokens), the higher the better.
+  virtual void rank(const std::string& fingerprint, TextsPtr texts,
+                    std::function<void(Result<std::vector<float>>)> done) = 0;
+};
+
 struct Services {
   net::Clock& clock;
   net::Transport& transport;
@@ -40,6 +55,7 @@ struct Services {
   std::string version;
   std::string api_key;        // empty: none asked for
   std::string allowed_hosts;  // comma-separated extra Host names; loopback names and IP addresses always pass
+  EmbeddingService* embeddings = nullptr;
 };
 
 }  // namespace exo::api

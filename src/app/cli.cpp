@@ -35,6 +35,7 @@ struct Cli {
   SynthArguments synth;
   DebugLogitsOptions logits;
   std::string inspect_output = "text", template_file, type_name, in_file, out_file;
+  std::vector<std::string> texts;
   bool inspect_metadata = false, inspect_tensors = false, url_given = false;
   int exit_status = 0;
   Action action;
@@ -269,6 +270,17 @@ void add_debug(Cli& cli) {
     cli.action = [&cli]() -> Status {
       EXO_TRY(const auto model, model_of(cli));
       return debug_logits(model, cli.logits, std::cout);
+    };
+  });
+
+  auto* embed = debug->add_subcommand("embed", "Embeddings of texts");
+  add_model(embed, cli);
+  embed->add_option("--text", cli.texts, "A text; may be repeated")->required();
+  embed->add_option("-t,--threads", cli.logits.threads, "Threads; 0: one per core");
+  embed->callback([&cli] {
+    cli.action = [&cli]() -> Status {
+      EXO_TRY(auto model, model_of(cli));
+      return debug_embed(std::move(model), cli.texts, cli.logits.threads, std::cout);
     };
   });
 

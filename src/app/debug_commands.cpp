@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "kernels/dequantize.h"
+#include "model/encoder.h"
 #include "model/reference_run.h"
 #include "ops/cpu/cpu_ops.h"
 
@@ -116,6 +117,21 @@ Status debug_logits(std::shared_ptr<const formats::GgufFile> model, const DebugL
   out << json::serialize(json::object{{"shape", {tokens.size(), run.logits.size() / tokens.size()}},
                                       {"greedy", std::move(greedy)}})
       << "\n";
+  return {};
+}
+
+Status debug_embed(std::shared_ptr<const formats::GgufFile> model, const std::vector<std::string>& texts,
+                   int32_t threads, std::ostream& out) {
+  const auto device = ops::make_cpu_ops({threads});
+  EXO_TRY(const auto tokenizer, text::load_tokenizer(model->metadata()));
+  EXO_TRY(const auto encoder, model::load_encoder(std::move(model), *device));
+  for (const auto& line : texts) {
+    const auto tokens = tokenizer->encode(line, {.add_special = true});
+    EXO_TRY(const auto vector, encoder->embed(tokens));
+    out << json::serialize(
+               json::object{{"embedding", json::array(vector.begin(), vector.end())}, {"n_tokens", tokens.size()}})
+        << "\n";
+  }
   return {};
 }
 

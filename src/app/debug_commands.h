@@ -30,6 +30,10 @@ struct DebugLogitsOptions {
 Status debug_logits(std::shared_ptr<const formats::GgufFile> model, const DebugLogitsOptions& options,
                     std::ostream& out);
 
+// Prints one JSON line per text: {"embedding", "n_tokens"}.
+Status debug_embed(std::shared_ptr<const formats::GgufFile> model, const std::vector<std::string>& texts,
+                   int32_t threads, std::ostream& out);
+
 // Packed blocks of the file → f32 little-endian.
 Status debug_dequantize(const std::string& type, const std::string& in, const std::string& out);
 

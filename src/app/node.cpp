@@ -6,6 +6,7 @@
 #include "api/http_server.h"
 #include "api/routes.h"
 #include "app/device_profile.h"
+#include "app/embedder.h"
 #include "app/library.h"
 #include "app/stage_loader.h"
 #include "app/store_files.h"
@@ -65,7 +66,8 @@ serve::RingServiceOptions ring_options(const NodeOptions& node, StageLoader& loa
   return options;
 }
 
-// A model that no longer fits is said so within five seconds of the death: 1.25 s to notice, 3 s for the device to return.
+// A model that no longer fits is said so within five seconds of the death: 1.25 s to notice, 3 s for the device to
+// return.
 serve::FrontOptions front_options() {
   serve::FrontOptions options;
   options.problem_grace = 3s;
@@ -86,7 +88,9 @@ struct Node::Impl {
         front(loop, network, cluster, front_options()),
         default_model(files.name_of(o.model)),
         library(loop, files, default_model),
-        services{loop, network, cluster, front, ring, library, kVersion, std::move(key), o.allowed_hosts},
+        embedder(loop, files, o.threads),
+        services{loop,    network,  cluster,        front,           ring,
+                 library, kVersion, std::move(key), o.allowed_hosts, &embedder},
         http(loop.context(), {o.host, o.port}, api::make_routes(services)) {
     loader.connect(cluster, ring);
     library.connect(cluster);
@@ -162,6 +166,7 @@ struct Node::Impl {
   serve::Front front;
   const std::string default_model;  // of --model; may be empty
   Library library;
+  Embedder embedder;
   api::Services services;
   api::HttpServer http;
   net::TimerId refresh_timer = 0, placing_timer = 0;
@@ -216,6 +221,7 @@ void Node::stop() {
   });
   std::this_thread::sleep_for(200ms);  // so that the peers read the goodbye
   node.library.stop();
+  node.embedder.stop();
   node.loader.stop();
   node.loop.stop();
 }

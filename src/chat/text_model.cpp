@@ -20,6 +20,7 @@ Result<std::shared_ptr<const TextModel>> load_text_model(const formats::GgufMeta
   auto parsed =
       ChatTemplate::parse(source ? std::string_view(*source) : std::string_view(default_template_source()));
   if (!parsed) return std::unexpected(std::move(parsed).error().with_context("the model's chat template"));
+  model->rerank_template = metadata.string("tokenizer.chat_template.rerank").value_or("");
   model->reasoning = detect_reasoning(source ? std::string_view(*source) : std::string_view());
   model->reasoning_tokens = reasoning_tokens(model->reasoning, *tokenizer);
   model->chat_template = std::make_shared<const ChatTemplate>(std::move(*parsed));

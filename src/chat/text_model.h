@@ -20,6 +20,7 @@ struct TextModel {
   bool has_own_template = false;
   ReasoningFormat reasoning;
   std::vector<TokenId> reasoning_tokens;  // control tokens to be rendered for it
+  std::string rerank_template;            // of models that rank: see rerank_prompt.h; empty: none
   std::string bos_token, eos_token;       // as templates see them; empty when the vocabulary has none
 };
 
