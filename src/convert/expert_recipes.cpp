@@ -119,6 +119,8 @@ Status fused_gate_up(const RecipeInput& input) {
 
 Status stacked_experts(const RecipeInput& input) {
   if (input.shape.n_experts == 0) return {};
+  EXO_TRY(const auto gate_up, find_fused(input, input.module + ".gate_up_proj"));
+  if (gate_up != nullptr) return {};  // the other layout, which `experts` reads
   for (const auto& part : kParts) {
     const std::string module = fmt::format("{}.{}", input.module, part.modules[0]);
     EXO_TRY(const auto all, input.view.weight(module));
