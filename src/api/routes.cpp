@@ -132,6 +132,20 @@ Result<PlacementBody> parse_placement(std::string_view body) {
     if (!strategy->is_string()) return fail(ErrorCode::kInvalidArgument, "'strategy' must be a string");
     EXO_TRY(result.request.strategy, cluster::parse_strategy(std::string_view(strategy->as_string())));
   }
+  if (const auto* objective = object->if_contains("objective")) {
+    if (!objective->is_string()) return fail(ErrorCode::kInvalidArgument, "'objective' must be a string");
+    EXO_TRY(result.request.objective, cluster::parse_objective(std::string_view(objective->as_string())));
+  }
+  const auto flag = [&](std::string_view name) -> Result<bool> {
+    const auto* field = object->if_contains(name);
+    if (field == nullptr) return false;
+    if (!field->is_bool()) return fail(ErrorCode::kInvalidArgument, "'{}' must be true or false", name);
+    return field->as_bool();
+  };
+  EXO_TRY(result.request.capabilities.tensor_parallel, flag("tensor_parallel"));
+  EXO_TRY(result.request.compare, flag("compare"));
+  EXO_CHECK_OK(number("prompt", result.request.prompt_tokens));
+  EXO_CHECK_OK(number("concurrency", result.request.concurrency));
   EXO_CHECK_OK(number("context", result.request.context_tokens));
   EXO_CHECK_OK(number("min_stages", result.request.min_stages));
   if (const auto* stages = object->if_contains("stages")) {
@@ -154,6 +168,11 @@ Result<PlacementBody> parse_placement(std::string_view body) {
 void post_placement(const Services& services, const HttpRequest& request, const Response& response, bool apply) {
   auto body = parse_placement(request.body);
   if (!body) return send_error(*response, body.error());
+  // Groups can be looked at; what is placed stays within what rings can run (Cluster sees to it).
+  const bool groups = body->request.strategy == cluster::Strategy::kTensorParallel ||
+                      body->request.strategy == cluster::Strategy::kHybrid;
+  if (groups && !apply) body->request.capabilities.tensor_parallel = true;
+  if (apply) body->request.capabilities = cluster::kRingCapabilities;
   const auto format = request.query.find("format");
   const bool as_text = format != request.query.end() && format->second == "text";
   services.models.find(

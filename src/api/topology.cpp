@@ -25,6 +25,11 @@ json::object node_json(const wire::NodeFacts& node, bool is_self) {
   for (const auto& offer : node.models) {
     models.push_back(json::object{{"name", offer.facts.name}, {"complete", offer.complete}});
   }
+  json::object rates;
+  for (const auto& rate : node.device.format_rates) {
+    rates[rate.weight_type] =
+        json::object{{"stream_bytes_per_s", rate.stream_bytes_per_s}, {"ops_per_s", rate.ops_per_s}};
+  }
   return {{"id", node.id.hex()},
           {"name", node.name},
           {"self", is_self},
@@ -38,6 +43,10 @@ json::object node_json(const wire::NodeFacts& node, bool is_self) {
           {"memory_bandwidth_bytes_per_s", node.device.memory_bandwidth_bytes_per_s},
           {"int8_ops_per_s", node.device.int8_ops_per_s},
           {"f32_flops_per_s", node.device.f32_flops_per_s},
+          {"disk_bytes_per_s", node.device.disk_bytes_per_s},
+          {"format_rates", std::move(rates)},
+          {"decode_correction", node.device.decode_correction},
+          {"prefill_correction", node.device.prefill_correction},
           {"addresses", std::move(addresses)},
           {"peer_port", node.peer_port},
           {"api_port", node.api_port},
@@ -46,7 +55,26 @@ json::object node_json(const wire::NodeFacts& node, bool is_self) {
           {"models", std::move(models)}};
 }
 
+// What a pass through the stage takes: from the device's rates, and as measured lately; absent when unknown.
+void add_stage_times(json::object& stage, const wire::NodeFacts& node, const std::string& fingerprint,
+                     LayerRange layers, const std::vector<wire::ModelFacts>& models) {
+  for (const auto& times : node.stage_times) {
+    if (times.fingerprint != fingerprint || times.layers != layers) continue;
+    if (times.decode_ms > 0) stage["measured_decode_ms"] = times.decode_ms;
+    if (times.prefill_ms_per_row > 0) stage["measured_prefill_ms_per_row"] = times.prefill_ms_per_row;
+  }
+  for (const auto& model : models) {
+    if (model.fingerprint != fingerprint) continue;
+    const auto predicted =
+        cluster::predict_stage(model, {node.id, node.name, node.device, {}}, layers, cluster::kReferencePositions);
+    if (!predicted) continue;
+    stage["predicted_decode_ms"] = predicted->decode_ms;
+    stage["predicted_prefill_ms_per_row"] = predicted->prefill_ms_per_row;
+  }
+}
+
 json::object instance_json(const cluster::InstanceView& view, const cluster::Cluster& cluster) {
+  const auto models = cluster.models();
   json::array stages;
   for (size_t i = 0; i < view.record.stages.size(); ++i) {
     const auto& planned = view.record.stages[i];
@@ -54,6 +82,7 @@ json::object instance_json(const cluster::InstanceView& view, const cluster::Clu
     json::object stage{{"node", planned.node.hex()},
                        {"node_name", member != nullptr ? member->name : ""},
                        {"layers", layers_json(planned.layers)}};
+    if (member != nullptr) add_stage_times(stage, *member, view.record.fingerprint, planned.layers, models);
     if (i < view.statuses.size()) {
       const auto& status = view.statuses[i];
       stage["state"] = state_name(status.state);
@@ -109,6 +138,23 @@ json::object topology_json(const Services& services) {
           {"refusals", std::move(refusals)}, {"active_requests", services.front.active_requests()}};
 }
 
+namespace {
+
+json::array members_json(const cluster::StageEstimate& stage) {
+  json::array members;
+  for (const auto& member : stage.members) {
+    members.push_back(json::object{{"node", member.device.id.hex()},
+                                   {"node_name", member.device.name},
+                                   {"share", member.share},
+                                   {"weight_bytes", member.weight_bytes},
+                                   {"kv_bytes", member.kv_bytes},
+                                   {"budget_bytes", member.budget_bytes}});
+  }
+  return members;
+}
+
+}  // namespace
+
 json::object plan_json(const cluster::Plan& plan, const wire::ModelFacts& model) {
   json::array stages;
   for (const auto& stage : plan.stages) {
@@ -119,17 +165,45 @@ json::object plan_json(const cluster::Plan& plan, const wire::ModelFacts& model)
                                   {"kv_bytes", stage.kv_bytes},
                                   {"activation_bytes", stage.activation_bytes},
                                   {"budget_bytes", stage.budget_bytes},
+                                  {"disk_bytes", stage.disk_bytes},
                                   {"decode_ms", stage.decode_ms},
-                                  {"hop_ms", stage.hop_ms}});
+                                  {"prefill_ms", stage.prefill_ms},
+                                  {"hop_ms", stage.hop_ms},
+                                  {"exchange_ms", stage.exchange_ms},
+                                  {"measured_ms", stage.measured_ms},
+                                  {"predicted_for_measured_ms", stage.predicted_for_measured_ms},
+                                  {"members", members_json(stage)}});
+  }
+  json::array alternatives;
+  for (const auto& other : plan.alternatives) {
+    json::object entry{{"strategy", cluster::to_string(other.strategy)}};
+    if (!other.refusal.empty()) {
+      entry["refusal"] = other.refusal;
+    } else {
+      entry["n_devices"] = other.n_devices;
+      entry["ms_per_token"] = other.ms_per_token;
+      entry["ttft_ms"] = other.ttft_ms;
+      entry["tokens_per_s"] = other.tokens_per_s;
+      entry["executable"] = other.executable;
+    }
+    alternatives.push_back(std::move(entry));
   }
   return {{"model", model.name},
           {"strategy", cluster::to_string(plan.strategy)},
+          {"chosen", cluster::to_string(plan.chosen)},
+          {"objective", cluster::to_string(plan.objective)},
           {"context_tokens", plan.context_tokens},
+          {"prompt_tokens", plan.prompt_tokens},
+          {"concurrency", plan.concurrency},
           {"stages", std::move(stages)},
           {"ms_per_token", plan.ms_per_token},
           {"tokens_per_s_one", plan.tokens_per_s_one},
-          {"tokens_per_s_full", plan.tokens_per_s_full},
-          {"ttft_ms_512", plan.ttft_ms_512}};
+          {"tokens_per_s", plan.tokens_per_s},
+          {"ttft_ms", plan.ttft_ms},
+          {"executable", plan.executable},
+          {"optimal", plan.optimal},
+          {"unused", json::array(plan.unused.begin(), plan.unused.end())},
+          {"alternatives", std::move(alternatives)}};
 }
 
 }  // namespace exo::api

@@ -108,10 +108,23 @@ void add_ps(Cli& cli) {
 
 void add_plan(Cli& cli) {
   auto* plan = cli.app.add_subcommand("plan", "Show how a model would be shared out, and how fast it would be");
-  plan->add_option("MODEL", cli.plan.model, "A model file, or the name of an installed model")->required();
+  plan->add_option("MODEL", cli.plan.model, "A model file, or the name of an installed model");
+  plan->add_option("--like", cli.plan.like,
+                   "With --devices, instead of MODEL: a known shape and number format, like llama-3.1-405b@Q4_K");
   plan->add_option("--devices", cli.plan.devices_file,
-                   "Plan for the devices of this JSON file instead of the running cluster")
+                   "Plan for the devices and links of this TOML or JSON file instead of the running cluster")
       ->check(CLI::ExistingFile);
+  plan->add_option("--prompt", cli.plan.prompt_tokens, "Predict the first token of a prompt of so many tokens")
+      ->capture_default_str();
+  plan->add_option("--concurrency", cli.plan.concurrency, "Predict tokens/s of so many requests at once")
+      ->capture_default_str();
+  plan->add_flag("--compare", cli.plan.compare, "Show what the other strategies would give as well");
+  plan->add_flag("--tensor-parallel", cli.plan.tensor_parallel,
+                 "Let hybrid and auto use tensor-parallel groups, which running rings do not execute");
+  plan->add_flag("--larger-than-memory", cli.plan.larger_than_memory,
+                 "With --devices: let devices read from disk what does not fit into their memory");
+  plan->add_flag_callback(
+      "--json", [&cli] { cli.plan.output = "json"; }, "The same as --output json");
   plan->add_option("--url", cli.plan.url, "Ask the node at this address")
       ->envname("EXO_URL")
       ->capture_default_str();

@@ -1,47 +1,25 @@
 #include "app/device_profile.h"
 
 #include <sys/utsname.h>
-#include <unistd.h>
 
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <chrono>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <thread>
 
+#include "app/device_measurement.h"
 #include "app/version.h"
 #include "base/log.h"
-#include "ops/cpu/cpu_ops.h"
 
 namespace exo::app {
 namespace json = boost::json;
 
 namespace {
 
-std::string read_file(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-// The value of "Name:   123 kB" in /proc/meminfo, in bytes; 0 when absent.
-uint64_t meminfo(std::string_view name) {
-  std::ifstream file("/proc/meminfo");
-  std::string line;
-  while (std::getline(file, line)) {
-    if (line.starts_with(name)) return std::strtoull(line.c_str() + name.size(), nullptr, 10) * 1024;
-  }
-  return 0;
-}
-
-// The container's limit; 0 when there is none.
-uint64_t cgroup_limit() {
-  const auto text = read_file("/sys/fs/cgroup/memory.max");
-  if (text.empty() || text.starts_with("max")) return 0;
-  return std::strtoull(text.c_str(), nullptr, 10);
-}
+constexpr double kMonthSeconds = 30.0 * 24 * 3600;
 
 std::string processor_name() {
   std::ifstream file("/proc/cpuinfo");
@@ -56,111 +34,127 @@ std::string processor_name() {
   return names.machine;
 }
 
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+int32_t threads_of(const NodeOptions& options) {
+  return options.threads != 0 ? options.threads
+                              : std::max(1, static_cast<int32_t>(std::thread::hardware_concurrency()));
 }
 
-// A quantised matrix far larger than the caches, multiplied with one row: bytes of weights read per second. With
-// many rows of a smaller one: arithmetic operations per second.
-struct Rates {
-  double bandwidth = 0, int8_ops = 0, f32_flops = 0;
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+// What the rates belong to.
+std::string hardware_key(const NodeOptions& options) {
+  return fmt::format("{}|{}|{} GiB|{}", processor_name(), threads_of(options), memory_total_bytes() >> 30,
+                     kVersion);
+}
+
+struct KeptRates {
+  DeviceRates rates;
+  double measured_at = 0;  // seconds since 1970; 0: measured quickly
 };
 
-double best_rate(ops::Ops& device, ElementType type, int64_t rows, int64_t cols, int64_t batch, bool count_bytes) {
-  const uint64_t bytes = *row_bytes(type, cols) * rows;
-  auto storage = device.allocate(bytes);
-  auto input = device.allocate(batch * cols * sizeof(float));
-  auto output = device.allocate(batch * rows * sizeof(float));
-  if (!storage || !input || !output) return 0;
-  auto weight = device.load({type, rows, cols, 1, {(*storage)->data(), bytes}});
-  if (!weight) return 0;
-  ops::Tensor x{reinterpret_cast<float*>((*input)->data()), batch, cols, cols};
-  ops::Tensor y{reinterpret_cast<float*>((*output)->data()), batch, rows, rows};
-  const ops::Linear projection{&*weight, y};
-  double best = 0;
-  for (int i = 0; i < 5; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    device.matmul(x, {&projection, 1});
-    const double seconds = std::max(seconds_since(start), 1e-9);
-    best = std::max(best, (count_bytes ? double(bytes) : 2.0 * rows * cols * batch) / seconds);
+double number(const json::object& object, std::string_view name) {
+  const auto* value = object.if_contains(name);
+  json::error_code error;
+  const double result = value != nullptr && value->is_number() ? value->to_number<double>(error) : 0;
+  return !error && result >= 0 && result < 1e18 ? result : 0;
+}
+
+std::optional<KeptRates> read_kept(const NodeOptions& options) {
+  std::ifstream file(options.data_dir / "device.json");
+  const std::string source((std::istreambuf_iterator<char>(file)), {});
+  json::error_code error;
+  const auto document = json::parse(source, error);
+  const auto* object = error ? nullptr : document.if_object();
+  const auto* key = object == nullptr ? nullptr : object->if_contains("key");
+  if (key == nullptr || *key != json::value(hardware_key(options))) return std::nullopt;
+  KeptRates kept;
+  kept.measured_at = number(*object, "measured_at");
+  kept.rates.memory_bandwidth_bytes_per_s = number(*object, "memory_bandwidth_bytes_per_s");
+  kept.rates.int8_ops_per_s = number(*object, "int8_ops_per_s");
+  kept.rates.f32_flops_per_s = number(*object, "f32_flops_per_s");
+  kept.rates.disk_bytes_per_s = number(*object, "disk_bytes_per_s");
+  const auto* formats = object->if_contains("formats");
+  if (formats != nullptr && formats->is_object()) {
+    for (const auto& format : formats->as_object()) {
+      const auto* fields = format.value().if_object();
+      if (fields == nullptr || kept.rates.formats.size() >= 64) continue;
+      kept.rates.formats.push_back({std::string(format.key()).substr(0, 64), number(*fields, "stream_bytes_per_s"),
+                                    number(*fields, "ops_per_s")});
+    }
   }
-  return best;
+  if (kept.rates.memory_bandwidth_bytes_per_s <= 0) return std::nullopt;
+  return kept;
 }
 
-Rates measure(int32_t threads) {
-  const auto device = ops::make_cpu_ops({threads});
-  // Large enough to miss the caches, small enough for a device with little memory.
-  const bool small = memory_available_bytes() < (1ull << 30);
-  Rates rates;
-  rates.bandwidth = best_rate(*device, ElementType::kQ8_0, small ? 16384 : 65536, 2048, 1, true);
-  rates.int8_ops = best_rate(*device, ElementType::kQ8_0, 2048, 2048, 128, false);
-  rates.f32_flops = best_rate(*device, ElementType::kF32, 1024, 1024, 64, false);
-  return rates;
-}
-
-}  // namespace
-
-uint64_t memory_total_bytes() {
-  uint64_t total = meminfo("MemTotal:");
-  if (total == 0) total = uint64_t(sysconf(_SC_PHYS_PAGES)) * uint64_t(sysconf(_SC_PAGESIZE));
-  const uint64_t limit = cgroup_limit();
-  return limit != 0 ? std::min(total, limit) : total;
-}
-
-uint64_t memory_available_bytes() {
-  uint64_t available = meminfo("MemAvailable:");
-  if (available == 0) available = memory_total_bytes() / 2;
-  if (const uint64_t limit = cgroup_limit(); limit != 0) {
-    const uint64_t used = std::strtoull(read_file("/sys/fs/cgroup/memory.current").c_str(), nullptr, 10);
-    available = std::min(available, limit > used ? limit - used : 0);
+void keep(const NodeOptions& options, const KeptRates& kept) {
+  json::object formats;
+  for (const auto& rate : kept.rates.formats) {
+    formats[rate.weight_type] =
+        json::object{{"stream_bytes_per_s", rate.stream_bytes_per_s}, {"ops_per_s", rate.ops_per_s}};
   }
-  return available;
+  const json::object document{{"key", hardware_key(options)},
+                              {"measured_at", kept.measured_at},
+                              {"memory_bandwidth_bytes_per_s", kept.rates.memory_bandwidth_bytes_per_s},
+                              {"int8_ops_per_s", kept.rates.int8_ops_per_s},
+                              {"f32_flops_per_s", kept.rates.f32_flops_per_s},
+                              {"disk_bytes_per_s", kept.rates.disk_bytes_per_s},
+                              {"formats", std::move(formats)}};
+  std::error_code ignored;
+  std::filesystem::create_directories(options.data_dir, ignored);
+  const auto path = options.data_dir / "device.json", draft = options.data_dir / "device.json.new";
+  std::ofstream(draft) << json::serialize(document) << "\n";
+  std::filesystem::rename(draft, path, ignored);
+  if (ignored) log_warning("node", "cannot keep {}: {}", path.string(), ignored.message());
 }
 
-wire::DeviceProfile device_profile(const NodeOptions& options) {
+wire::DeviceProfile profile_with(const NodeOptions& options, const DeviceRates& rates) {
   wire::DeviceProfile profile;
   utsname names{};
   uname(&names);
   profile.os = names.sysname;
   profile.arch = names.machine;
   profile.processor = processor_name();
-  profile.threads =
-      options.threads != 0 ? options.threads : std::max(1, int32_t(std::thread::hardware_concurrency()));
+  profile.threads = threads_of(options);
   profile.memory_total_bytes = memory_total_bytes();
-  // A tenth of what is free stays free, so that the owner's other programs do not suffer.
-  profile.memory_budget_bytes =
-      options.memory_bytes != 0 ? options.memory_bytes : memory_available_bytes() / 10 * 9;
-
-  const auto cache = options.data_dir / "device.json";
-  const auto key = fmt::format("{}|{}|{}", profile.processor, profile.threads, kVersion);
-  json::error_code error;
-  if (const auto cached = json::parse(read_file(cache), error); !error && cached.is_object()) {
-    const auto& object = cached.as_object();
-    auto number = [&](std::string_view name) {
-      json::error_code number_error;
-      const auto* value = object.if_contains(name);
-      return value != nullptr ? value->to_number<double>(number_error) : 0.0;
-    };
-    const auto* cached_key = object.if_contains("key");
-    if (cached_key != nullptr && *cached_key == json::value(key) && number("memory_bandwidth_bytes_per_s") > 0) {
-      profile.memory_bandwidth_bytes_per_s = number("memory_bandwidth_bytes_per_s");
-      profile.int8_ops_per_s = number("int8_ops_per_s");
-      profile.f32_flops_per_s = number("f32_flops_per_s");
-      return profile;
-    }
-  }
-  const auto rates = measure(profile.threads);
-  profile.memory_bandwidth_bytes_per_s = rates.bandwidth;
-  profile.int8_ops_per_s = rates.int8_ops;
-  profile.f32_flops_per_s = rates.f32_flops;
-  std::error_code ignored;
-  std::filesystem::create_directories(options.data_dir, ignored);
-  std::ofstream(cache) << json::serialize(json::object{{"key", key},
-                                                       {"memory_bandwidth_bytes_per_s", rates.bandwidth},
-                                                       {"int8_ops_per_s", rates.int8_ops},
-                                                       {"f32_flops_per_s", rates.f32_flops}})
-                       << "\n";
+  profile.memory_budget_bytes = memory_budget_bytes(options);
+  profile.memory_bandwidth_bytes_per_s = rates.memory_bandwidth_bytes_per_s;
+  profile.int8_ops_per_s = rates.int8_ops_per_s;
+  profile.f32_flops_per_s = rates.f32_flops_per_s;
+  profile.disk_bytes_per_s = rates.disk_bytes_per_s;
+  profile.format_rates = rates.formats;
   return profile;
+}
+
+}  // namespace
+
+wire::DeviceProfile device_profile(const NodeOptions& options) {
+  auto kept = read_kept(options);
+  if (!kept) {
+    kept = KeptRates{measure_quickly(threads_of(options)), 0};
+    keep(options, *kept);
+  }
+  return profile_with(options, kept->rates);
+}
+
+bool profile_is_stale(const NodeOptions& options) {
+  const auto kept = read_kept(options);
+  const double age = kept ? seconds_now() - kept->measured_at : 0;
+  return !kept || kept->measured_at == 0 || age > kMonthSeconds || age < 0;
+}
+
+wire::DeviceProfile measure_device(const NodeOptions& options, const std::function<bool()>& cancelled) {
+  const KeptRates kept{measure_thoroughly(threads_of(options), options.data_dir, cancelled), seconds_now()};
+  if (cancelled() || kept.rates.memory_bandwidth_bytes_per_s <= 0) return device_profile(options);
+  keep(options, kept);
+  return profile_with(options, kept.rates);
+}
+
+uint64_t memory_budget_bytes(const NodeOptions& options) {
+  if (options.memory_bytes != 0) return options.memory_bytes;
+  const uint64_t free = memory_available_bytes() + memory_own_bytes();
+  return std::min(free, memory_total_bytes()) / 10 * 9;
 }
 
 }  // namespace exo::app

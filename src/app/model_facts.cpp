@@ -22,6 +22,11 @@ wire::ModelFacts facts_of(const model::ModelInfo& info, const std::string& name,
   facts.kv_bytes_per_position = info.kv_bytes_per_position;
   const bool keeps_state = std::ranges::any_of(info.state_bytes, [](uint64_t bytes) { return bytes > 0; });
   if (keeps_state) facts.state_bytes = info.state_bytes;
+  facts.expert_bytes = info.expert_bytes;
+  facts.n_experts = info.n_experts;
+  facts.n_experts_used = info.n_experts_used;
+  facts.attention_width = info.attention_width;
+  facts.tensor_parallel_parts = info.tensor_parallel_parts;
   return facts;
 }
 

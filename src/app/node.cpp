@@ -6,6 +6,7 @@
 #include "api/http_server.h"
 #include "api/routes.h"
 #include "app/device_profile.h"
+#include "app/device_watch.h"
 #include "app/embedder.h"
 #include "app/library.h"
 #include "app/stage_loader.h"
@@ -84,6 +85,7 @@ struct Node::Impl {
         files(o, loop, network),
         loader(loop, files, o.threads),
         cluster(loop, network, loader, std::move(cluster_options), std::move(self)),
+        device(options, loop),
         ring(loop, network, cluster, ring_options(options, loader)),
         front(loop, network, cluster, front_options()),
         default_model(files.name_of(o.model)),
@@ -99,6 +101,8 @@ struct Node::Impl {
     network.add_listener(&front);
     cluster.add_observer(&ring);
     cluster.add_observer(&front);
+    device.connect(cluster);
+    loader.observe_steps([this](const auto& fingerprint, const auto& step) { device.on_step(fingerprint, step); });
   }
 
   // Network thread, every few seconds: what changed on this device is told to the others.
@@ -114,6 +118,7 @@ struct Node::Impl {
         facts.tokens_per_s = rate;
       });
     }
+    device.refresh(front.active_requests() == 0 && rate == 0);
     report_seeds();
     refresh_timer = loop.run_after(kRefreshInterval, [this] { refresh(); });
   }
@@ -162,6 +167,7 @@ struct Node::Impl {
   StoreFiles files;
   StageLoader loader;
   cluster::Cluster cluster;
+  DeviceWatch device;
   serve::RingService ring;
   serve::Front front;
   const std::string default_model;  // of --model; may be empty
@@ -222,6 +228,7 @@ void Node::stop() {
   std::this_thread::sleep_for(200ms);  // so that the peers read the goodbye
   node.library.stop();
   node.embedder.stop();
+  node.device.stop();
   node.loader.stop();
   node.loop.stop();
 }

@@ -140,8 +140,13 @@ void add_node_options(CLI::App& command, NodeOptions& o) {
   add_quantise_option(command, o.quantise);
   command.add_option("--model", o.model, "Model to load at start and to use when a request names none")
       ->envname("EXO_MODEL");
-  command.add_option("--strategy", o.strategy, "How layers are shared out: ring-memory-weighted, single or manual")
+  command.add_option("--strategy", o.strategy, "How layers are shared out: " + cluster::strategy_names())
       ->envname("EXO_STRATEGY")
+      ->capture_default_str();
+  command
+      .add_option("--objective", o.objective,
+                  "What --strategy auto looks for: latency, throughput (of many requests) or ttft (first token)")
+      ->envname("EXO_OBJECTIVE")
       ->capture_default_str();
   command.add_option("--stage", o.manual, "With --strategy manual: NODE=LAYERS, once per stage in ring order")
       ->envname("EXO_STAGE");
@@ -228,6 +233,8 @@ Status complete_options(NodeOptions& options) {
   if (options.min_stages < 1) return fail(ErrorCode::kInvalidArgument, "--min-stages must be at least 1");
   if (options.threads < 0) return fail(ErrorCode::kInvalidArgument, "--threads must not be negative");
   EXO_TRY(const auto strategy, cluster::parse_strategy(options.strategy));
+  EXO_TRY(const auto objective, cluster::parse_objective(options.objective));
+  (void)objective;
   if ((strategy == cluster::Strategy::kManual) != !options.manual.empty()) {
     return fail(ErrorCode::kInvalidArgument, "--strategy manual and --stage NODE=LAYERS go together");
   }
@@ -237,6 +244,7 @@ Status complete_options(NodeOptions& options) {
 Result<cluster::PlacementRequest> placement_request(const NodeOptions& options) {
   cluster::PlacementRequest request;
   EXO_TRY(request.strategy, cluster::parse_strategy(options.strategy));
+  EXO_TRY(request.objective, cluster::parse_objective(options.objective));
   request.context_tokens = options.context_tokens;
   request.min_stages = options.min_stages;
   for (const auto& stage : options.manual) {

@@ -34,7 +34,8 @@ struct NodeOptions {
   std::optional<ElementType> quantise;  // what weights become that are in plain numbers
   std::string model;                    // loaded at start, and used when a request names none
   std::string strategy = "ring-memory-weighted";
-  std::vector<std::string> manual;  // "NODE=LAYERS" per stage, for --strategy manual
+  std::string objective = "latency";  // of strategy auto
+  std::vector<std::string> manual;    // "NODE=LAYERS" per stage, for --strategy manual
   int32_t context_tokens = 4096;
   int32_t max_sequences = 16;
   int32_t min_stages = 1;

@@ -20,19 +20,41 @@ int32_t blocks_of(const wire::InstanceRecord& record) {
   return (record.context_tokens + kBlockPositions - 1) / kBlockPositions;
 }
 
+cluster::MeasuredStep shape_of(const wire::Step& step) {
+  cluster::MeasuredStep shape;
+  shape.sequences = static_cast<int32_t>(step.sequences.size());
+  for (const auto& sequence : step.sequences) {
+    shape.rows += sequence.n_tokens;
+    shape.logit_rows += sequence.wants_logits ? 1 : 0;
+    shape.positions += sequence.n_tokens * (sequence.first.value + (sequence.n_tokens + 1) / 2.0);
+  }
+  if (shape.rows > 0) shape.positions /= shape.rows;
+  return shape;
+}
+
 // An engine together with the device it computes on, which it must not outlive.
 class OwnedEngine final : public ring::StageExecutor {
  public:
   OwnedEngine(net::Clock& clock, std::unique_ptr<ops::Ops> device, std::unique_ptr<model::Stage> stage,
-              int32_t max_slots)
-      : device_(std::move(device)), engine_(clock, std::move(stage), {max_slots}) {}
+              int32_t max_slots, StageLoader::StepObserver on_step)
+      : device_(std::move(device)), on_step_(std::move(on_step)), engine_(clock, std::move(stage), {max_slots}) {}
   void execute(wire::Step step, std::function<void(Result<ring::StageOutput>)> done) override {
-    engine_.execute(std::move(step), std::move(done));
+    if (!on_step_) return engine_.execute(std::move(step), std::move(done));
+    auto measured = [this, fingerprint = step.fingerprint, shape = shape_of(step),
+                     done = std::move(done)](Result<ring::StageOutput> output) mutable {
+      if (output) {
+        shape.ms = output->compute_s * 1e3;
+        on_step_(fingerprint, shape);
+      }
+      done(std::move(output));
+    };
+    engine_.execute(std::move(step), std::move(measured));
   }
   bool keeps_state() const override { return engine_.keeps_state(); }
 
  private:
   std::unique_ptr<ops::Ops> device_;
+  const StageLoader::StepObserver on_step_;
   ring::EngineThread engine_;
 };
 
@@ -126,7 +148,8 @@ Result<std::unique_ptr<ring::StageExecutor>> StageLoader::load(const std::shared
   log_info("node", "loaded layers {} to {} of {}: {} of weights, {} of cache, {}", job->layers().begin,
            job->layers().end.value - 1, job->record.model_name, human_bytes(stage->weight_bytes()),
            human_bytes(stage->kv_bytes()), device->description());
-  return std::make_unique<OwnedEngine>(loop_, std::move(device), std::move(stage), job->record.max_sequences);
+  return std::make_unique<OwnedEngine>(loop_, std::move(device), std::move(stage), job->record.max_sequences,
+                                       on_step_);
 }
 
 void StageLoader::run(const std::shared_ptr<Job>& job) {

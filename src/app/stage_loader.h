@@ -3,6 +3,7 @@
 // engine to the ring.
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -10,6 +11,7 @@
 #include "app/model_files.h"
 #include "app/worker.h"
 #include "cluster/cluster.h"
+#include "cluster/step_times.h"
 #include "net/event_loop.h"
 #include "serve/node_service.h"
 
@@ -23,6 +25,9 @@ class StageLoader final : public cluster::StageHost {
 
   // The two sides it stands between; set once, before the cluster starts.
   void connect(cluster::Cluster& cluster, serve::RingService& ring);
+  // Told of every step that a stage computed, on the network thread; set before the cluster starts.
+  using StepObserver = std::function<void(const std::string& fingerprint, const cluster::MeasuredStep& step)>;
+  void observe_steps(StepObserver observer) { on_step_ = std::move(observer); }
   // For RingServiceOptions::dispose: engines end on the loader's thread, since that may wait for a step.
   void dispose(std::unique_ptr<ring::StageExecutor> executor);
   void stop();  // cancels what is loading and waits; not from the network thread
@@ -42,6 +47,7 @@ class StageLoader final : public cluster::StageHost {
   const int32_t threads_;
   cluster::Cluster* cluster_ = nullptr;
   serve::RingService* ring_ = nullptr;
+  StepObserver on_step_;
   std::map<std::string, std::shared_ptr<Job>> jobs_;  // the current one per fingerprint; network thread
   std::atomic<bool> stopping_ = false;
   Worker worker_;

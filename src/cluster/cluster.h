@@ -22,15 +22,16 @@ namespace exo::cluster {
 struct ClusterOptions {
   net::Duration heartbeat_interval = std::chrono::milliseconds(250);
   net::Duration suspect_after = std::chrono::milliseconds(1250);  // silence after which a peer counts as dead
-  net::Duration ready_deadline = std::chrono::minutes(30);        // loading without any progress for 60 s fails earlier
-  PlacementRequest placement;                                     // defaults for instances that this node creates
+  net::Duration ready_deadline = std::chrono::minutes(30);  // loading without any progress for 60 s fails earlier
+  PlacementRequest placement;                               // defaults for instances that this node creates
+  RingCapabilities capabilities = kRingCapabilities;        // instances are placed within these
 };
 
 // An instance as one node sees it now.
 struct InstanceView {
   wire::InstanceRecord record;
-  bool ready = false;                      // every stage of record.epoch is loaded and its node alive
-  std::optional<int32_t> own_stage;        // index in record.stages
+  bool ready = false;                       // every stage of record.epoch is loaded and its node alive
+  std::optional<int32_t> own_stage;         // index in record.stages
   std::vector<wire::StageStatus> statuses;  // per stage; default-constructed when its node said nothing yet
 };
 
@@ -53,11 +54,12 @@ class ClusterObserver {
 
 class Cluster : public net::TransportListener {
  public:
-  Cluster(net::Clock& clock, net::Transport& transport, StageHost& host, ClusterOptions options, wire::NodeFacts self);
+  Cluster(net::Clock& clock, net::Transport& transport, StageHost& host, ClusterOptions options,
+          wire::NodeFacts self);
   ~Cluster() override;
 
   void start();
-  void leave(const std::string& reason);  // says goodbye on every link; the node then stops
+  void leave(const std::string& reason);         // says goodbye on every link; the node then stops
   void add_observer(ClusterObserver* observer);  // in order; outlives the cluster
 
   // ---- own facts; each change is gossiped
@@ -82,7 +84,7 @@ class Cluster : public net::TransportListener {
   std::optional<InstanceView> find_instance(const std::string& fingerprint) const;
   // The node that decides about the instance, as this node sees it; all zero when nobody does.
   NodeId keeper(const std::string& fingerprint) const;
-  // What place() would say now.
+  // What place() would say now; with wider capabilities also plans that ensure_instance would refuse.
   Result<Plan> preview(const std::string& fingerprint, const PlacementRequest& how) const;
 
   // ---- net::TransportListener

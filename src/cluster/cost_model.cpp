@@ -1,96 +1,225 @@
-// Predicted times. Decode is bound by reading each weight once per token; prefill by arithmetic.
-//
-//   decode_ms  = bytes of the stage's layers (and head) / memory bandwidth
-//   hop_ms     = half a round trip + one f32 row / link bandwidth; back to the first stage only a token travels
-//   ms/token   = sum of both over the ring
-//   TTFT(512)  = sum over stages of max(512 × 2 operations per weight / arithmetic rate, decode_ms), plus the hops
+#include "cluster/cost_model.h"
 
 #include <algorithm>
+#include <cmath>
+#include <map>
 
 #include "base/element_type.h"
-#include "cluster/strategies.h"
 
 namespace exo::cluster {
 namespace {
 
-// What is assumed of a device or link that was not measured yet.
-constexpr double kAssumedBandwidth = 10e9, kAssumedOps = 100e9;
-constexpr double kAssumedRoundTrip = 1e-3, kAssumedLinkBandwidth = 100e6;
-constexpr double kTtftRows = 512;
-
-double bits_per_weight(const std::string& weight_type) {
+// "Q4_K_M" → Q4_K; nullptr for a name that means nothing.
+const ElementTypeInfo* format_of(const std::string& weight_type) {
   std::string name = weight_type;
-  while (!name.empty()) {  // "Q4_K_M" → "Q4_K"
-    if (const auto* type = find_element_type(std::string_view(name))) {
-      return 8.0 * type->block_bytes / type->block_elements;
-    }
+  while (!name.empty()) {
+    if (const auto* type = find_element_type(std::string_view(name))) return type;
     const size_t cut = name.rfind('_');
     name.resize(cut == std::string::npos ? 0 : cut);
   }
-  return 8;
+  return nullptr;
 }
 
-double read_bytes(const PlacementProblem& problem, int32_t begin, int32_t end) {
-  const uint64_t all = problem.memory.weight_bytes(begin, end);
-  return static_cast<double>(begin == 0 ? all - problem.model.embedding_bytes : all);  // of the embedding, one row
+bool is_float(ElementType type) {
+  return type == ElementType::kF32 || type == ElementType::kF16 || type == ElementType::kBF16;
 }
 
-PlacementLink link_between(const PlacementProblem& problem, const NodeId& a, const NodeId& b) {
-  PlacementLink best{a, b, kAssumedRoundTrip, kAssumedLinkBandwidth};
-  for (const auto& link : problem.links) {
-    if (!((link.a == a && link.b == b) || (link.a == b && link.b == a))) continue;
-    if (link.round_trip_s > 0) best.round_trip_s = link.round_trip_s;
-    if (link.bandwidth_bytes_per_s > 0) best.bandwidth_bytes_per_s = link.bandwidth_bytes_per_s;
-  }
-  return best;
-}
-
-double hop_ms(const PlacementLink& link, double bytes) {
-  return 1e3 * (link.round_trip_s / 2 + bytes / link.bandwidth_bytes_per_s);
-}
+double or_assumed(double measured, double assumed) { return measured > 0 ? measured : assumed; }
 
 }  // namespace
 
-double decode_ms(const PlacementProblem& problem, const PlacementDevice& device, int32_t begin, int32_t end) {
-  const double bandwidth = device.profile.memory_bandwidth_bytes_per_s;
-  return 1e3 * read_bytes(problem, begin, end) / (bandwidth > 0 ? bandwidth : kAssumedBandwidth);
+CostModel::CostModel(const wire::ModelFacts& model, std::span<const PlacementDevice> devices,
+                     std::span<const PlacementLink> links, const PlacementRequest& request,
+                     const StageMemory& memory)
+    : model_(model), devices_(devices), request_(request), memory_(memory) {
+  const auto* format = format_of(model.weight_type);
+  const double bits = format == nullptr ? 8.0 : 8.0 * format->block_bytes / format->block_elements;
+  ops_per_byte_ = 2 * 8 / bits;
+  attention_width_ = model.attention_width > 0 ? model.attention_width : model.d_model;
+  for (const auto& device : devices) {
+    const auto& profile = device.profile;
+    const bool floats = format != nullptr && is_float(format->type);
+    double stream = profile.memory_bandwidth_bytes_per_s;
+    double ops = floats ? profile.f32_flops_per_s : profile.int8_ops_per_s;
+    for (const auto& rate : profile.format_rates) {
+      if (format == nullptr || rate.weight_type != format->name) continue;
+      if (rate.stream_bytes_per_s > 0) stream = rate.stream_bytes_per_s;
+      if (rate.ops_per_s > 0) ops = rate.ops_per_s;
+    }
+    DeviceRates rates;
+    rates.stream = or_assumed(stream, kAssumedBandwidth) / 1e3;
+    rates.memory = or_assumed(profile.memory_bandwidth_bytes_per_s, kAssumedBandwidth) / 1e3;
+    rates.ops = or_assumed(ops, kAssumedOps) / 1e3;
+    rates.flops = or_assumed(profile.f32_flops_per_s, kAssumedFlops) / 1e3;
+    rates.disk = or_assumed(profile.disk_bytes_per_s, kAssumedDiskRate) / 1e3;
+    rates.overhead_ms = or_assumed(profile.step_overhead_s, kAssumedOverheadS) * 1e3;
+    rates.decode_correction = or_assumed(profile.decode_correction, 1);
+    rates.prefill_correction = or_assumed(profile.prefill_correction, 1);
+    rates_.push_back(rates);
+  }
+  std::map<NodeId, size_t> index;
+  for (size_t i = 0; i < devices.size(); ++i) index[devices[i].id] = i;
+  const size_t n = devices.size();
+  std::vector<std::pair<double, double>> measured(n *
+                                                  n);  // round trip, bandwidth: the worst that is said of a pair
+  for (const auto& link : links) {
+    const auto a = index.find(link.a), b = index.find(link.b);
+    if (a == index.end() || b == index.end()) continue;
+    for (auto* pair : {&measured[a->second * n + b->second], &measured[b->second * n + a->second]}) {
+      pair->first = std::max(pair->first, link.round_trip_s);
+      const double bandwidth = link.bandwidth_bytes_per_s;
+      if (bandwidth > 0 && (pair->second == 0 || bandwidth < pair->second)) pair->second = bandwidth;
+    }
+  }
+  for (const auto& [round_trip, bandwidth] : measured) {
+    links_.push_back(
+        {or_assumed(round_trip, kAssumedRoundTripS) * 1e3 / 2, 1e3 / or_assumed(bandwidth, kAssumedLinkBandwidth)});
+  }
 }
 
-Plan estimate(const PlacementProblem& problem, const Choices& choices) {
-  Plan plan;
-  plan.strategy = problem.request.strategy;
-  plan.context_tokens = problem.request.context_tokens;
-  const double row_bytes = 4.0 * problem.model.d_model;
-  const double ops_per_byte = 2 * 8 / bits_per_weight(problem.model.weight_type);
+// ---- passes
+
+Pass CostModel::decode_pass(double batch) const {
+  return {batch, batch, request_.context_tokens / std::max(batch, 1.0), batch, true};
+}
+
+Pass CostModel::prefill_pass(double rows, double first_position, bool last_chunk) const {
+  return {rows, 1, first_position + (rows + 1) / 2, last_chunk ? 1.0 : 0.0, false};
+}
+
+// ---- times
+
+double CostModel::product_ms(const TeamMember& member, double bytes, double ops) const {
+  const DeviceRates& rates = rates_[index_of(*member.device)];
+  return member.share * std::max(bytes / rates.stream, ops / rates.ops);
+}
+
+double CostModel::layer_ms(const Team& team, int32_t layer, const Pass& pass) const {
+  const auto at = static_cast<size_t>(layer);
+  const double all = static_cast<double>(model_.layer_bytes[at]);
+  double read = all, active = all;
+  if (!model_.expert_bytes.empty() && model_.n_experts > 0) {
+    const double experts = static_cast<double>(model_.expert_bytes[at]);
+    const double used = static_cast<double>(model_.n_experts_used) / model_.n_experts;
+    read = all - experts * std::pow(1 - used, pass.rows);
+    active = all - experts * (1 - used);
+  }
+  const double state = model_.state_bytes.empty() ? 0 : static_cast<double>(model_.state_bytes[at]);
+  const double cache_bytes =
+      pass.sequences * (pass.positions * static_cast<double>(model_.kv_bytes_per_position[at]) + 2 * state);
+  const double attention_ops = pass.rows * pass.positions * 4 * attention_width_;
   double slowest = 0;
-  for (size_t i = 0; i < choices.size(); ++i) {
-    const auto& [device, begin, end] = choices[i];
-    StageEstimate stage;
-    stage.device = *device;
-    stage.layers = {LayerIndex(begin), LayerIndex(end)};
-    stage.weight_bytes = problem.memory.weight_bytes(begin, end);
-    stage.kv_bytes = problem.memory.kv_bytes(begin, end);
-    stage.activation_bytes = problem.memory.activation_bytes(begin, end);
-    stage.budget_bytes = device->profile.memory_budget_bytes;
-    stage.decode_ms = decode_ms(problem, *device, begin, end);
-    const double ops = device->profile.int8_ops_per_s > 0 ? device->profile.int8_ops_per_s : kAssumedOps;
-    const double prefill_ms = 1e3 * kTtftRows * ops_per_byte * read_bytes(problem, begin, end) / ops;
-    plan.ttft_ms_512 += std::max(prefill_ms, stage.decode_ms);
-    if (choices.size() > 1) {
-      const bool last = i + 1 == choices.size();
-      const auto link = link_between(problem, device->id, choices[last ? 0 : i + 1].device->id);
-      stage.hop_ms = hop_ms(link, last ? 64 : row_bytes);
-      plan.ttft_ms_512 += hop_ms(link, last ? 64 : kTtftRows * row_bytes);
+  for (const auto& member : team) {
+    const DeviceRates& rates = rates_[index_of(*member.device)];
+    const double product = product_ms(member, read, pass.rows * ops_per_byte_ * active);
+    const double attention = member.share * std::max(cache_bytes / rates.memory, attention_ops / rates.flops);
+    const double correction = pass.decode ? rates.decode_correction : rates.prefill_correction;
+    slowest = std::max(slowest, (product + attention) * correction);
+  }
+  return team.size() == 1 ? slowest : slowest + 2 * all_reduce_ms(team, 4.0 * model_.d_model * pass.rows);
+}
+
+double CostModel::head_ms(const Team& team, const Pass& pass) const {
+  if (pass.logit_rows <= 0) return 0;
+  const double bytes = static_cast<double>(model_.head_bytes);
+  double slowest = 0;
+  for (const auto& member : team) {
+    const DeviceRates& rates = rates_[index_of(*member.device)];
+    const double correction = pass.decode ? rates.decode_correction : rates.prefill_correction;
+    slowest = std::max(slowest, product_ms(member, bytes, pass.logit_rows * ops_per_byte_ * bytes) * correction);
+  }
+  return team.size() == 1 ? slowest : slowest + all_reduce_ms(team, 4.0 * model_.n_vocab * pass.logit_rows);
+}
+
+double CostModel::overhead_ms(const Team& team, const Pass& pass) const {
+  double most = 0;
+  for (const auto& member : team) {
+    const DeviceRates& rates = rates_[index_of(*member.device)];
+    most = std::max(most, rates.overhead_ms * (pass.decode ? rates.decode_correction : rates.prefill_correction));
+  }
+  return most;
+}
+
+double CostModel::stage_ms(const Team& team, int32_t begin, int32_t end, const Pass& pass) const {
+  double sum = overhead_ms(team, pass);
+  for (int32_t layer = begin; layer < end; ++layer) sum += layer_ms(team, layer, pass);
+  if (end == n_layers()) sum += head_ms(team, pass);
+  return sum + disk_ms(team, begin, end);
+}
+
+double CostModel::exchange_ms(const Team& team, int32_t begin, int32_t end, const Pass& pass) const {
+  if (team.size() == 1) return 0;
+  double sum = (end - begin) * 2 * all_reduce_ms(team, 4.0 * model_.d_model * pass.rows);
+  if (end == n_layers() && pass.logit_rows > 0) sum += all_reduce_ms(team, 4.0 * model_.n_vocab * pass.logit_rows);
+  return sum;
+}
+
+double CostModel::all_reduce_ms(const Team& team, double bytes) const {
+  LinkCost worst;
+  for (size_t a = 0; a < team.size(); ++a) {
+    for (size_t b = a + 1; b < team.size(); ++b) {
+      const LinkCost cost = link(*team[a].device, *team[b].device);
+      worst.latency_ms = std::max(worst.latency_ms, cost.latency_ms);
+      worst.ms_per_byte = std::max(worst.ms_per_byte, cost.ms_per_byte);
     }
-    slowest = std::max(slowest, stage.decode_ms);
-    plan.ms_per_token += stage.decode_ms + stage.hop_ms;
-    plan.stages.push_back(std::move(stage));
   }
-  if (plan.ms_per_token > 0) {
-    plan.tokens_per_s_one = 1e3 / plan.ms_per_token;
-    plan.tokens_per_s_full = 1e3 / std::max(slowest, plan.ms_per_token / static_cast<double>(choices.size()));
+  const double n = static_cast<double>(team.size());
+  if (team.size() <= 3) return worst.latency_ms + (n - 1) * bytes * worst.ms_per_byte;
+  return 2 * worst.latency_ms + 2 * (n - 1) / n * bytes * worst.ms_per_byte;
+}
+
+// ---- memory
+
+uint64_t CostModel::need(const TeamMember& member, int32_t begin, int32_t end) const {
+  if (member.share >= 1) return memory_.need(begin, end);
+  const double divided = static_cast<double>(memory_.weight_bytes(begin, end) + memory_.kv_bytes(begin, end));
+  return static_cast<uint64_t>(std::ceil(divided * member.share)) + memory_.activation_bytes(begin, end);
+}
+
+bool CostModel::fits(const Team& team, int32_t begin, int32_t end) const {
+  return disk_bytes(team, begin, end).has_value();
+}
+
+std::optional<uint64_t> CostModel::disk_bytes(const Team& team, int32_t begin, int32_t end) const {
+  for (const auto& member : team) {
+    const uint64_t usable = StageMemory::usable(member.device->profile.memory_budget_bytes);
+    const uint64_t need_bytes = need(member, begin, end);
+    if (need_bytes <= usable) continue;
+    const uint64_t missing = need_bytes - usable;
+    if (!request_.larger_than_memory || team.size() > 1 || missing > memory_.weight_bytes(begin, end)) {
+      return std::nullopt;
+    }
+    return missing;
   }
-  return plan;
+  return 0;
+}
+
+double CostModel::disk_ms(const Team& team, int32_t begin, int32_t end) const {
+  const uint64_t bytes = disk_bytes(team, begin, end).value_or(0);
+  return bytes == 0 ? 0 : static_cast<double>(bytes) / rates_[index_of(*team.front().device)].disk;
+}
+
+// ---- links
+
+CostModel::LinkCost CostModel::link(const PlacementDevice& a, const PlacementDevice& b) const {
+  return links_[index_of(a) * devices_.size() + index_of(b)];
+}
+
+double CostModel::transfer_ms(const Team& from, const Team& to, double rows) const {
+  double sum = 0;
+  for (const auto& member : to) sum += link(*from.front().device, *member.device).ms_per_byte;
+  return sum * 4.0 * model_.d_model * rows;
+}
+
+double CostModel::hop_ms(const Team& from, const Team& to, double rows) const {
+  double latency = 0;
+  for (const auto& member : to) latency = std::max(latency, link(*from.front().device, *member.device).latency_ms);
+  return latency + transfer_ms(from, to, rows);
+}
+
+double CostModel::return_ms(const Team& last, const Team& first) const {
+  const LinkCost cost = link(*last.front().device, *first.front().device);
+  return cost.latency_ms + kTokenMessageBytes * cost.ms_per_byte;
 }
 
 }  // namespace exo::cluster

@@ -27,26 +27,48 @@ std::string table(const std::vector<Row>& rows) {
   return text;
 }
 
-std::string device_name(const StageEstimate& stage) {
-  return stage.device.name.empty() ? stage.device.id.short_hex() : stage.device.name;
+std::string device_name(const PlacementDevice& device) {
+  return device.name.empty() ? device.id.short_hex() : device.name;
 }
 
-}  // namespace
+std::string milliseconds(double ms) {
+  return ms >= 10'000 ? fmt::format("{:.1f} s", ms / 1e3)
+         : ms >= 100  ? fmt::format("{:.0f} ms", ms)
+                      : fmt::format("{:.2f} ms", ms);
+}
 
-std::string explain(const Plan& plan, const wire::ModelFacts& model) {
-  std::string text = fmt::format("{}: {} layers, {} on {} device{}, {}, context {}\n", model.name, model.n_layers,
-                                 human_bytes(model.file_bytes), plan.stages.size(),
-                                 plan.stages.size() == 1 ? "" : "s", to_string(plan.strategy), plan.context_tokens);
+Row stage_row(const StageEstimate& stage) {
+  const bool group = stage.members.size() > 1;
+  return {group ? fmt::format("{} devices", stage.members.size()) : device_name(stage.device),
+          fmt::format("{}-{} ({})", stage.layers.begin.value, stage.layers.end.value - 1, stage.layers.size()),
+          human_bytes(stage.weight_bytes),
+          human_bytes(stage.kv_bytes),
+          human_bytes(stage.activation_bytes),
+          human_bytes(stage.budget_bytes),
+          fmt::format("{:.2f}", stage.decode_ms),
+          fmt::format("{:.2f}", stage.hop_ms)};
+}
+
+Row member_row(const StageMember& member) {
+  return {"  " + device_name(member.device),
+          fmt::format("{:.1f} % of each", 100 * member.share),
+          human_bytes(member.weight_bytes),
+          human_bytes(member.kv_bytes),
+          human_bytes(member.activation_bytes),
+          human_bytes(member.budget_bytes),
+          "",
+          ""};
+}
+
+std::string stages_table(const Plan& plan, int32_t n_layers) {
   std::vector<Row> rows{
       {"device", "layers", "weights", "KV cache", "activations", "budget", "decode ms", "hop ms"}};
   StageEstimate total;
   for (const auto& stage : plan.stages) {
-    rows.push_back(
-        {device_name(stage),
-         fmt::format("{}-{} ({})", stage.layers.begin.value, stage.layers.end.value - 1, stage.layers.size()),
-         human_bytes(stage.weight_bytes), human_bytes(stage.kv_bytes), human_bytes(stage.activation_bytes),
-         human_bytes(stage.budget_bytes), fmt::format("{:.2f}", stage.decode_ms),
-         fmt::format("{:.2f}", stage.hop_ms)});
+    rows.push_back(stage_row(stage));
+    if (stage.members.size() > 1) {
+      for (const auto& member : stage.members) rows.push_back(member_row(member));
+    }
     total.weight_bytes += stage.weight_bytes;
     total.kv_bytes += stage.kv_bytes;
     total.activation_bytes += stage.activation_bytes;
@@ -54,14 +76,71 @@ std::string explain(const Plan& plan, const wire::ModelFacts& model) {
     total.decode_ms += stage.decode_ms;
     total.hop_ms += stage.hop_ms;
   }
-  rows.push_back({"total", fmt::format("({})", model.n_layers), human_bytes(total.weight_bytes),
-                  human_bytes(total.kv_bytes), human_bytes(total.activation_bytes), human_bytes(total.budget_bytes),
-                  fmt::format("{:.2f}", total.decode_ms), fmt::format("{:.2f}", total.hop_ms)});
-  text += table(rows);
+  Row sum = stage_row(total);
+  sum[0] = "total";
+  sum[1] = fmt::format("({})", n_layers);
+  rows.push_back(std::move(sum));
+  return table(rows);
+}
+
+std::string alternatives_table(const Plan& plan) {
+  std::vector<Row> rows{{"instead", "devices", "ms per token", "tokens/s", "first token"}};
+  std::string refusals;
+  for (const auto& other : plan.alternatives) {
+    if (!other.refusal.empty()) {
+      refusals += fmt::format("  {}: {}\n", to_string(other.strategy), other.refusal);
+      continue;
+    }
+    rows.push_back({fmt::format("{}{}", to_string(other.strategy), other.executable ? "" : " *"),
+                    std::to_string(other.n_devices), fmt::format("{:.2f}", other.ms_per_token),
+                    fmt::format("{:.1f}", other.tokens_per_s), milliseconds(other.ttft_ms)});
+  }
+  return (rows.size() > 1 ? table(rows) : "") + refusals;
+}
+
+}  // namespace
+
+std::string explain(const Plan& plan, const wire::ModelFacts& model) {
+  size_t devices = 0;
+  uint64_t disk_bytes = 0;
+  double exchange_ms = 0;
+  for (const auto& stage : plan.stages) {
+    devices += stage.members.size();
+    disk_bytes += stage.disk_bytes;
+    exchange_ms += stage.exchange_ms;
+  }
+  std::string strategy(to_string(plan.strategy));
+  if (plan.strategy == Strategy::kAuto) {
+    strategy += fmt::format(" for {}: {}", to_string(plan.objective), to_string(plan.chosen));
+  }
+  std::string text =
+      fmt::format("{}: {} layers, {} on {} device{}, {}, context {}\n", model.name, model.n_layers,
+                  human_bytes(model.file_bytes), devices, devices == 1 ? "" : "s", strategy, plan.context_tokens);
+  text += stages_table(plan, model.n_layers);
   text += fmt::format(
-      "predicted: {:.2f} ms per token; {:.1f} tokens/s alone, {:.1f} with {} at once; first token of a "
-      "prompt of 512 after {:.0f} ms\n",
-      plan.ms_per_token, plan.tokens_per_s_one, plan.tokens_per_s_full, plan.stages.size(), plan.ttft_ms_512);
+      "predicted: {:.2f} ms per token, {:.1f} tokens/s alone, {:.1f} with {} at once; first token of a "
+      "prompt of {} after {}\n",
+      plan.ms_per_token, plan.tokens_per_s_one, plan.tokens_per_s, plan.concurrency, plan.prompt_tokens,
+      milliseconds(plan.ttft_ms));
+  if (exchange_ms > 0)
+    text += fmt::format("of a token's time, {:.2f} ms are exchanges within groups\n", exchange_ms);
+  if (disk_bytes > 0) text += fmt::format("{} are read from disk for every token\n", human_bytes(disk_bytes));
+  for (const auto& stage : plan.stages) {
+    if (stage.measured_ms <= 0) continue;
+    text += fmt::format(
+        "measured on {}: {:.2f} ms per token with {} in the cache, predicted from its rates {:.2f}\n",
+        device_name(stage.device), stage.measured_ms, kReferencePositions, stage.predicted_for_measured_ms);
+  }
+  if (!plan.executable) {
+    text += "this plan has tensor-parallel groups: rings of this version do not run them\n";
+  }
+  if (!plan.unused.empty()) {
+    text += fmt::format("without a stage: {}\n", fmt::join(plan.unused, ", "));
+  }
+  if (!plan.alternatives.empty()) text += alternatives_table(plan);
+  const bool starred = std::any_of(plan.alternatives.begin(), plan.alternatives.end(),
+                                   [](const Alternative& other) { return !other.executable; });
+  if (starred) text += "  * with tensor-parallel groups, which rings of this version do not run\n";
   return text;
 }
 

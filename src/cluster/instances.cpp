@@ -73,6 +73,7 @@ void Instances::propose(const wire::ModelFacts& model, const Plan& plan, int32_t
   record.model_name = model.name;
   record.epoch = next_epoch(model.fingerprint);
   record.strategy = to_string(plan.strategy);
+  if (plan.strategy == Strategy::kAuto) record.objective = to_string(plan.objective);
   record.stages = plan.planned_stages();
   for (auto& stage : record.stages) stage.incarnation = membership_.find(stage.node)->incarnation;
   record.context_tokens = plan.context_tokens;
@@ -163,7 +164,7 @@ Status Instances::ensure(const std::string& fingerprint, const std::optional<Pla
   if (entry != nullptr && !entry->record.stopped && !entry->record.stages.empty()) return {};
   EXO_TRY(const wire::ModelFacts model, model_facts(fingerprint, entry));
   const PlacementRequest request = how.value_or(options_.placement);
-  EXO_TRY(const Plan chosen, plan(model, request));
+  EXO_TRY(const Plan chosen, plan_to_run(model, request));
   propose(model, chosen, request.max_sequences);
   return {};
 }
@@ -172,7 +173,7 @@ Status Instances::replan(const std::string& fingerprint, const PlacementRequest&
   const auto found = entries_.find(fingerprint);
   EXO_TRY(const wire::ModelFacts model,
           model_facts(fingerprint, found == entries_.end() ? nullptr : &found->second));
-  EXO_TRY(const Plan chosen, plan(model, how));
+  EXO_TRY(const Plan chosen, plan_to_run(model, how));
   propose(model, chosen, how.max_sequences);
   return {};
 }

@@ -88,6 +88,8 @@ class Instances {
   Result<wire::ModelFacts> model_facts(const std::string& fingerprint, const Entry* entry) const;
   Status check_weights_available(const wire::ModelFacts& model) const;
   Result<Plan> plan(const wire::ModelFacts& model, const PlacementRequest& request) const;
+  // A plan that the ring can execute, whatever the request says it could.
+  Result<Plan> plan_to_run(const wire::ModelFacts& model, PlacementRequest request) const;
   PlacementRequest request_of(const wire::InstanceRecord& record) const;
   std::string cluster_signature(const std::string& fingerprint) const;
   std::set<NodeId> banned(const std::string& fingerprint) const;

@@ -116,7 +116,7 @@ void Instances::replace(Entry& entry, const std::string& why) {
   log_info("cluster", "{}: epoch {} ends: {}", entry.record.model_name, entry.record.epoch.counter, why);
   const auto model = model_facts(entry.record.fingerprint, &entry);
   if (!model) return propose_problem(entry, fmt::format("{}; {}", why, model.error().message));
-  const auto chosen = plan(*model, request_of(entry.record));
+  const auto chosen = plan_to_run(*model, request_of(entry.record));
   if (chosen) return propose(*model, *chosen, entry.record.max_sequences);
   propose_problem(entry, fmt::format("{}; {}", why, chosen.error().message));
   entry.tried = cluster_signature(entry.record.fingerprint);
@@ -131,7 +131,7 @@ void Instances::retry(Entry& entry) {
   const bool changed = entry.tried != signature;
   if (!changed && clock_.now() - entry.tried_at < kRetryInterval) return;
   const auto model = model_facts(entry.record.fingerprint, &entry);
-  const auto chosen = model ? plan(*model, request_of(entry.record)) : std::unexpected(model.error());
+  const auto chosen = model ? plan_to_run(*model, request_of(entry.record)) : std::unexpected(model.error());
   if (chosen) return propose(*model, *chosen, entry.record.max_sequences);
   if (changed) propose_problem(entry, chosen.error().message);
   entry.tried = signature;
@@ -162,6 +162,7 @@ PlacementRequest Instances::request_of(const wire::InstanceRecord& record) const
   request.strategy = parse_strategy(record.strategy).value_or(Strategy::kRingMemoryWeighted);
   // A manual plan named devices that are no longer all there.
   if (request.strategy == Strategy::kManual) request.strategy = Strategy::kRingMemoryWeighted;
+  request.objective = parse_objective(record.objective).value_or(request.objective);
   request.context_tokens = record.context_tokens;
   request.max_sequences = record.max_sequences;
   const auto here = static_cast<int32_t>(
@@ -220,7 +221,7 @@ Result<Plan> Instances::plan(const wire::ModelFacts& model, const PlacementReque
                                     [&](const auto* other) { return membership_.is_linked(node->id, other->id); });
     if (!linked) continue;
     ring.push_back(node);
-    devices.push_back({node->id, node->name, node->device});
+    devices.push_back({node->id, node->name, node->device, node->stage_times});
     for (const auto& link : node->links) {
       if (node->id < link.peer)
         links.push_back({node->id, link.peer, link.round_trip_us * 1e-6, link.bandwidth_bytes_per_s});
@@ -234,6 +235,18 @@ Result<Plan> Instances::plan(const wire::ModelFacts& model, const PlacementReque
     error.message += fmt::format("; {} is left out: {}", name_of(membership_, id), found->second.error);
   }
   return std::unexpected(std::move(error));
+}
+
+Result<Plan> Instances::plan_to_run(const wire::ModelFacts& model, PlacementRequest request) const {
+  request.capabilities = options_.capabilities;
+  auto chosen = plan(model, request);
+  if (!chosen) return chosen;
+  const bool groups = std::any_of(chosen->stages.begin(), chosen->stages.end(),
+                                  [](const StageEstimate& stage) { return stage.members.size() > 1; });
+  if (groups && !options_.capabilities.tensor_parallel) {
+    return fail(ErrorCode::kInternal, "{}: the plan has groups that the ring cannot run", model.name);
+  }
+  return chosen;
 }
 
 std::vector<wire::ModelFacts> Instances::models() const {

@@ -41,11 +41,11 @@ Result<Choices> choose_manual(const PlacementProblem& problem) {
       return fail(ErrorCode::kInvalidArgument, "manual placement: {} layers on '{}'", stage.n_layers, stage.node);
     }
     const bool again =
-        std::any_of(choices.begin(), choices.end(), [&](const auto& c) { return c.device == device; });
+        std::any_of(choices.begin(), choices.end(), [&](const auto& c) { return c.team.front().device == device; });
     if (again) return fail(ErrorCode::kInvalidArgument, "manual placement: '{}' is named twice", stage.node);
     const int64_t end = begin + stage.n_layers;
     if (end > layers) break;
-    choices.push_back({device, static_cast<int32_t>(begin), static_cast<int32_t>(end)});
+    choices.emplace_back(device, static_cast<int32_t>(begin), static_cast<int32_t>(end));
     begin = end;
   }
   if (begin != layers || choices.size() != problem.request.manual.size()) {
@@ -55,12 +55,13 @@ Result<Choices> choose_manual(const PlacementProblem& problem) {
                 problem.model.name, layers);
   }
   for (const auto& choice : choices) {
-    const uint64_t budget = choice.device->profile.memory_budget_bytes;
-    if (problem.memory.fits(choice.begin, choice.end, budget)) continue;
+    const PlacementDevice& device = *choice.team.front().device;
+    const uint64_t budget = device.profile.memory_budget_bytes;
+    if (problem.costs.fits(choice.team, choice.begin, choice.end)) continue;
     const uint64_t need = problem.memory.need(choice.begin, choice.end), have = StageMemory::usable(budget);
     return fail(ErrorCode::kResourceExhausted,
                 "manual placement: layers {}-{} need {}, {} offers {}: {} missing ({} bytes)", choice.begin,
-                choice.end - 1, human_bytes(need), choice.device->name, human_bytes(have), human_bytes(need - have),
+                choice.end - 1, human_bytes(need), device.name, human_bytes(have), human_bytes(need - have),
                 need - have);
   }
   return choices;

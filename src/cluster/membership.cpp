@@ -40,9 +40,25 @@ void keep_within_limits(wire::NodeFacts& facts) {
   if (facts.models.size() > wire::kMaxModels) facts.models.resize(wire::kMaxModels);
   if (facts.stages.size() > wire::kMaxStages) facts.stages.resize(wire::kMaxStages);
   for (auto& stage : facts.stages) stage.error = cut(std::move(stage.error), wire::kMaxTextBytes);
-  for (auto* rate : {&facts.device.memory_bandwidth_bytes_per_s, &facts.device.int8_ops_per_s,
-                     &facts.device.f32_flops_per_s, &facts.tokens_per_s}) {
-    if (!(*rate >= 0) || std::isinf(*rate)) *rate = 0;
+  const auto sane = [](double& rate) {
+    if (!(rate >= 0) || std::isinf(rate)) rate = 0;
+  };
+  auto& device = facts.device;
+  for (auto* rate : {&device.memory_bandwidth_bytes_per_s, &device.int8_ops_per_s, &device.f32_flops_per_s,
+                     &device.disk_bytes_per_s, &device.step_overhead_s, &device.decode_correction,
+                     &device.prefill_correction, &facts.tokens_per_s}) {
+    sane(*rate);
+  }
+  if (device.format_rates.size() > wire::kMaxFormatRates) device.format_rates.resize(wire::kMaxFormatRates);
+  for (auto& rate : device.format_rates) {
+    shorten(rate.weight_type);
+    sane(rate.stream_bytes_per_s);
+    sane(rate.ops_per_s);
+  }
+  if (facts.stage_times.size() > wire::kMaxStages) facts.stage_times.resize(wire::kMaxStages);
+  for (auto& times : facts.stage_times) {
+    sane(times.decode_ms);
+    sane(times.prefill_ms_per_row);
   }
 }
 

@@ -7,41 +7,17 @@
 
 #include "cluster/explain.h"
 #include "cluster/stage_memory.h"
+#include "cluster/testing/imagined_cluster.h"
 
 namespace exo::cluster {
 namespace {
 
-constexpr uint64_t kMiB = uint64_t{1} << 20, kGiB = uint64_t{1} << 30;
+using testing::device;
+using testing::kGiB;
+using testing::kMiB;
+using testing::model;
 
-NodeId id(uint32_t n) {
-  NodeId node;
-  for (int i = 0; i < 4; ++i) node.bytes[static_cast<size_t>(i)] = static_cast<uint8_t>(n >> (24 - 8 * i));
-  return node;
-}
-
-PlacementDevice device(uint32_t n, uint64_t budget, double bandwidth = 100e9) {
-  PlacementDevice d{id(n), fmt::format("device-{}", n), {}};
-  d.profile.memory_total_bytes = budget;
-  d.profile.memory_budget_bytes = budget;
-  d.profile.memory_bandwidth_bytes_per_s = bandwidth;
-  d.profile.int8_ops_per_s = 1e12;
-  return d;
-}
-
-wire::ModelFacts model(int32_t layers, uint64_t layer_bytes, uint64_t embedding = 0, uint64_t head = 0) {
-  wire::ModelFacts m;
-  m.name = "test-model";
-  m.fingerprint = std::string(64, 'a');
-  m.weight_type = "Q8_0";
-  m.n_layers = layers;
-  m.d_model = 16;
-  m.n_vocab = 100;
-  m.layer_bytes.assign(static_cast<size_t>(layers), layer_bytes);
-  m.kv_bytes_per_position.assign(static_cast<size_t>(layers), 64);
-  m.embedding_bytes = embedding;
-  m.head_bytes = head;
-  return m;
-}
+NodeId id(uint32_t n) { return testing::numbered_id(n); }
 
 std::vector<int32_t> counts(const Result<Plan>& plan) {
   std::vector<int32_t> result;
@@ -251,26 +227,6 @@ TEST(Manual, DoesAsAskedAndChecks) {
   EXPECT_EQ(code({{"device-1", 8}}), ErrorCode::kResourceExhausted);
 }
 
-TEST(CostModel, HandComputed) {
-  // Two stages of 4 layers of 100 MB: 400 MB each at 100 GB/s and 50 GB/s; a row of 16 f32 = 64 B.
-  auto m = model(8, 100'000'000);
-  m.embedding_bytes = 77'000'000;  // one row of it is read, not all
-  std::vector devices{device(1, 4 * kGiB, 100e9), device(2, 4 * kGiB, 50e9)};
-  const std::vector<PlacementLink> links{{id(1), id(2), 2e-3, 64e3}};
-  const auto plan = place(m, devices, links, {});
-  ASSERT_EQ(counts(plan), (Counts{4, 4}));
-  EXPECT_NEAR(plan->stages[0].decode_ms, 8.0, 1e-9);  // device 2
-  EXPECT_NEAR(plan->stages[1].decode_ms, 4.0, 1e-9);
-  EXPECT_NEAR(plan->stages[0].hop_ms, 2.0, 1e-9);  // 1 ms way + 64 B at 64 kB/s
-  EXPECT_NEAR(plan->stages[1].hop_ms, 2.0, 1e-9);
-  EXPECT_NEAR(plan->ms_per_token, 16.0, 1e-9);
-  EXPECT_NEAR(plan->tokens_per_s_one, 62.5, 1e-9);
-  EXPECT_NEAR(plan->tokens_per_s_full, 125.0, 1e-9);
-  // Q8_0: 34 bytes per 32 weights; 2 operations per weight and row.
-  const double stage_ms = 1e3 * 512 * 2 * (400e6 * 32 / 34) / 1e12;
-  EXPECT_NEAR(plan->ttft_ms_512, 2 * stage_ms + (1 + 512.0 * 64 / 64e3 * 1e3) + 2.0, 1e-6);
-}
-
 TEST(Explain, NamesEveryStage) {
   const auto m = model(10, kGiB);
   const auto plan = place(m, std::vector{device(1, 8 * kGiB), device(2, 8 * kGiB)}, {}, {});
@@ -283,7 +239,9 @@ TEST(Explain, NamesEveryStage) {
 }
 
 TEST(StrategyNames, GoBothWays) {
-  for (const auto strategy : {Strategy::kRingMemoryWeighted, Strategy::kSingle, Strategy::kManual}) {
+  for (const auto strategy :
+       {Strategy::kRingMemoryWeighted, Strategy::kFastest, Strategy::kThroughput, Strategy::kTensorParallel,
+        Strategy::kHybrid, Strategy::kSingle, Strategy::kManual, Strategy::kAuto}) {
     EXPECT_EQ(*parse_strategy(to_string(strategy)), strategy);
   }
   const auto unknown = parse_strategy("best");

@@ -11,8 +11,6 @@
 namespace exo::cluster {
 namespace {
 
-constexpr size_t kMostDevices = 1024;
-
 using Devices = std::span<const PlacementDevice* const>;
 
 // Shares `layers` in proportion to `weights` by the largest remainder, but never more than `most` each and, when
@@ -113,7 +111,7 @@ std::optional<Choices> pack(const PlacementProblem& problem, Devices devices, co
     if (low > most) return std::nullopt;
     const int32_t end = i == n - 1 ? layers : std::clamp(target, low, most);
     if (end > most) return std::nullopt;
-    choices.push_back({devices[at], begin, end});
+    choices.emplace_back(devices[at], begin, end);
     begin = end;
   }
   return choices;
@@ -150,7 +148,7 @@ size_t natural_size(const PlacementProblem& problem, Devices devices) {
   return static_cast<size_t>(std::count_if(counts.begin(), counts.end(), [](int32_t c) { return c > 0; }));
 }
 
-Error refusal(const PlacementProblem& problem, Devices devices) {
+Error refusal_of(const PlacementProblem& problem, Devices devices) {
   const StageMemory& memory = problem.memory;
   const int32_t layers = memory.n_layers();
   uint64_t have = 0;
@@ -171,18 +169,23 @@ Error refusal(const PlacementProblem& problem, Devices devices) {
                       problem.model.name, human_bytes(have), human_bytes(need), human_bytes(largest), largest)};
 }
 
+// Those that can hold at least one layer.
+std::vector<const PlacementDevice*> usable_devices(const PlacementProblem& problem) {
+  uint64_t smallest = UINT64_MAX;  // the least that any stage takes
+  for (int32_t i = 0; i < problem.memory.n_layers(); ++i)
+    smallest = std::min(smallest, problem.memory.need(i, i + 1));
+  std::vector<const PlacementDevice*> usable;
+  for (const auto& device : problem.devices) {
+    if (StageMemory::usable(device.profile.memory_budget_bytes) >= smallest) usable.push_back(&device);
+  }
+  return usable;
+}
+
 }  // namespace
 
 Result<Choices> choose_ring_memory_weighted(const PlacementProblem& problem) {
-  const StageMemory& memory = problem.memory;
-  const int32_t layers = memory.n_layers();
-  uint64_t smallest = UINT64_MAX;  // the least that any stage takes
-  for (int32_t i = 0; i < layers; ++i) smallest = std::min(smallest, memory.need(i, i + 1));
-  std::vector<const PlacementDevice*> usable;
-  for (const auto& device : problem.devices) {
-    const bool fits_something = StageMemory::usable(device.profile.memory_budget_bytes) >= smallest;
-    if (fits_something && usable.size() < kMostDevices) usable.push_back(&device);
-  }
+  const int32_t layers = problem.memory.n_layers();
+  const auto usable = usable_devices(problem);
   const auto least = static_cast<size_t>(std::max(problem.request.min_stages, 1));
   if (least > static_cast<size_t>(layers)) {
     return fail(ErrorCode::kInvalidArgument, "{} stages asked for, but {} has {} layers", least, problem.model.name,
@@ -203,9 +206,14 @@ Result<Choices> choose_ring_memory_weighted(const PlacementProblem& problem) {
       if (auto choices = try_devices(problem, all.first(n))) return *choices;
     }
   }
+  return std::unexpected(ring_refusal(problem));
+}
+
+Error ring_refusal(const PlacementProblem& problem) {
+  const auto usable = usable_devices(problem);
   std::vector<const PlacementDevice*> everyone;
   for (const auto& device : problem.devices) everyone.push_back(&device);
-  return std::unexpected(refusal(problem, usable.empty() ? Devices(everyone) : all));
+  return refusal_of(problem, usable.empty() ? Devices(everyone) : Devices(usable));
 }
 
 }  // namespace exo::cluster

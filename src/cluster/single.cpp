@@ -10,11 +10,13 @@ Result<Choices> choose_single(const PlacementProblem& problem) {
     return fail(ErrorCode::kInvalidArgument, "strategy single has one stage, {} were asked for",
                 problem.request.min_stages);
   }
+  const Pass pass = problem.costs.decode_pass();
   const PlacementDevice* best = nullptr;
   double best_ms = 0;
   for (const auto& device : problem.devices) {
-    if (!problem.memory.fits(0, layers, device.profile.memory_budget_bytes)) continue;
-    const double ms = decode_ms(problem, device, 0, layers);
+    const Team team{{&device, 1.0}};
+    if (!problem.costs.fits(team, 0, layers)) continue;
+    const double ms = problem.costs.stage_ms(team, 0, layers, pass);
     const bool preferred = device.id == problem.request.preferred;
     if (best == nullptr || preferred || (ms < best_ms && best->id != problem.request.preferred)) {
       best = &device;

@@ -51,6 +51,9 @@ TEST_F(Load, InfoCountsEveryByteOnce) {
   EXPECT_EQ(all, stored);
   EXPECT_EQ(info->n_parameters * 4, static_cast<int64_t>(stored));
   EXPECT_EQ(info->kv_bytes_per_position, std::vector<uint64_t>(4, 2 * 2 * 8 * 2));
+  EXPECT_EQ(info->tensor_parallel_parts, 2);  // KV heads
+  EXPECT_EQ(info->attention_width, 32);       // 4 query heads of 8
+  EXPECT_TRUE(info->expert_bytes.empty());
 }
 
 TEST_F(Load, ATiedEmbeddingCountsForBothEnds) {

@@ -14,11 +14,24 @@ void count_tensor(const formats::TensorView& tensor, bool tied, ModelInfo& info)
   const uint64_t bytes = tensor.bytes();
   if (const auto block = block_of(tensor.name)) {
     info.layer_bytes[static_cast<size_t>(*block)] += bytes;
+    const bool routed = tensor.name.find("_exps.") != std::string::npos;
+    if (routed && !info.expert_bytes.empty()) info.expert_bytes[static_cast<size_t>(*block)] += bytes;
   } else if (is_embedding_tensor(tensor.name)) {
     info.embedding_bytes += bytes;
     if (tied && tensor.name == "token_embd.weight") info.head_bytes += bytes;
   } else if (is_head_tensor(tensor.name)) {
     info.head_bytes += bytes;
+  }
+}
+
+void describe_attention(const Hyperparameters& model, ModelInfo& info) {
+  for (const auto& layer : model.layers) {
+    const int32_t width = layer.n_heads * (model.key_dim + model.value_dim) / 2;
+    const int32_t parts = model.latent ? layer.n_heads : layer.n_kv_heads;
+    info.attention_width = std::max(info.attention_width, width);
+    if (parts > 0 && (info.tensor_parallel_parts == 0 || parts < info.tensor_parallel_parts)) {
+      info.tensor_parallel_parts = parts;
+    }
   }
 }
 
@@ -34,6 +47,12 @@ Result<ModelInfo> read_model_info(const formats::GgufFile& file) {
   info.n_vocab = model.n_vocab;
   info.context_length = model.context_length;
   info.layer_bytes.resize(model.layers.size());
+  if (model.experts.n_experts > 0) {
+    info.expert_bytes.resize(model.layers.size());
+    info.n_experts = model.experts.n_experts;
+    info.n_experts_used = model.experts.n_chosen;
+  }
+  describe_attention(model, info);
   std::map<ElementType, uint64_t> bytes_by_type;
   const bool tied = has_tied_head(file);
   for (const auto& tensor : file.tensors()) {

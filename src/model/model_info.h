@@ -22,7 +22,13 @@ struct ModelInfo {
   // Of each block, for each sequence, whatever its length; 0 for blocks that keep keys and values. A model with any
   // cannot continue a sequence but where it ended: see StepSequence::slot.
   std::vector<uint64_t> state_bytes;
-  std::string weight_type;  // the most frequent format by bytes: "Q4_0"
+  // Mixture of experts: what of layer_bytes the routed experts take; empty: there are none. A token uses
+  // n_experts_used of n_experts.
+  std::vector<uint64_t> expert_bytes;
+  int32_t n_experts = 0, n_experts_used = 0;
+  int32_t attention_width = 0;        // query heads × the mean width of their keys and values, as cached
+  int32_t tensor_parallel_parts = 0;  // equal parts into which the heads of every block divide
+  std::string weight_type;                      // the most frequent format by bytes: "Q4_0"
 };
 
 }  // namespace exo::model

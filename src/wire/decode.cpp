@@ -99,6 +99,10 @@ class Reader {
   }
 
   // ---- facts
+  FormatRate format_rate(const fb::FormatRate* r) {
+    return {name(r->weight_type(), "rate.weight_type"), rate(r->stream_bytes_per_s(), "rate.stream_bytes"),
+            rate(r->ops_per_s(), "rate.ops")};
+  }
   DeviceProfile device(const fb::DeviceProfile* d) {
     return {.os = name(d->os(), "device.os"),
             .arch = name(d->arch(), "device.arch"),
@@ -108,7 +112,13 @@ class Reader {
             .memory_budget_bytes = d->memory_budget_bytes(),
             .memory_bandwidth_bytes_per_s = rate(d->memory_bandwidth_bytes_per_s(), "device.memory_bandwidth"),
             .int8_ops_per_s = rate(d->int8_ops_per_s(), "device.int8_ops"),
-            .f32_flops_per_s = rate(d->f32_flops_per_s(), "device.f32_flops")};
+            .f32_flops_per_s = rate(d->f32_flops_per_s(), "device.f32_flops"),
+            .disk_bytes_per_s = rate(d->disk_bytes_per_s(), "device.disk"),
+            .step_overhead_s = rate(d->step_overhead_s(), "device.step_overhead"),
+            .format_rates = tables<FormatRate>(d->format_rates(), kMaxFormatRates, "device.format_rates",
+                                               [this](auto* r) { return format_rate(r); }),
+            .decode_correction = rate(d->decode_correction(), "device.decode_correction"),
+            .prefill_correction = rate(d->prefill_correction(), "device.prefill_correction")};
   }
   ModelOffer offer(const fb::ModelOffer* m) {
     ModelFacts facts{.name = name(m->name(), "model.name"),
@@ -125,7 +135,12 @@ class Reader {
                      .head_bytes = m->head_bytes(),
                      .kv_bytes_per_position =
                          numbers<uint64_t>(m->kv_bytes_per_position(), kMaxLayers, "model.kv_bytes_per_position"),
-                     .state_bytes = numbers<uint64_t>(m->state_bytes(), kMaxLayers, "model.state_bytes")};
+                     .state_bytes = numbers<uint64_t>(m->state_bytes(), kMaxLayers, "model.state_bytes"),
+                     .expert_bytes = numbers<uint64_t>(m->expert_bytes(), kMaxLayers, "model.expert_bytes"),
+                     .n_experts = count(m->n_experts(), "model.n_experts"),
+                     .n_experts_used = count(m->n_experts_used(), "model.n_experts_used"),
+                     .attention_width = count(m->attention_width(), "model.attention_width"),
+                     .tensor_parallel_parts = count(m->tensor_parallel_parts(), "model.tensor_parallel_parts")};
     return {std::move(facts), m->complete()};
   }
   StageStatus status(const fb::StageStatus* s) {
@@ -136,6 +151,10 @@ class Reader {
             .done_bytes = s->done_bytes(),
             .total_bytes = s->total_bytes(),
             .error = text(s->error(), kMaxTextBytes, "stage.error")};
+  }
+  StageTimes stage_times(const fb::StageTimes* s) {
+    return {name(s->fingerprint(), "stage_times.fingerprint"), layers(s->layers()),
+            rate(s->decode_ms(), "stage_times.decode"), rate(s->prefill_ms_per_row(), "stage_times.prefill")};
   }
   LinkFacts link(const fb::LinkFacts* l) {
     return {id(*l->peer()), name(l->interface(), "link.interface"), l->round_trip_us(),
@@ -159,6 +178,8 @@ class Reader {
     facts.links = tables<LinkFacts>(n->links(), kMaxLinks, "node.links", [this](auto* l) { return link(l); });
     facts.tokens_per_s = rate(n->tokens_per_s(), "node.tokens_per_s");
     facts.leaving = n->leaving();
+    facts.stage_times = tables<StageTimes>(n->stage_times(), kMaxStages, "node.stage_times",
+                                           [this](auto* s) { return stage_times(s); });
     return facts;
   }
   InstanceRecord instance(const fb::InstanceRecord* r) {
@@ -174,6 +195,7 @@ class Reader {
     record.max_sequences = count(r->max_sequences(), "instance.max_sequences");
     record.problem = text(r->problem(), kMaxTextBytes, "instance.problem");
     record.stopped = r->stopped();
+    record.objective = name(r->objective(), "instance.objective");
     return record;
   }
 

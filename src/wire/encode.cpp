@@ -117,13 +117,23 @@ class Writer {
   }
 
   // ---- facts
+  Offset<fb::FormatRate> make(const FormatRate& r) {
+    const auto type = name(r.weight_type, "rate.weight_type");
+    return fb::CreateFormatRate(builder_, type, rate(r.stream_bytes_per_s, "rate.stream_bytes"),
+                                rate(r.ops_per_s, "rate.ops"));
+  }
   Offset<fb::DeviceProfile> make(const DeviceProfile& d) {
     const auto os = name(d.os, "device.os"), arch = name(d.arch, "device.arch");
     const auto processor = name(d.processor, "device.processor");
+    const auto rates = tables(d.format_rates, kMaxFormatRates, "device.format_rates",
+                              [this](const FormatRate& r) { return make(r); });
     return fb::CreateDeviceProfile(
         builder_, os, arch, processor, count(d.threads, "device.threads"), d.memory_total_bytes,
         d.memory_budget_bytes, rate(d.memory_bandwidth_bytes_per_s, "device.memory_bandwidth"),
-        rate(d.int8_ops_per_s, "device.int8_ops"), rate(d.f32_flops_per_s, "device.f32_flops"));
+        rate(d.int8_ops_per_s, "device.int8_ops"), rate(d.f32_flops_per_s, "device.f32_flops"),
+        rate(d.disk_bytes_per_s, "device.disk"), rate(d.step_overhead_s, "device.step_overhead"), rates,
+        rate(d.decode_correction, "device.decode_correction"),
+        rate(d.prefill_correction, "device.prefill_correction"));
   }
   Offset<fb::ModelOffer> make(const ModelOffer& offer) {
     const ModelFacts& f = offer.facts;
@@ -133,11 +143,14 @@ class Writer {
     const auto layer_bytes = numbers(f.layer_bytes, kMaxLayers, "model.layer_bytes");
     const auto kv_bytes = numbers(f.kv_bytes_per_position, kMaxLayers, "model.kv_bytes_per_position");
     const auto state_bytes = numbers(f.state_bytes, kMaxLayers, "model.state_bytes");
-    return fb::CreateModelOffer(builder_, model_name, fingerprint, architecture, weight_type,
-                                count(f.n_layers, "model.n_layers"), count(f.d_model, "model.d_model"),
-                                count(f.n_vocab, "model.n_vocab"), count(f.context_length, "model.context_length"),
-                                f.file_bytes, layer_bytes, f.embedding_bytes, f.head_bytes, kv_bytes,
-                                offer.complete, state_bytes);
+    const auto expert_bytes = numbers(f.expert_bytes, kMaxLayers, "model.expert_bytes");
+    return fb::CreateModelOffer(
+        builder_, model_name, fingerprint, architecture, weight_type, count(f.n_layers, "model.n_layers"),
+        count(f.d_model, "model.d_model"), count(f.n_vocab, "model.n_vocab"),
+        count(f.context_length, "model.context_length"), f.file_bytes, layer_bytes, f.embedding_bytes, f.head_bytes,
+        kv_bytes, offer.complete, state_bytes, expert_bytes, count(f.n_experts, "model.n_experts"),
+        count(f.n_experts_used, "model.n_experts_used"), count(f.attention_width, "model.attention_width"),
+        count(f.tensor_parallel_parts, "model.tensor_parallel_parts"));
   }
   Offset<fb::StageStatus> make(const StageStatus& s) {
     const auto fingerprint = name(s.fingerprint, "stage.fingerprint");
@@ -146,6 +159,12 @@ class Writer {
     const auto range = layers(s.layers);
     return fb::CreateStageStatus(builder_, fingerprint, &at, &range, static_cast<uint8_t>(s.state), s.done_bytes,
                                  s.total_bytes, error);
+  }
+  Offset<fb::StageTimes> make(const StageTimes& s) {
+    const auto fingerprint = name(s.fingerprint, "stage_times.fingerprint");
+    const auto range = layers(s.layers);
+    return fb::CreateStageTimes(builder_, fingerprint, &range, rate(s.decode_ms, "stage_times.decode"),
+                                rate(s.prefill_ms_per_row, "stage_times.prefill"));
   }
   Offset<fb::LinkFacts> make(const LinkFacts& l) {
     const auto interface = name(l.interface, "link.interface");
@@ -163,9 +182,10 @@ class Writer {
     const auto models = tables(n.models, kMaxModels, "node.models", each);
     const auto stages = tables(n.stages, kMaxStages, "node.stages", each);
     const auto links = tables(n.links, kMaxLinks, "node.links", each);
+    const auto times = tables(n.stage_times, kMaxStages, "node.stage_times", each);
     return fb::CreateNodeFacts(builder_, &self, n.incarnation, n.sequence, node_name, version, n.peer_port,
                                n.api_port, addresses, device, models, stages, links,
-                               rate(n.tokens_per_s, "node.tokens_per_s"), n.leaving);
+                               rate(n.tokens_per_s, "node.tokens_per_s"), n.leaving, times);
   }
   // In a vector an empty string must still be an object.
   Offset<String> required_name(const std::string& value, const char* what) {
@@ -183,10 +203,11 @@ class Writer {
     const auto stages =
         tables(r.stages, kMaxStages, "instance.stages", [this](const auto& value) { return make(value); });
     const auto problem = text(r.problem, kMaxTextBytes, "instance.problem");
+    const auto objective = name(r.objective, "instance.objective");
     const auto at = epoch(r.epoch);
-    return fb::CreateInstanceRecord(builder_, fingerprint, model, &at, strategy, stages,
-                                    count(r.context_tokens, "instance.context_tokens"),
-                                    count(r.max_sequences, "instance.max_sequences"), problem, r.stopped);
+    return fb::CreateInstanceRecord(
+        builder_, fingerprint, model, &at, strategy, stages, count(r.context_tokens, "instance.context_tokens"),
+        count(r.max_sequences, "instance.max_sequences"), problem, r.stopped, objective);
   }
   Offset<fb::NodeVersion> make(const NodeVersion& v) {
     const auto node = id(v.id);

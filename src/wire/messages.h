@@ -18,14 +18,27 @@ inline constexpr uint32_t kProtocolVersion = 1;
 
 // ---- facts about nodes: gossiped ------------------------------------------------------------------------------
 
+// How fast a device computes with weights of one number format.
+struct FormatRate {
+  std::string weight_type;        // "Q4_K"
+  double stream_bytes_per_s = 0;  // weights read by one row (decode), all threads
+  double ops_per_s = 0;           // multiplications and additions with many rows (prefill)
+  bool operator==(const FormatRate&) const = default;
+};
+
 struct DeviceProfile {
   std::string os, arch, processor;  // "Linux", "x86_64", "AMD EPYC …"
   int32_t threads = 0;
   uint64_t memory_total_bytes = 0;
-  uint64_t memory_budget_bytes = 0;       // what exo may use for weights, KV cache and activations
+  uint64_t memory_budget_bytes = 0;         // what exo may use for weights, KV cache and activations
   double memory_bandwidth_bytes_per_s = 0;  // measured, all threads
   double int8_ops_per_s = 0;                // measured, quantised matrix products
   double f32_flops_per_s = 0;
+  double disk_bytes_per_s = 0;           // large reads where the models lie; 0: not measured
+  double step_overhead_s = 0;            // of one pass through a stage beside its arithmetic; 0: not measured
+  std::vector<FormatRate> format_rates;  // of the formats that were measured
+  // Real time of steps ÷ time predicted from the numbers above, smoothed; 0: nothing known.
+  double decode_correction = 0, prefill_correction = 0;
   bool operator==(const DeviceProfile&) const = default;
 };
 
@@ -36,16 +49,22 @@ struct ModelFacts {
   std::string architecture, weight_type;
   int32_t n_layers = 0, d_model = 0, n_vocab = 0, context_length = 0;
   uint64_t file_bytes = 0;
-  std::vector<uint64_t> layer_bytes;            // [n_layers]
+  std::vector<uint64_t> layer_bytes;  // [n_layers]
   uint64_t embedding_bytes = 0, head_bytes = 0;
   std::vector<uint64_t> kv_bytes_per_position;  // [n_layers], F16 cache
   std::vector<uint64_t> state_bytes;            // [n_layers] of each sequence, whatever its length; empty: none
+  // Mixture of experts: of layer_bytes, what routed experts take [n_layers]; empty: there are none. A token reads
+  // n_experts_used of n_experts.
+  std::vector<uint64_t> expert_bytes;
+  int32_t n_experts = 0, n_experts_used = 0;
+  int32_t attention_width = 0;        // query heads × their width; 0: d_model
+  int32_t tensor_parallel_parts = 0;  // into how many equal parts the heads divide at most; 0: unknown
   bool operator==(const ModelFacts&) const = default;
 };
 
 struct ModelOffer {
   ModelFacts facts;
-  bool complete = true;              // false: only some byte ranges are here
+  bool complete = true;  // false: only some byte ranges are here
   bool operator==(const ModelOffer&) const = default;
 };
 
@@ -61,10 +80,19 @@ struct StageStatus {
   bool operator==(const StageStatus&) const = default;
 };
 
+// What passes through a loaded stage took lately, smoothed.
+struct StageTimes {
+  std::string fingerprint;
+  LayerRange layers;
+  double decode_ms = 0;           // one row; 0: nothing measured
+  double prefill_ms_per_row = 0;  // in chunks
+  bool operator==(const StageTimes&) const = default;
+};
+
 struct LinkFacts {
   NodeId peer;
   std::string interface;
-  uint32_t round_trip_us = 0;  // application to application, smoothed; 0: not yet measured
+  uint32_t round_trip_us = 0;        // application to application, smoothed; 0: not yet measured
   double bandwidth_bytes_per_s = 0;  // 0: not yet measured
   bool operator==(const LinkFacts&) const = default;
 };
@@ -80,8 +108,9 @@ struct NodeFacts {
   std::vector<ModelOffer> models;
   std::vector<StageStatus> stages;
   std::vector<LinkFacts> links;
-  double tokens_per_s = 0;   // lately produced by stages of this node
+  double tokens_per_s = 0;  // lately produced by stages of this node
   bool leaving = false;
+  std::vector<StageTimes> stage_times;
   bool operator==(const NodeFacts&) const = default;
 };
 
@@ -99,12 +128,13 @@ struct InstanceRecord {
   std::string fingerprint;
   std::string model_name;
   Epoch epoch;
-  std::string strategy;            // "ring-memory-weighted", "single", "manual"
+  std::string strategy;              // "ring-memory-weighted", "fastest", …
   std::vector<PlannedStage> stages;  // in ring order; empty when it cannot be placed now, then `problem` says why
-  int32_t context_tokens = 0;      // KV positions shared by the sequences of one stage
+  int32_t context_tokens = 0;        // KV positions shared by the sequences of one stage
   int32_t max_sequences = 0;
   std::string problem;
-  bool stopped = false;            // unloaded on request
+  bool stopped = false;   // unloaded on request
+  std::string objective;  // of strategy "auto": "latency", "throughput" or "ttft"; may be empty
   bool operator==(const InstanceRecord&) const = default;
 };
 
@@ -156,8 +186,8 @@ struct SubmitRequest {
   std::string fingerprint;
   Epoch epoch;
   std::vector<TokenId> tokens;
-  int32_t prompt_tokens = 0;    // how many of them came from the client
-  int32_t max_new_tokens = 0;   // still to be generated
+  int32_t prompt_tokens = 0;   // how many of them came from the client
+  int32_t max_new_tokens = 0;  // still to be generated
   std::vector<TokenId> stop_tokens;
   SamplerSettings sampler;
   bool operator==(const SubmitRequest&) const = default;
@@ -177,9 +207,9 @@ struct RequestUpdate {
   int32_t index = 0;
   std::vector<SampledToken> tokens;
   FinishReason finish = FinishReason::kNone;
-  int32_t queue_position = 0;         // > 0: waiting for a slot
-  int32_t prefilled_tokens = 0;       // of `tokens` of the request, so far
-  int32_t cached_tokens = 0;          // of those, taken from the prefix cache
+  int32_t queue_position = 0;                   // > 0: waiting for a slot
+  int32_t prefilled_tokens = 0;                 // of `tokens` of the request, so far
+  int32_t cached_tokens = 0;                    // of those, taken from the prefix cache
   ErrorCode error_code = ErrorCode::kInternal;  // when finish is kError
   std::string error;
   bool operator==(const RequestUpdate&) const = default;
@@ -198,7 +228,8 @@ struct StepSequence {
   Position first;
   int32_t n_tokens = 0;
   bool wants_logits = false;
-  // The slot's block table from entry `first_block` on is `blocks`; entries before it are as earlier steps left them.
+  // The slot's block table from entry `first_block` on is `blocks`; entries before it are as earlier steps left
+  // them.
   int32_t first_block = 0;
   std::vector<BlockId> blocks;
   std::optional<SlotOpening> opening;
@@ -208,7 +239,8 @@ struct StepSequence {
   bool operator==(const StepSequence&) const = default;
 };
 
-// One micro-batch on its way around the ring: tokens into the first stage, f32 activations [n_rows, d_model] between.
+// One micro-batch on its way around the ring: tokens into the first stage, f32 activations [n_rows, d_model]
+// between.
 struct Step {
   std::string fingerprint;
   Epoch epoch;
@@ -241,7 +273,7 @@ struct StepFailed {
   bool operator==(const StepFailed&) const = default;
 };
 
-using Message = std::variant<Ping, Pong, Gossip, Goodbye, SubmitRequest, CancelRequest, RequestUpdate, Step, StepResult,
-                             StepFailed, GossipDigest>;
+using Message = std::variant<Ping, Pong, Gossip, Goodbye, SubmitRequest, CancelRequest, RequestUpdate, Step,
+                             StepResult, StepFailed, GossipDigest>;
 
 }  // namespace exo::wire
