@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <random>
 
 #include "cluster/explain.h"
@@ -125,6 +126,17 @@ TEST(RingMemoryWeighted, NonsenseIsRefused) {
   m.layer_bytes.pop_back();
   EXPECT_EQ(place(m, devices, {}, {}).error().code, ErrorCode::kInvalidArgument);
   EXPECT_EQ(place(model(0, 0), devices, {}, {}).error().code, ErrorCode::kInvalidArgument);
+  const auto refused = [&](const std::function<void(wire::ModelFacts&)>& bend) {
+    auto bent = model(4, kMiB);
+    bend(bent);
+    const auto plan = place(bent, devices, {}, {.strategy = Strategy::kAuto});
+    return !plan && plan.error().code == ErrorCode::kInvalidArgument;
+  };
+  EXPECT_TRUE(refused([](auto& f) { f.expert_bytes = {1, 2}; }));
+  EXPECT_TRUE(refused([](auto& f) { f.expert_bytes.assign(4, kGiB); }));
+  EXPECT_TRUE(refused([](auto& f) { f.n_experts_used = 3; }));
+  EXPECT_TRUE(refused([](auto& f) { f.tensor_parallel_parts = 1 << 30; }));
+  EXPECT_TRUE(refused([](auto& f) { f.attention_width = -1; }));
   EXPECT_EQ(place(model(4, UINT64_MAX), devices, {}, {}).error().code, ErrorCode::kInvalidArgument);
   EXPECT_EQ(place(model(4, kMiB), {}, {}, {}).error().code, ErrorCode::kResourceExhausted);
 }

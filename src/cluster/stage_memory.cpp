@@ -12,6 +12,7 @@ constexpr uint64_t kMostStateBytes = uint64_t{1} << 34;
 constexpr int32_t kMostContext = 1 << 24;
 constexpr int32_t kMostSequences = 1 << 12;
 constexpr int32_t kMostLayers = 4096, kMostWidth = 1 << 22, kMostRows = 1 << 16;
+constexpr int32_t kMostParts = 1024;  // heads
 // Rows of activations alive at once, in units of d_model: residual, normed, q/k/v, attention output, gate, up,
 // product.
 constexpr uint64_t kActivationRows = 16;
@@ -34,15 +35,22 @@ Result<StageMemory> StageMemory::of(const wire::ModelFacts& model, const Placeme
                 model.state_bytes.size());
   }
   if (too_big(model.layer_bytes, kMostBytes) || too_big(model.kv_bytes_per_position, kMostKvBytes) ||
-      too_big(model.state_bytes, kMostStateBytes) ||
-      model.embedding_bytes > kMostBytes || model.head_bytes > kMostBytes || model.d_model < 0 ||
-      model.d_model > kMostWidth || model.n_vocab < 0) {
+      too_big(model.state_bytes, kMostStateBytes) || model.embedding_bytes > kMostBytes ||
+      model.head_bytes > kMostBytes || model.d_model < 0 || model.d_model > kMostWidth || model.n_vocab < 0) {
     return fail(ErrorCode::kInvalidArgument, "model {}: sizes out of range", model.name);
   }
   if (request.context_tokens < 0 || request.context_tokens > kMostContext || request.max_batch_rows < 1 ||
       request.max_batch_rows > kMostRows || request.min_stages < 0) {
     return fail(ErrorCode::kInvalidArgument, "placement: context of {}, batch of {} or {} stages is out of range",
                 request.context_tokens, request.max_batch_rows, request.min_stages);
+  }
+  bool experts = model.expert_bytes.empty() || model.expert_bytes.size() == layers;
+  for (size_t i = 0; experts && i < model.expert_bytes.size(); ++i) {
+    experts = model.expert_bytes[i] <= model.layer_bytes[i];
+  }
+  if (!experts || model.n_experts < 0 || model.n_experts_used < 0 || model.n_experts_used > model.n_experts ||
+      model.attention_width < 0 || model.tensor_parallel_parts < 0 || model.tensor_parallel_parts > kMostParts) {
+    return fail(ErrorCode::kInvalidArgument, "model {}: its experts or heads contradict its sizes", model.name);
   }
   StageMemory memory;
   memory.weights_.resize(layers + 1);
