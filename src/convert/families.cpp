@@ -193,7 +193,6 @@ constexpr Family kFamilies[] = {
      .model_type = "chatglm",
      .gguf = "chatglm",
      .default_partial_rotary = 0.5,
-     .metadata = chatglm_metadata,
      .rules = kChatGlm,
      .embedding = "embedding.word_embeddings",
      .layers = "encoder.layers",

@@ -214,8 +214,6 @@ Status put_metadata(const MetadataInput& input) {
   return {};
 }
 
-Status chatglm_metadata(const MetadataInput&) { return {}; }
-
 Status cohere_metadata(const MetadataInput& input) {
   return Keys(input).copy_number("logit_scale", {"logit_scale"});
 }
@@ -304,7 +302,7 @@ Status llama4_metadata(const MetadataInput& input) {
   keys.set("attention.temperature_scale", is_tuned ? static_cast<float>(scale) : 0.0f);
   EXO_TRY(const double floor_scale, input.config.number({"floor_scale"}, 8192.0));
   keys.set_count("attention.temperature_length",
-                 std::clamp<int64_t>(static_cast<int64_t>(floor_scale), 1, INT32_MAX));
+                 static_cast<int64_t>(std::clamp(floor_scale, 1.0, double{INT32_MAX})));
   return {};
 }
 

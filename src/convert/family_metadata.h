@@ -10,7 +10,6 @@ Result<ModelShape> read_shape(const ConfigFields& config);
 // Widths, heads, norms, windows, experts; then the family's own.
 Status put_metadata(const MetadataInput& input);
 
-Status chatglm_metadata(const MetadataInput& input);
 Status cohere_metadata(const MetadataInput& input);
 Status deepseek2_metadata(const MetadataInput& input);
 Status delta_net_metadata(const MetadataInput& input);

@@ -39,6 +39,59 @@ std::map<std::string, TinyTensor> tiny_tensors() {
           {block + "mlp.down_proj.weight", {{4, 6}}}};
 }
 
+// Fields of all families.
+json::object everything() {
+  return {{"sliding_window", 8},
+          {"attention_chunk_size", 8},
+          {"num_experts", 2},
+          {"num_experts_per_tok", 1},
+          {"moe_intermediate_size", 6},
+          {"shared_expert_intermediate_size", 6},
+          {"shared_intermediate_size", 6},
+          {"n_shared_experts", 1},
+          {"first_k_dense_replace", 1},
+          {"n_group", 1},
+          {"topk_group", 1},
+          {"routed_scaling_factor", 1.5},
+          {"norm_topk_prob", true},
+          {"scoring_func", "sigmoid"},
+          {"q_lora_rank", 2},
+          {"qk_nope_head_dim", 1},
+          {"qk_rope_head_dim", 2},
+          {"v_head_dim", 1},
+          {"linear_num_key_heads", 1},
+          {"linear_num_value_heads", 2},
+          {"linear_key_head_dim", 2},
+          {"linear_value_head_dim", 2},
+          {"linear_conv_kernel_dim", 4},
+          {"full_attention_interval", 4},
+          {"query_pre_attn_scalar", 2},
+          {"attention_multiplier", 0.5},
+          {"embedding_multiplier", 2.0},
+          {"residual_multiplier", 2.0},
+          {"logits_scaling", 2.0},
+          {"logit_scale", 2.0},
+          {"scale_emb", 2},
+          {"scale_depth", 2},
+          {"dim_model_base", 2},
+          {"clip_qkv", 2.0},
+          {"use_parallel_residual", true},
+          {"no_rope_layers", {1}},
+          {"attn_logit_softcapping", 5.0},
+          {"final_logit_softcapping", 5.0},
+          {"rope_local_base_freq", 1e4},
+          {"interleave_moe_layer_step", 1},
+          {"layer_types", {"sliding_attention"}},
+          {"rope_parameters",
+           {{"rope_type", "yarn"},
+            {"factor", 4.0},
+            {"mscale", 1.0},
+            {"mscale_all_dim", 1.0},
+            {"llama_4_scaling_beta", 0.1},
+            {"truncate", false},
+            {"rope_theta", 1e4}}}};
+}
+
 class GgufView : public testing::Test {
  protected:
   Result<formats::GgufFile> open() {
@@ -243,66 +296,37 @@ TEST_F(GgufView, ConfigurationsThatSayEverything) {
   const auto unknown = open();
   ASSERT_FALSE(unknown);
   std::string names = unknown.error().message.substr(unknown.error().message.find("knows ") + 6);
-  const json::object everything = {{"sliding_window", 8},
-                                   {"attention_chunk_size", 8},
-                                   {"num_experts", 2},
-                                   {"num_experts_per_tok", 1},
-                                   {"moe_intermediate_size", 6},
-                                   {"shared_expert_intermediate_size", 6},
-                                   {"shared_intermediate_size", 6},
-                                   {"n_shared_experts", 1},
-                                   {"first_k_dense_replace", 1},
-                                   {"n_group", 1},
-                                   {"topk_group", 1},
-                                   {"routed_scaling_factor", 1.5},
-                                   {"norm_topk_prob", true},
-                                   {"scoring_func", "sigmoid"},
-                                   {"q_lora_rank", 2},
-                                   {"qk_nope_head_dim", 1},
-                                   {"qk_rope_head_dim", 2},
-                                   {"v_head_dim", 1},
-                                   {"linear_num_key_heads", 1},
-                                   {"linear_num_value_heads", 2},
-                                   {"linear_key_head_dim", 2},
-                                   {"linear_value_head_dim", 2},
-                                   {"linear_conv_kernel_dim", 4},
-                                   {"full_attention_interval", 4},
-                                   {"query_pre_attn_scalar", 2},
-                                   {"attention_multiplier", 0.5},
-                                   {"embedding_multiplier", 2.0},
-                                   {"residual_multiplier", 2.0},
-                                   {"logits_scaling", 2.0},
-                                   {"logit_scale", 2.0},
-                                   {"scale_emb", 2},
-                                   {"scale_depth", 2},
-                                   {"dim_model_base", 2},
-                                   {"clip_qkv", 2.0},
-                                   {"use_parallel_residual", true},
-                                   {"no_rope_layers", {1}},
-                                   {"attn_logit_softcapping", 5.0},
-                                   {"final_logit_softcapping", 5.0},
-                                   {"rope_local_base_freq", 1e4},
-                                   {"interleave_moe_layer_step", 1},
-                                   {"layer_types", {"sliding_attention"}},
-                                   {"rope_parameters",
-                                    {{"rope_type", "yarn"},
-                                     {"factor", 4.0},
-                                     {"mscale", 1.0},
-                                     {"mscale_all_dim", 1.0},
-                                     {"llama_4_scaling_beta", 0.1},
-                                     {"truncate", false},
-                                     {"rope_theta", 1e4}}}};
   for (size_t begin = 0; begin < names.size();) {
     const size_t end = std::min(names.find(", ", begin), names.size());
     for (const bool latent : {false, true}) {
       config_ = tiny_config();
-      for (const auto& field : everything) config_.insert_or_assign(field.key(), field.value());
+      for (const auto& field : everything()) config_.insert_or_assign(field.key(), field.value());
       if (latent) config_["kv_lora_rank"] = 2;
       config_["architectures"] = {names.substr(begin, end - begin)};
-      const auto file = open();
+      folder_.write("config.json", config_);
+      const auto file = open_folder(folder_.path());
       EXPECT_TRUE(file || !file.error().message.empty());
     }
     begin = end + 2;
+  }
+}
+
+TEST_F(GgufView, FieldsWithOddValues) {
+  const json::value odd[] = {
+      -1, 0, INT64_MAX, 0.5, 1e308, nullptr, "text", json::array{1, 2}, json::object{{"a", 1}}};
+  size_t turn = 0;
+  for (const char* family : {"LlamaForCausalLM", "Gemma3ForCausalLM", "Llama4ForCausalLM", "FalconForCausalLM"}) {
+    json::object base = tiny_config();
+    for (const auto& field : everything()) base.insert_or_assign(field.key(), field.value());
+    base["architectures"] = {family};
+    folder_.write_tensors("model.safetensors", tensors_);
+    for (const auto& field : base) {
+      config_ = base;
+      config_[field.key()] = odd[turn++ % std::size(odd)];
+      folder_.write("config.json", config_);
+      const auto file = open_folder(folder_.path());
+      EXPECT_TRUE(file || !file.error().message.empty());
+    }
   }
 }
 

@@ -36,8 +36,10 @@ struct RopeFields {
   }
   // A field of its own, else one of config.json.
   Result<double> own_or(std::string_view own, FieldNames outer, double absent) const {
-    if (const auto value = find(own)) return *value;
-    return config.number(outer, absent);
+    const auto value = find(own);
+    if (!value) return config.number(outer, absent);
+    if (!std::isfinite(*value)) return fail(ErrorCode::kCorrupt, "config.json: '{}' is {}", own, *value);
+    return *value;
   }
   Result<int64_t> original_context() const {
     const auto own = find("original_max_position_embeddings");
@@ -61,6 +63,8 @@ class RopeWriter {
 
   Status put() {
     EXO_TRY(theta_, rope_.own_or("rope_theta", {"rope_theta", "rotary_emb_base"}, 10000.0));
+    EXO_TRY(const double ratio, input_.config.number({"rope_ratio"}, 1.0));  // ChatGLM's way to a larger base
+    theta_ *= ratio;
     EXO_CHECK_OK(find_dims());
     EXO_CHECK_OK(put_scaling());
     if (!(theta_ > 0.0)) return fail(ErrorCode::kCorrupt, "config.json: rope_theta is {}", theta_);
@@ -89,6 +93,7 @@ class RopeWriter {
     EXO_TRY(const double part,
             rope_.own_or("partial_rotary_factor", {"partial_rotary_factor", "rotary_pct", "rope_pct"},
                          input_.family.default_partial_rotary));
+    if (!(part >= 0.0 && part <= 1.0)) return fail(ErrorCode::kCorrupt, "config.json: {} of a head rotates", part);
     dims_ = static_cast<int64_t>(static_cast<double>(input_.shape.head_dim) * part);
     if (dims_ < 2 || dims_ > input_.shape.head_dim) {
       return fail(ErrorCode::kCorrupt, "config.json: {} rotated dimensions in heads of {}", dims_,
