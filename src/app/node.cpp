@@ -17,6 +17,7 @@
 #include "net/node_network.h"
 #include "serve/front.h"
 #include "serve/node_service.h"
+#include "wire/limits.h"
 
 namespace exo::app {
 
@@ -197,6 +198,7 @@ Result<std::unique_ptr<Node>> Node::create(const NodeOptions& options) {
   cluster::ClusterOptions cluster_options;
   EXO_TRY(cluster_options.placement, placement_request(options));
   cluster_options.placement.preferred = identity.id();
+  cluster_options.link_burst_bytes = wire::kMaxPingBytes;
   wire::NodeFacts self;
   self.id = identity.id();
   self.name = options.name;

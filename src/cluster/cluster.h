@@ -23,6 +23,7 @@ struct ClusterOptions {
   net::Duration heartbeat_interval = std::chrono::milliseconds(250);
   net::Duration suspect_after = std::chrono::milliseconds(1250);  // silence after which a peer counts as dead
   net::Duration ready_deadline = std::chrono::minutes(30);  // loading without any progress for 60 s fails earlier
+  uint32_t link_burst_bytes = 0;  // largest burst that measures a link's bandwidth; 0: it is not measured
   PlacementRequest placement;                               // defaults for instances that this node creates
   RingCapabilities capabilities = kRingCapabilities;        // instances are placed within these
 };

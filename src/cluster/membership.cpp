@@ -136,6 +136,7 @@ void Membership::on_link_up(const net::LinkInfo& link) {
   Neighbour& neighbour = neighbours_[link.peer];
   neighbour = Neighbour{};
   neighbour.link = link;
+  neighbour.meter = LinkMeter(options_.link_burst_bytes);
   neighbour.last_heard = clock_.now();
   // Whoever links runs: a goodbye that came before, perhaps late and from an earlier run, is void.
   if (const auto known = known_.find(link.peer); known != known_.end()) known->second.departed = false;
@@ -163,12 +164,13 @@ void Membership::on_pong(const NodeId& from, const wire::Pong& pong) {
   if (found == neighbours_.end() || pong.nonce != found->second.nonce || pong.nonce == 0) return;
   Neighbour& neighbour = found->second;
   neighbour.nonce = 0;
-  const double sample =
-      std::max(1.0, std::chrono::duration<double, std::micro>(clock_.now() - neighbour.ping_sent).count());
-  const bool first = neighbour.round_trip_us == 0;
-  // RFC 6298's gain of an eighth.
-  neighbour.round_trip_us = first ? sample : neighbour.round_trip_us + (sample - neighbour.round_trip_us) / 8;
-  if (first) refresh_links();
+  const bool first = neighbour.meter.round_trip_us() == 0;
+  neighbour.meter.on_answer(neighbour.burst_bytes, clock_.now() - neighbour.ping_sent, clock_.now());
+  const double bandwidth = neighbour.meter.bandwidth_bytes_per_s();
+  // The first measurement is news, later ones when they differ by a quarter.
+  const bool news = std::abs(bandwidth - neighbour.told_bandwidth) > neighbour.told_bandwidth / 4;
+  if (news) neighbour.told_bandwidth = bandwidth;
+  if (first || news) refresh_links();
 }
 
 // Own link facts from the neighbours; a round trip is kept until it has moved by a quarter and some time has
@@ -179,10 +181,10 @@ void Membership::refresh_links() {
   for (const auto& [peer, neighbour] : neighbours_) {
     if (links.size() >= wire::kMaxLinks) break;
     wire::LinkFacts facts{peer, cut(neighbour.link.interface, wire::kMaxNameBytes),
-                          static_cast<uint32_t>(std::min(neighbour.round_trip_us, 4e9)), 0};
+                          static_cast<uint32_t>(std::min(neighbour.meter.round_trip_us(), 4e9)),
+                          neighbour.told_bandwidth};
     const auto old = std::find_if(self_.links.begin(), self_.links.end(), [&](auto& l) { return l.peer == peer; });
     if (old != self_.links.end()) {
-      facts.bandwidth_bytes_per_s = old->bandwidth_bytes_per_s;
       const double moved = std::abs(static_cast<double>(facts.round_trip_us) - old->round_trip_us);
       const bool keep = old->round_trip_us != 0 && (!renew || moved < std::max(50.0, old->round_trip_us / 4.0));
       if (keep) facts.round_trip_us = old->round_trip_us;
@@ -213,7 +215,7 @@ void Membership::tick() {
 
 void Membership::watch_links(net::TimePoint now) {
   std::vector<NodeId> silent;
-  std::vector<std::pair<NodeId, uint64_t>> pings;
+  std::vector<std::pair<NodeId, wire::Ping>> pings;
   for (auto& [peer, neighbour] : neighbours_) {
     if (now - neighbour.last_heard > options_.suspect_after) {
       silent.push_back(peer);
@@ -224,10 +226,11 @@ void Membership::watch_links(net::TimePoint now) {
     if (measure) {
       neighbour.nonce = next_nonce_++;
       neighbour.ping_sent = now;
+      neighbour.burst_bytes = neighbour.meter.next_burst(now);
     }
-    pings.emplace_back(peer, measure ? neighbour.nonce : 0);
+    pings.emplace_back(peer, measure ? wire::Ping{neighbour.nonce, neighbour.burst_bytes} : wire::Ping{});
   }
-  for (const auto& [peer, nonce] : pings) transport_.send(peer, wire::Ping{nonce});
+  for (const auto& [peer, ping] : pings) transport_.send(peer, ping);
   for (const NodeId& peer : silent) {
     log_info("cluster", "{} is silent: link closed", peer.short_hex());
     transport_.disconnect(peer, "no sign of life");

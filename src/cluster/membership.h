@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cluster/cluster.h"
+#include "cluster/link_meter.h"
 
 namespace exo::cluster {
 
@@ -63,7 +64,9 @@ class Membership {
     net::LinkInfo link;
     net::TimePoint last_heard{}, ping_sent{};
     uint64_t nonce = 0;
-    double round_trip_us = 0;
+    uint32_t burst_bytes = 0;  // with the ping of the nonce
+    LinkMeter meter;
+    double told_bandwidth = 0;
   };
 
   void tick();

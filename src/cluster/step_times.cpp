@@ -38,6 +38,7 @@ double RatioAverage::value() const { return count_ < kStepsToTrust ? 0 : std::ex
 struct StepTimes::Stage {
   wire::ModelFacts model;
   LayerRange layers;
+  uint64_t weight_bytes = 0;
   std::unique_ptr<StagePredictor> predictor;
   RatioAverage decode, prefill;
   wire::StageTimes told;
@@ -67,6 +68,9 @@ void StepTimes::add_stage(const wire::ModelFacts& model, LayerRange layers) {
   stage->model = model;
   stage->layers = layers;
   stage->predictor = std::move(*predictor);
+  for (int32_t i = layers.begin.value; i < layers.end.value; ++i) {
+    stage->weight_bytes += model.layer_bytes[static_cast<size_t>(i)];
+  }
   stages_[model.fingerprint] = std::move(stage);
 }
 
@@ -83,7 +87,7 @@ void StepTimes::observe(const std::string& fingerprint, const MeasuredStep& step
                   static_cast<double>(step.logit_rows), decode};
   const double ratio = step.ms / stage.predictor->pass_ms(pass);
   (decode ? stage.decode : stage.prefill).observe(ratio);
-  (decode ? decode_ : prefill_).observe(ratio);
+  if (stage.weight_bytes >= kLargeStageBytes) (decode ? decode_ : prefill_).observe(ratio);
 }
 
 double StepTimes::decode_correction() { return follow(told_decode_, decode_.value()); }

@@ -16,6 +16,8 @@
 namespace exo::cluster {
 
 inline constexpr double kStepWeight = 0.05;
+// Smaller stages live in the processor's caches: their times say nothing about others.
+inline constexpr uint64_t kLargeStageBytes = uint64_t{128} << 20;
 inline constexpr int32_t kStepsToTrust = 16;  // before that nothing is said
 
 // The average of what was observed; starts unknown.
@@ -52,8 +54,8 @@ class StepTimes {
   // A step of a stage that was added; others are ignored, and so are steps that mix decodes and a prefill.
   void observe(const std::string& fingerprint, const MeasuredStep& step);
 
-  // Measured ÷ predicted over all stages; 0: unknown. As told to others: they follow only changes of more than a
-  // tenth, so that facts are not gossiped for every step.
+  // Measured ÷ predicted over stages of at least kLargeStageBytes; 0: unknown. As told to others: they follow only
+  // changes of more than a tenth, so that facts are not gossiped for every step.
   double decode_correction();
   double prefill_correction();
   // Of stages with measurements, with kReferencePositions in the cache, likewise steady.

@@ -41,7 +41,7 @@ class StepTimesTest : public ::testing::Test {
     }
   }
 
-  const wire::ModelFacts model = testing::model(8, 10 * testing::kMiB);
+  const wire::ModelFacts model = testing::model(8, 40 * testing::kMiB);
   const PlacementDevice device = testing::device(1, testing::kGiB);
   const LayerRange layers{LayerIndex(2), LayerIndex(6)};
   std::unique_ptr<StagePredictor> predictor;
@@ -64,6 +64,15 @@ TEST_F(StepTimesTest, RatiosOfStepsBecomeCorrectionsAndStageTimes) {
   }
   EXPECT_NEAR(times.prefill_correction(), 0.5, 1e-9);
   EXPECT_GT(times.stage_times()[0].prefill_ms_per_row, 0);
+}
+
+TEST_F(StepTimesTest, AStageInTheCachesCorrectsNothing) {
+  auto small = testing::model(8, testing::kMiB);
+  small.fingerprint = std::string(64, 'b');
+  times.add_stage(small, layers);
+  for (int i = 0; i < 50; ++i) times.observe(small.fingerprint, {1, 1, 1, 100, 0.01});
+  EXPECT_EQ(times.decode_correction(), 0);
+  EXPECT_EQ(times.stage_times().size(), 1u);  // but what it took is told
 }
 
 TEST_F(StepTimesTest, WhatIsToldIsSteady) {

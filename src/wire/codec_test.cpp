@@ -91,7 +91,7 @@ std::vector<Message> samples() {
   StepSequence plain{SlotId(5), Position(1), 1, false, 0, {}, std::nullopt, {}};
   StepSequence guessed{SlotId(5), Position(1), 3, true, 0, {}, std::nullopt, {TokenId(7), TokenId(0)}};
   return {
-      Ping{1ull << 63},
+      Ping{1ull << 63, 5000},
       Pong{77},
       Gossip{{full_node(1), NodeFacts{}}, {full_instance(), InstanceRecord{}}},
       Gossip{},

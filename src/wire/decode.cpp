@@ -98,6 +98,12 @@ class Reader {
     return {LayerIndex(value->begin()), LayerIndex(value->end())};
   }
 
+  Ping ping(const fb::Ping* m) {
+    const size_t padding = m->padding() == nullptr ? 0 : m->padding()->size();
+    if (!admit(padding, 1, kMaxPingBytes, "ping.padding")) return {};
+    return {m->nonce(), static_cast<uint32_t>(padding)};
+  }
+
   // ---- facts
   FormatRate format_rate(const fb::FormatRate* r) {
     return {name(r->weight_type(), "rate.weight_type"), rate(r->stream_bytes_per_s(), "rate.stream_bytes"),
@@ -244,7 +250,7 @@ class Reader {
   Message body(const fb::Envelope& envelope) {
     switch (envelope.body_type()) {
       case fb::Body::Ping:
-        return Ping{envelope.body_as_Ping()->nonce()};
+        return ping(envelope.body_as_Ping());
       case fb::Body::Pong:
         return Pong{envelope.body_as_Pong()->nonce()};
       case fb::Body::Gossip:

@@ -254,7 +254,15 @@ class Writer {
   }
 
   // ---- messages
-  Body body_of(const Ping& m) { return {fb::Body::Ping, fb::CreatePing(builder_, m.nonce).Union()}; }
+  Body body_of(const Ping& m) {
+    flatbuffers::Offset<flatbuffers::Vector<uint8_t>> padding = 0;
+    if (m.padding_bytes > 0 && admit(m.padding_bytes, 1, kMaxPingBytes, "ping.padding")) {
+      uint8_t* zeros = nullptr;
+      padding = builder_.CreateUninitializedVector<uint8_t>(m.padding_bytes, &zeros);
+      std::memset(zeros, 0, m.padding_bytes);
+    }
+    return {fb::Body::Ping, fb::CreatePing(builder_, m.nonce, padding).Union()};
+  }
   Body body_of(const Pong& m) { return {fb::Body::Pong, fb::CreatePong(builder_, m.nonce).Union()}; }
   Body body_of(const Gossip& m) {
     const auto each = [this](const auto& value) { return make(value); };

@@ -15,6 +15,7 @@ inline constexpr uint64_t kMaxDecodedBytes = uint64_t{64} << 20;
 inline constexpr uint32_t kMaxTables = 400'000;
 inline constexpr uint32_t kMaxTableDepth = 16;
 
+inline constexpr size_t kMaxPingBytes = size_t{1} << 20;
 inline constexpr size_t kMaxNameBytes = 512;   // names, addresses, fingerprints, versions
 inline constexpr size_t kMaxTextBytes = 4096;  // errors and reasons
 

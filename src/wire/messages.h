@@ -142,6 +142,7 @@ struct InstanceRecord {
 
 struct Ping {
   uint64_t nonce = 0;
+  uint32_t padding_bytes = 0;  // of zeros that travel along, to measure bandwidth
   bool operator==(const Ping&) const = default;
 };
 struct Pong {
