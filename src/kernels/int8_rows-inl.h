@@ -1,4 +1,4 @@
-// The integer product of 16 weight rows with one or two rows of activations, straight from the rows' bytes: what
+// The integer product of 16 weight rows with a few rows of activations, straight from the rows' bytes: what
 // packing saves for many columns, it costs for few. The same arithmetic as panel.h, bit for bit. Included by one
 // file per instruction set; `Isa` is that of int8_multiply-inl.h and has besides, for rows in sets of kLanes:
 //   rows16(rows, set, j, offset): block b of 128 bits is the 16 bytes at `offset` of row set * kLanes + 4 * b + j,
@@ -363,9 +363,10 @@ void rows_product(const PanelRows& rows, int64_t first, int64_t some, const Acti
 template <typename Isa, typename Format, int kCount>
 void rows_columns(const PanelRows& rows, int64_t first, int64_t count, const ActivationBlock* x, int64_t n,
                   float* y, int64_t y_stride) {
-  for (; n >= 2; n -= 2, x += 2, y += 2 * y_stride) {
-    rows_product<Isa, Format, 2, kCount>(rows, first, count, x, y, y_stride);
+  for (; n >= 3; n -= 3, x += 3, y += 3 * y_stride) {
+    rows_product<Isa, Format, 3, kCount>(rows, first, count, x, y, y_stride);
   }
+  if (n == 2) rows_product<Isa, Format, 2, kCount>(rows, first, count, x, y, y_stride);
   if (n == 1) rows_product<Isa, Format, 1, kCount>(rows, first, count, x, y, y_stride);
 }
 
@@ -380,7 +381,7 @@ bool rows_columns(const PanelRows& rows, int64_t first, int64_t count, const Act
   return true;
 }
 
-// Two columns are worth it for the formats whose integers take little to unpack.
+// Several columns are worth it for the formats whose integers take little to unpack.
 template <typename Isa>
 bool multiply_rows(ElementType type, const PanelRows& rows, int64_t first, int64_t count, const ActivationBlock* x,
                    int64_t n, float* y, int64_t y_stride) {

@@ -6,7 +6,7 @@ namespace exo::ops {
 namespace {
 
 constexpr int64_t kTileRows = 2 * kernels::kPanelRows;
-constexpr int64_t kFewColumns = 2;  // up to which weights are multiplied without packing them first
+constexpr int64_t kFewColumns = 3;  // up to which weights are multiplied without packing them first
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
