@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <fstream>
+#include <string>
+#include <vector>
 
 #include "convert/gguf_view.h"
 #include "model/reference_run.h"
@@ -10,6 +14,8 @@
 
 namespace exo::app {
 namespace {
+
+const std::filesystem::path kFolders = std::filesystem::path(EXO_SOURCE_DIR) / "src/convert/testdata";
 
 struct GoldenLogits {
   std::vector<TokenId> tokens;
@@ -29,13 +35,13 @@ GoldenLogits read_golden(const std::string& path) {
   return in ? golden : GoldenLogits();
 }
 
-class FolderModel : public testing::TestWithParam<const char*> {};
+class FolderModel : public testing::TestWithParam<std::string> {};
 
 TEST_P(FolderModel, EqualsTransformers) {
-  const std::string source = std::string(EXO_SOURCE_DIR) + "/src/";
-  const auto golden = read_golden(source + "model/testdata/" + GetParam() + ".golden");
+  const auto folder = kFolders / GetParam();
+  const auto golden = read_golden(folder / "logits.golden");
   ASSERT_FALSE(golden.tokens.empty());
-  auto opened = convert::open_folder(source + "convert/testdata/" + GetParam());
+  auto opened = convert::open_folder(folder);
   ASSERT_TRUE(opened) << opened.error().message;
   const auto file = std::make_shared<const formats::GgufFile>(std::move(*opened));
   const auto device = ops::make_cpu_ops({.threads = 1});
@@ -47,7 +53,24 @@ TEST_P(FolderModel, EqualsTransformers) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, FolderModel, testing::Values("gemma3", "gptneox", "llama", "phi3", "qwen3moe"));
+// Every folder with logits beside it.
+std::vector<std::string> folders() {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(kFolders)) {
+    if (std::filesystem::exists(entry.path() / "logits.golden")) names.push_back(entry.path().filename());
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+std::string test_name(const testing::TestParamInfo<std::string>& info) {
+  std::string name = info.param;
+  std::ranges::replace_if(
+      name, [](char c) { return c == '.' || c == '-'; }, '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, FolderModel, testing::ValuesIn(folders()), test_name);
 
 }  // namespace
 }  // namespace exo::app

@@ -70,6 +70,14 @@ Result<bool> ConfigFields::boolean(FieldNames names, bool absent) const {
   return value->get_bool();
 }
 
+Result<bool> ConfigFields::outer_boolean(FieldNames names, bool absent) const {
+  for (const auto name : names) {
+    const auto* value = whole_.if_contains(name);
+    if (value != nullptr && value->is_bool()) return value->get_bool();
+  }
+  return boolean(names, absent);
+}
+
 std::string_view ConfigFields::text(FieldNames names, std::string_view absent) const {
   const auto* value = find(names);
   return value != nullptr && value->is_string() ? std::string_view(value->get_string()) : absent;

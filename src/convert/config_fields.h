@@ -28,6 +28,8 @@ class ConfigFields {
                           std::optional<int64_t> absent = std::nullopt) const;
   Result<double> number(FieldNames names, std::optional<double> absent = std::nullopt) const;
   Result<bool> boolean(FieldNames names, bool absent) const;
+  // Of what lies outside the part that speaks: the whole's word goes before that part's.
+  Result<bool> outer_boolean(FieldNames names, bool absent) const;
   std::string_view text(FieldNames names, std::string_view absent) const;
   const boost::json::array& list(FieldNames names) const;     // empty when absent
   const boost::json::object& object(FieldNames names) const;  // empty when absent

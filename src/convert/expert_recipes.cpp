@@ -62,26 +62,41 @@ Status add_slices(const RecipeInput& input, std::string_view name, const MatrixP
 // `all`: for each expert 2 * d_expert rows.
 Status add_gate_up(const RecipeInput& input, const MatrixPtr& all) {
   const int64_t both = all->rows() / input.shape.n_experts, half = both / 2;
-  const bool turns = input.family.fused_experts == FusedExperts::kColumnsInterleaved;
+  const bool turns = input.family.gates_alternate;
   EXO_CHECK_OK(add_slices(input, "ffn_gate_exps", all, both, {0, half, turns ? 2 : 1}));
   return add_slices(input, "ffn_up_exps", all, both, {turns ? 1 : half, half, turns ? 2 : 1});
 }
 
-// A tensor of all experts under its own name ([experts, in, out]) or a module's weight ([experts, out, in]), as
-// rows of outputs.
-Result<MatrixPtr> find_fused(const RecipeInput& input, const std::string& module) {
-  EXO_TRY(auto weight, input.view.weight(module));
-  if (weight != nullptr) return weight;
-  EXO_TRY(auto bare, input.view.tensor(module));
-  if (bare == nullptr || input.family.fused_experts == FusedExperts::kRows) return bare;
-  return transpose(std::move(bare), input.shape.n_experts);
+struct FusedExperts {
+  MatrixPtr gate_up, down;  // for each expert rows of outputs; nullptr when the folder has none
+};
+
+// Tensors of all experts: modules' weights are [experts, outputs, inputs]; under their own names they are that or
+// [experts, inputs, outputs], even within a family (programs that write folders differ), and only the sizes tell:
+// one of the two tensors is not square.
+Result<FusedExperts> find_fused(const RecipeInput& input) {
+  const std::string gate_up = input.module + ".gate_up_proj", down = input.module + ".down_proj";
+  FusedExperts found;
+  EXO_TRY(found.gate_up, input.view.weight(gate_up));
+  EXO_TRY(found.down, input.view.weight(down));
+  if (found.gate_up != nullptr) return found;
+  EXO_TRY(found.gate_up, input.view.tensor(gate_up));
+  EXO_TRY(found.down, input.view.tensor(down));
+  if (found.gate_up == nullptr || found.down == nullptr) return FusedExperts();
+  const int64_t d_model = input.shape.d_model, n = input.shape.n_experts;
+  const bool is_square = found.gate_up->cols() == d_model && found.gate_up->rows() == d_model * n;
+  const bool is_turned = is_square ? found.down->cols() == d_model : found.gate_up->cols() != d_model;
+  if (!is_turned) return found;
+  EXO_TRY(found.gate_up, transpose(std::move(found.gate_up), n));
+  EXO_TRY(found.down, transpose(std::move(found.down), n));
+  return found;
 }
 
 Status add_fused_biases(const RecipeInput& input) {
   const std::string block = block_of(input);
   EXO_TRY(auto both, input.view.tensor(input.module + ".gate_up_proj_bias"));
   if (both != nullptr) {
-    const bool turns = input.family.fused_experts == FusedExperts::kColumnsInterleaved;
+    const bool turns = input.family.gates_alternate;
     const int64_t half = both->cols() / 2;
     EXO_TRY(auto gate, select_columns(both, {{0, half, turns ? 2 : 1}}));
     EXO_CHECK_OK(input.view.add_matrix(block + "ffn_gate_exps.bias", std::move(gate)));
@@ -103,11 +118,10 @@ Status add_whole_stack(const RecipeInput& input, std::string_view name, const Ma
 Status experts(const RecipeInput& input) {
   if (input.shape.n_experts == 0) return {};
   for (const auto& part : kParts) EXO_CHECK_OK(add_single_experts(input, part));
-  EXO_TRY(const auto gate_up, find_fused(input, input.module + ".gate_up_proj"));
-  if (gate_up == nullptr) return {};
-  EXO_CHECK_OK(add_gate_up(input, gate_up));
-  EXO_TRY(const auto down, find_fused(input, input.module + ".down_proj"));
-  if (down != nullptr) EXO_CHECK_OK(add_whole_stack(input, "ffn_down_exps", down));
+  EXO_TRY(const auto fused, find_fused(input));
+  if (fused.gate_up == nullptr) return {};
+  EXO_CHECK_OK(add_gate_up(input, fused.gate_up));
+  if (fused.down != nullptr) EXO_CHECK_OK(add_whole_stack(input, "ffn_down_exps", fused.down));
   return add_fused_biases(input);
 }
 
@@ -119,8 +133,8 @@ Status fused_gate_up(const RecipeInput& input) {
 
 Status stacked_experts(const RecipeInput& input) {
   if (input.shape.n_experts == 0) return {};
-  EXO_TRY(const auto gate_up, find_fused(input, input.module + ".gate_up_proj"));
-  if (gate_up != nullptr) return {};  // the other layout, which `experts` reads
+  EXO_TRY(const auto fused, find_fused(input));
+  if (fused.gate_up != nullptr) return {};  // the other layout, which `experts` reads
   for (const auto& part : kParts) {
     const std::string module = fmt::format("{}.{}", input.module, part.modules[0]);
     EXO_TRY(const auto all, input.view.weight(module));

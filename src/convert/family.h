@@ -24,13 +24,6 @@ struct ModelShape {
   int64_t n_experts = 0;  // 0: a dense model
 };
 
-// How a folder stores a block's experts when they lie in one tensor.
-enum class FusedExperts {
-  kRows,                // [experts, 2 * d_expert, d_model], all gates first
-  kColumns,             // [experts, d_model, 2 * d_expert], all gates first
-  kColumnsInterleaved,  // the same, gate and up taking turns
-};
-
 struct Family;
 
 // One module of a folder on its way to a tensor.
@@ -73,8 +66,8 @@ struct Family {
   bool tiles_value_heads = false;  // of gated delta nets: recipes.h
   bool ties_embedding = false;     // where config.json does not say
   double default_partial_rotary = 1.0;
-  FusedExperts fused_experts = FusedExperts::kRows;
-  MetadataRule metadata = nullptr;      // keys that only this family has
+  bool gates_alternate = false;     // gate and up take turns where a tensor holds both, instead of all gates first
+  MetadataRule metadata = nullptr;  // keys that only this family has
   std::span<const TensorRule> rules{};  // go before the common ones
 
   // Names outside and around the blocks.

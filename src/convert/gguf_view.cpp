@@ -98,7 +98,7 @@ class FolderConverter {
 
   // A head that is the embedding need not be stored; where it is, it is the same numbers.
   Status add_head() {
-    EXO_TRY(const bool tied, config_.boolean({"tie_word_embeddings"}, family_.ties_embedding));
+    EXO_TRY(const bool tied, config_.outer_boolean({"tie_word_embeddings"}, family_.ties_embedding));
     for (const std::string& module : {std::string(family_.head), fmt::format("{}{}", prefix_, family_.head),
                                       fmt::format("language_model.{}", family_.head)}) {
       if (!has_under(module + ".")) continue;

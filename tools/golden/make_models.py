@@ -290,23 +290,38 @@ def convert(config, state, path, more={}):
     gguf.write(path)
 
 
+def randomise(model):
+    """Numbers that BF16 holds, of a size that keeps activations near one."""
+    plus_one = FAMILIES.get(model.config.get_text_config().model_type, ("", {}, False, False))[3]
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            scale = 0.2 if weight.ndim == 1 else 1.5 / math.sqrt(weight.shape[-1])
+            values = torch.randn_like(weight) * scale
+            if weight.ndim == 1 and ("norm" in name or "ln_" in name) and not plus_one and "bias" not in name:
+                values += 1
+            weight.copy_(values.bfloat16().float())
+        for name, buffer in model.named_buffers():
+            if name.endswith("e_score_correction_bias"):
+                buffer.copy_((torch.randn_like(buffer) * 0.2).bfloat16().float())
+
+
 def random_model(family):
     settings = {**SMALL, **RANDOM[family]}
     config = transformers.AutoConfig.for_model(settings.pop("model_type"), **settings)
     config._attn_implementation = "eager"
     torch.manual_seed(20240607)
     model = transformers.AutoModelForCausalLM.from_config(config).float().eval()
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            scale = 0.2 if weight.ndim == 1 else 1.5 / math.sqrt(weight.shape[-1])
-            values = torch.randn_like(weight) * scale
-            if weight.ndim == 1 and ("norm" in name or "ln_" in name) and not FAMILIES[config.model_type][3] and "bias" not in name:
-                values += 1
-            weight.copy_(values.bfloat16().float())
-        for name, buffer in model.named_buffers():
-            if name.endswith("e_score_correction_bias"):
-                buffer.copy_((torch.randn_like(buffer) * 0.2).bfloat16().float())
+    randomise(model)
     return config, model
+
+
+def random_tokens(n_vocab, count):
+    return torch.randint(3, n_vocab, (1, count), generator=torch.Generator().manual_seed(7))
+
+
+def write_golden(path, tokens, logits):
+    ids = tokens[0].tolist()
+    path.write_bytes(struct.pack(f"<ii{len(ids)}i", len(ids), logits.shape[1], *ids) + logits.astype("<f4").tobytes())
 
 
 def main():
@@ -319,14 +334,11 @@ def main():
         return
     for family in sys.argv[2:] or RANDOM:
         config, model = random_model(family)
-        generator = torch.Generator().manual_seed(7)
-        tokens = torch.randint(3, config.vocab_size, (1, 24), generator=generator)
+        tokens = random_tokens(config.vocab_size, 24)
         with torch.no_grad():
             logits = model(tokens).logits[0].float().numpy()
         convert(config, {k: v.detach() for k, v in model.state_dict().items()}, out / f"{family}.gguf")
-        ids = tokens[0].tolist()
-        (out / f"{family}.golden").write_bytes(
-            struct.pack(f"<ii{len(ids)}i", len(ids), logits.shape[1], *ids) + logits.astype("<f4").tobytes())
+        write_golden(out / f"{family}.golden", tokens, logits)
         print(f"{family}: {(out / f'{family}.gguf').stat().st_size} bytes, logits std {logits.std():.2f}")
 
 
