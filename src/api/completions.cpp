@@ -81,6 +81,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
     chat::TemplateInput input;
     input.messages = request_.messages;
     input.tools = request_.tools;
+    input.documents = request_.documents;
     input.bos_token = model_.text->bos_token;
     input.eos_token = model_.text->eos_token;
     input.kwargs = request_.template_kwargs;

@@ -215,6 +215,10 @@ std::expected<CompletionRequest, RequestError> parse_chat_request(std::string_vi
     const auto* choice = fields.get("tool_choice");
     if (choice == nullptr || *choice != "none") request.tools = *tools;
   }
+  if (const auto* documents = fields.get("documents")) {
+    if (!documents->is_array()) fields.refuse("documents", "'documents' must be a list");
+    request.documents = *documents;
+  }
   if (const auto* kwargs = fields.get("chat_template_kwargs")) {
     if (!kwargs->is_object())
       fields.refuse("chat_template_kwargs", "'chat_template_kwargs' must be an object");

@@ -17,6 +17,7 @@ struct CompletionRequest {
   std::string model;
   boost::json::value messages;                      // chat
   boost::json::value tools;                         // chat; null when absent
+  boost::json::value documents;                     // chat: for the template; null when absent
   boost::json::object template_kwargs;              // chat: "chat_template_kwargs"
   std::vector<std::string> prompts;                 // completions, as text …
   std::vector<std::vector<TokenId>> prompt_tokens;  // … or as ids

@@ -54,7 +54,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Refused{R"("seed": 1.5)", "seed"}, Refused{R"("logit_bias": {"x": 1})", "logit_bias"},
                     Refused{R"("stream": "yes")", "stream"},
                     Refused{R"("response_format": {"type": "json_object"})", "response_format"},
-                    Refused{R"("tool_choice": "required")", "tool_choice"}, Refused{R"("tools": {})", "tools"}));
+                    Refused{R"("tool_choice": "required")", "tool_choice"}, Refused{R"("tools": {})", "tools"},
+                    Refused{R"("documents": "x")", "documents"}));
 
 TEST(ChatRequest, RefusesWhatIsNoConversation) {
   for (const char* body : {"", "{", "[]", "null", "{}", R"({"messages": []})", R"({"messages": "x"})",
