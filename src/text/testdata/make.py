@@ -3,6 +3,8 @@
 
 usage: make.py FOLDER    Needs the Python packages tokenizers (0.23) and sentencepiece (0.2).
 Per tokenizer NAME.json or NAME.model, and NAME.golden: lines {"text", "ids", "decoded"}."""
+import os
+import tempfile
 import io
 import json
 import sys
@@ -70,8 +72,10 @@ def small_character_map():
     rules = "\n".join(f"{' '.join(f'{ord(c):X}' for c in source)}\t{' '.join(f'{ord(c):X}' for c in target)}"
                       for source, target in [("ﬁ", "fi"), ("Ａ", "A"), ("Ｂ", "B"), ("①", "1"), ("㎏", "kg"), ("\t", " "), ("\u3000", " "),
                                              ("e\u0301", "é"), ("\u200b", ""), ("日本", "JP")])
-    open("/tmp/rules.tsv", "w").write(rules + "\n")
-    return "/tmp/rules.tsv"
+    path = os.path.join(tempfile.mkdtemp(), "rules.tsv")
+    with open(path, "w") as file:
+        file.write(rules + "\n")
+    return path
 
 
 def sentencepiece_model(name, kind, **options):
