@@ -253,22 +253,21 @@ void Scheduler::offer_to_cache(Sequence& sequence) {
 
 // All but the last are guesses that were right: every stage has computed them.
 void Scheduler::append_tokens(const SequencePtr& sequence, std::span<SampledToken> tokens) {
-  wire::RequestUpdate update{.finish = FinishReason::kNone};
+  std::vector<SampledToken> sampled;
   for (SampledToken& token : tokens) {
     if (token.token.value < 0 || (config_.n_vocab > 0 && token.token.value >= config_.n_vocab))
-      return finish(sequence, FinishReason::kError, std::move(update.tokens),
+      return finish(sequence, FinishReason::kError, std::move(sampled),
                     {ErrorCode::kInternal, "the last stage sampled no valid token"});
     if (std::ranges::find(sequence->stop_tokens, token.token) != sequence->stop_tokens.end())
-      return finish(sequence, FinishReason::kStop, std::move(update.tokens), {});
+      return finish(sequence, FinishReason::kStop, std::move(sampled), {});
     ++totals_.generated_tokens;
     sequence->tokens.push_back(token.token);
-    update.tokens.push_back(std::move(token));
-    if (--sequence->remaining <= 0) return finish(sequence, FinishReason::kLength, std::move(update.tokens), {});
+    sampled.push_back(std::move(token));
+    if (--sequence->remaining <= 0) return finish(sequence, FinishReason::kLength, std::move(sampled), {});
   }
   sequence->sent = sequence->confirmed = sequence->size() - 1;
   offer_to_cache(*sequence);
-  std::vector<SampledToken> sampled = std::move(update.tokens);
-  update = update_for(*sequence);
+  wire::RequestUpdate update = update_for(*sequence);
   update.index -= static_cast<int32_t>(sampled.size());
   update.tokens = std::move(sampled);
   port_.send_update(sequence->front, std::move(update));

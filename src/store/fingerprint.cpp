@@ -141,11 +141,11 @@ class MemorySource final : public net::FileSource {
 
 }  // namespace
 
-Result<std::string> fingerprint_of(const net::FileSource& source) {
+Result<std::string> fingerprint_of(const net::FileSource& source, const net::FileLayout& layout) {
   net::Sha256 hash;
   std::vector<std::byte> buffer;
   uint64_t begin = 0;
-  for (const auto& part : source.layout().parts) {
+  for (const auto& part : layout.parts) {
     for (uint64_t done = 0; done < part.header_bytes; done += buffer.size()) {
       buffer.resize(std::min<uint64_t>(kReadBytes, part.header_bytes - done));
       EXO_CHECK_OK(source.read(begin + done, buffer));
@@ -154,7 +154,7 @@ Result<std::string> fingerprint_of(const net::FileSource& source) {
     hash.update_u64(part.bytes);
     begin += part.bytes;
   }
-  hash.update(std::as_bytes(std::span(source.layout().sample)));
+  hash.update(std::as_bytes(std::span(layout.sample)));
   return net::to_hex(hash.finish());
 }
 
@@ -176,7 +176,7 @@ Result<std::string> sample_of(const net::FileSource& source) {
 }
 
 Result<std::string> fingerprint_of(const formats::GgufFile& assembled, const net::FileLayout& layout) {
-  return fingerprint_of(AssembledSource(assembled, layout));
+  return fingerprint_of(AssembledSource(assembled, layout), layout);
 }
 
 Result<std::string> sample_of(const formats::GgufFile& assembled, const net::FileLayout& layout) {

@@ -17,8 +17,8 @@
 
 namespace exo::store {
 
-// Reads the headers through the source; the sample is its layout's.
-Result<std::string> fingerprint_of(const net::FileSource& source);
+// Reads the headers through the source; the sample is the layout's.
+Result<std::string> fingerprint_of(const net::FileSource& source, const net::FileLayout& layout);
 // Of an assembled file: the same as that of the file it stands for.
 Result<std::string> fingerprint_of(const formats::GgufFile& assembled, const net::FileLayout& layout);
 // For FileLayout::sample; reads a few pieces of every file.

@@ -101,10 +101,9 @@ Result<StoredModel> ModelStore::describe(StoredModel model, formats::GgufFile gg
     EXO_TRY(model.fingerprint, fingerprint_of(gguf, model.layout));
   } else {
     EXO_TRY(model.layout, layout_of(gguf, model.path));
-    EXO_TRY(const auto sampled, open_file_source(model.path, model.layout));
-    EXO_TRY(model.layout.sample, sample_of(*sampled));
     EXO_TRY(const auto source, open_file_source(model.path, model.layout));
-    EXO_TRY(model.fingerprint, fingerprint_of(*source));
+    EXO_TRY(model.layout.sample, sample_of(*source));
+    EXO_TRY(model.fingerprint, fingerprint_of(*source, model.layout));
   }
   return model;
 }
@@ -196,7 +195,7 @@ void ModelStore::add_embedded(std::vector<StoredModel>& found) const {
     model.embedded = embedded.bytes;
     const auto source = memory_source(embedded.bytes, gguf->data_offset());
     model.layout = source->layout();
-    const auto fingerprint = fingerprint_of(*source);
+    const auto fingerprint = fingerprint_of(*source, model.layout);
     if (!fingerprint) continue;
     model.fingerprint = *fingerprint;
     found.push_back(std::move(model));

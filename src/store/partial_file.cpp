@@ -258,7 +258,7 @@ RangeSet PartialFile::header_ranges() const {
 }
 
 Status PartialFile::verify_header() const {
-  EXO_TRY(const std::string actual, fingerprint_of(*this));
+  EXO_TRY(const std::string actual, fingerprint_of(*this, layout_));
   if (actual != fingerprint_)
     return fail(ErrorCode::kCorrupt, "the model's header is not the one that was asked for");
   return {};

@@ -67,7 +67,8 @@ void write_file(const fs::path& path, std::span<const std::byte> bytes) {
 
 uint64_t header_bytes(std::span<const std::byte> model) { return formats::GgufFile::parse(model)->data_offset(); }
 std::string fingerprint(std::span<const std::byte> model) {
-  return fingerprint_of(*memory_source(model, header_bytes(model))).value();
+  const auto source = memory_source(model, header_bytes(model));
+  return fingerprint_of(*source, source->layout()).value();
 }
 
 TEST(Fingerprint, TellsTrainingsOfOneModelApart) {

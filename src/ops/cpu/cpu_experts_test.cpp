@@ -10,19 +10,13 @@
 #include "kernels/dequantize.h"
 #include "kernels/quantize.h"
 #include "ops/cpu/cpu_ops.h"
+#include "ops/cpu/testing/random_tensors.h"
 
 namespace exo::ops {
 namespace {
 
-std::vector<float> random_floats(size_t n, uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> v(n);
-  for (auto& x : v) x = normal(generator);
-  return v;
-}
-
-Tensor tensor(std::vector<float>& v, int64_t rows, int64_t cols) { return {v.data(), rows, cols, cols}; }
+using testing::random_floats;
+using testing::tensor;
 
 struct Choice {
   std::vector<int32_t> experts;
@@ -83,11 +77,11 @@ Choice reference_route(const std::vector<float>& logits, const RoutingParams& pa
   return choice;
 }
 
-class CpuExpertsTest : public testing::TestWithParam<int> {
+class CpuExpertsTest : public ::testing::TestWithParam<int> {
  protected:
   std::unique_ptr<Ops> ops_ = make_cpu_ops({.threads = GetParam()});
 };
-INSTANTIATE_TEST_SUITE_P(Threads, CpuExpertsTest, testing::Values(1, 3));
+INSTANTIATE_TEST_SUITE_P(Threads, CpuExpertsTest, ::testing::Values(1, 3));
 
 TEST_P(CpuExpertsTest, RoutesAsDefined) {
   const auto bias = random_floats(24, 9);
@@ -128,14 +122,14 @@ TEST_P(CpuExpertsTest, EqualScoresGoToTheLowerNumber) {
   logits[5] = 2.0f;
   Choice choice;
   ops_->route(tensor(logits, 1, 8), {}, choice.routing(1, 3));
-  EXPECT_THAT(choice.experts, testing::ElementsAre(5, 0, 1));
+  EXPECT_THAT(choice.experts, ::testing::ElementsAre(5, 0, 1));
 }
 
 TEST_P(CpuExpertsTest, NearScoresShareTheirWeight) {
   std::vector<float> logits = {0.5f, 1.0f, -3.0f, 0.99f, 0.98f, 0.975f};
   Choice choice;
   ops_->route(tensor(logits, 1, 6), {.score = ExpertScore::kSoftmaxOfNear}, choice.routing(1, 3));
-  EXPECT_THAT(choice.experts, testing::ElementsAre(1, 3, 4));
+  EXPECT_THAT(choice.experts, ::testing::ElementsAre(1, 3, 4));
   const auto share = [](float a, float b, float c) { return 1.0f / (std::exp(a) + std::exp(b) + std::exp(c)); };
   constexpr float kNone = -std::numeric_limits<float>::infinity();
   EXPECT_NEAR(choice.weights[0], share(0.0f, -0.01f, -0.02f), 1e-5f);
@@ -207,7 +201,7 @@ TEST_P(CpuExpertsTest, ProductsAgreeWithTheirDefinitionAndNotWithTheBatch) {
   constexpr int32_t kChosen = 3;
   for (const ElementType type : {kF32, kBF16, kQ8_0, kQ4_K}) {
     for (const bool per_pair : {false, true}) {
-      SCOPED_TRACE(testing::Message() << info(type).name << (per_pair ? " per pair" : ""));
+      SCOPED_TRACE(::testing::Message() << info(type).name << (per_pair ? " per pair" : ""));
       const Experts together(*ops_, type, kExperts, kOut, kCols, false);
       const Experts apart(*ops_, type, kExperts, kOut, kCols, true);
       auto logits = random_floats(kRows * kExperts, 7);
@@ -237,7 +231,7 @@ TEST_P(CpuExpertsTest, ProductsAgreeWithTheirDefinitionAndNotWithTheBatch) {
         const int64_t n = per_pair ? kChosen : 1;
         const auto alone = multiply(*ops_, tensor(x, x_rows, kCols).row_range(r * n, n), own, 1, kChosen, together);
         const auto* batch = out.data() + r * kChosen * kOut;
-        ASSERT_THAT(alone, testing::ElementsAreArray(batch, alone.size())) << "row " << r;
+        ASSERT_THAT(alone, ::testing::ElementsAreArray(batch, alone.size())) << "row " << r;
       }
     }
   }
@@ -250,14 +244,14 @@ TEST_P(CpuExpertsTest, CombinesByWeightInOrder) {
   choice.weights = {0.5f, 2.0f, -1.0f, 0.25f};
   std::vector<float> x = {1, 2, 3, 4, 5, 6, 7, 8}, out = {100, 100, 100, 100};
   ops_->combine_experts(tensor(x, 4, 2), routing, true, tensor(out, 2, 2), false);
-  EXPECT_THAT(out, testing::ElementsAre(6.5f, 9.0f, -3.25f, -4.0f));
+  EXPECT_THAT(out, ::testing::ElementsAre(6.5f, 9.0f, -3.25f, -4.0f));
   ops_->combine_experts(tensor(x, 4, 2), routing, false, tensor(out, 2, 2), true);
-  EXPECT_THAT(out, testing::ElementsAre(10.5f, 15.0f, 8.75f, 10.0f));
+  EXPECT_THAT(out, ::testing::ElementsAre(10.5f, 15.0f, 8.75f, 10.0f));
   ops_->scale_pairs(tensor(x, 4, 2), routing);
-  EXPECT_THAT(x, testing::ElementsAre(0.5f, 1.0f, 6.0f, 8.0f, -5.0f, -6.0f, 1.75f, 2.0f));
+  EXPECT_THAT(x, ::testing::ElementsAre(0.5f, 1.0f, 6.0f, 8.0f, -5.0f, -6.0f, 1.75f, 2.0f));
   std::vector<float> gate = {0.0f, 100.0f};
   ops_->gate_rows(tensor(out, 2, 2), tensor(gate, 2, 1));
-  EXPECT_THAT(out, testing::ElementsAre(5.25f, 7.5f, 8.75f, 10.0f));
+  EXPECT_THAT(out, ::testing::ElementsAre(5.25f, 7.5f, 8.75f, 10.0f));
 }
 
 }  // namespace

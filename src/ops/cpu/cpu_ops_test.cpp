@@ -9,25 +9,19 @@
 #include "kernels/dequantize.h"
 #include "kernels/kernel_table.h"
 #include "kernels/quantize.h"
+#include "ops/cpu/testing/random_tensors.h"
 
 namespace exo::ops {
 namespace {
 
-std::vector<float> random_floats(size_t n, uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> v(n);
-  for (auto& x : v) x = normal(generator);
-  return v;
-}
+using testing::random_floats;
+using testing::tensor;
 
-Tensor tensor(std::vector<float>& v, int64_t rows, int64_t cols) { return {v.data(), rows, cols, cols}; }
-
-class CpuOpsTest : public testing::TestWithParam<int> {
+class CpuOpsTest : public ::testing::TestWithParam<int> {
  protected:
   std::unique_ptr<Ops> ops() { return make_cpu_ops({.threads = GetParam()}); }
 };
-INSTANTIATE_TEST_SUITE_P(Threads, CpuOpsTest, testing::Values(1, 3));
+INSTANTIATE_TEST_SUITE_P(Threads, CpuOpsTest, ::testing::Values(1, 3));
 
 struct TestWeight {
   std::vector<std::byte> bytes;
@@ -315,7 +309,7 @@ TEST_P(CpuOpsTest, AttentionAgreesWithNaive) {
     attention.step(0, 61);
     attention.step(61, 1);
     attention.step(62, 28);
-    SCOPED_TRACE(testing::Message() << c.heads << " heads of " << c.key_dim << " in " << info(c.type).name);
+    SCOPED_TRACE(::testing::Message() << c.heads << " heads of " << c.key_dim << " in " << info(c.type).name);
     attention.check(c.type == kF32 ? 2e-6 : c.type == kF16 ? 2e-3 : 3e-2);
   }
 }
@@ -375,7 +369,7 @@ TEST_P(CpuOpsTest, LongAttentionIsSplitWithoutAChangeOfBits) {
   batch.check(5e-6);
   alone.step(0, 1100);
   for (int32_t p = 1100; p < kLength; ++p) alone.step(p, 1);
-  for (int s = 0; s < 2; ++s) EXPECT_THAT(alone.out(s), testing::ElementsAreArray(batch.out(s)));
+  for (int s = 0; s < 2; ++s) EXPECT_THAT(alone.out(s), ::testing::ElementsAreArray(batch.out(s)));
 }
 
 TEST_P(CpuOpsTest, RowsAndElements) {

@@ -5,25 +5,19 @@
 #include <random>
 
 #include "ops/cpu/cpu_ops.h"
+#include "ops/cpu/testing/random_tensors.h"
 
 namespace exo::ops {
 namespace {
 
-std::vector<float> random_floats(size_t n, uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> v(n);
-  for (auto& x : v) x = normal(generator);
-  return v;
-}
+using testing::random_floats;
+using testing::tensor;
 
-Tensor tensor(std::vector<float>& v, int64_t rows, int64_t cols) { return {v.data(), rows, cols, cols}; }
-
-class RecurrenceTest : public testing::TestWithParam<int> {
+class RecurrenceTest : public ::testing::TestWithParam<int> {
  protected:
   std::unique_ptr<Ops> ops_ = make_cpu_ops({.threads = GetParam()});
 };
-INSTANTIATE_TEST_SUITE_P(Threads, RecurrenceTest, testing::Values(1, 3));
+INSTANTIATE_TEST_SUITE_P(Threads, RecurrenceTest, ::testing::Values(1, 3));
 
 TEST_P(RecurrenceTest, ConvolutionsContinueWhereTheirSlotEnded) {
   constexpr int64_t kRows = 23, kCols = 300;
