@@ -23,6 +23,21 @@ Status add_sentencepiece_steps(const formats::GgufMetadata& metadata, bool space
   return {};
 }
 
+// All but the algorithm. `adds_bos`, `adds_eos`: where the file does not say.
+Result<PipelineTokenizer::Parts> piece_parts(const formats::GgufMetadata& metadata, const SpecialTokens& defaults,
+                                             bool adds_bos, bool adds_eos) {
+  EXO_TRY(auto vocabulary, Vocabulary::from_metadata(metadata, PieceForm::kSentencePiece, defaults));
+  PipelineTokenizer::Parts parts{.vocabulary = std::move(vocabulary)};
+  const Vocabulary& known = parts.vocabulary;
+  const bool space_prefix = known.add_space_prefix.value_or(true);
+  EXO_CHECK_OK(add_sentencepiece_steps(metadata, space_prefix, parts.normalizer));
+  parts.strips_leading_space = space_prefix;
+  parts.model_name = metadata.string("general.name").value_or("");
+  if (known.add_bos.value_or(adds_bos) && known.special.bos) parts.before.push_back(*known.special.bos);
+  if (known.add_eos.value_or(adds_eos) && known.special.eos) parts.after.push_back(*known.special.eos);
+  return parts;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Tokenizer>> load_sentencepiece_tokenizer(const formats::GgufMetadata& metadata) {
@@ -30,18 +45,10 @@ Result<std::unique_ptr<Tokenizer>> load_sentencepiece_tokenizer(const formats::G
   defaults.unknown = TokenId(0);
   defaults.bos = TokenId(1);
   defaults.eos = TokenId(2);
-  EXO_TRY(auto vocabulary, Vocabulary::from_metadata(metadata, PieceForm::kSentencePiece, defaults));
-  PipelineTokenizer::Parts parts{.vocabulary = std::move(vocabulary)};
-  const Vocabulary& known = parts.vocabulary;
-  const bool space_prefix = known.add_space_prefix.value_or(true);
-  EXO_CHECK_OK(add_sentencepiece_steps(metadata, space_prefix, parts.normalizer));
+  EXO_TRY(auto parts, piece_parts(metadata, defaults, true, false));
   parts.make_algorithm = [](const Vocabulary& in_place) -> Result<WordAlgorithm> {
     return SentencePieceEncoder(in_place);
   };
-  parts.strips_leading_space = space_prefix;
-  parts.model_name = metadata.string("general.name").value_or("");
-  if (known.add_bos.value_or(true) && known.special.bos) parts.before.push_back(*known.special.bos);
-  if (known.add_eos.value_or(false) && known.special.eos) parts.after.push_back(*known.special.eos);
   return PipelineTokenizer::make(std::move(parts));
 }
 
@@ -51,18 +58,10 @@ Result<std::unique_ptr<Tokenizer>> load_unigram_tokenizer(const formats::GgufMet
   defaults.padding = TokenId(0);
   defaults.eos = TokenId(1);
   defaults.unknown = TokenId(2);
-  EXO_TRY(auto vocabulary, Vocabulary::from_metadata(metadata, PieceForm::kSentencePiece, defaults));
-  PipelineTokenizer::Parts parts{.vocabulary = std::move(vocabulary)};
-  const Vocabulary& known = parts.vocabulary;
-  const bool space_prefix = known.add_space_prefix.value_or(true);
-  EXO_CHECK_OK(add_sentencepiece_steps(metadata, space_prefix, parts.normalizer));
+  EXO_TRY(auto parts, piece_parts(metadata, defaults, false, true));
   parts.make_algorithm = [](const Vocabulary& in_place) -> Result<WordAlgorithm> {
     return UnigramEncoder(in_place, {.byte_fallback = true});
   };
-  parts.strips_leading_space = space_prefix;
-  parts.model_name = metadata.string("general.name").value_or("");
-  if (known.add_bos.value_or(false) && known.special.bos) parts.before.push_back(*known.special.bos);
-  if (known.add_eos.value_or(true) && known.special.eos) parts.after.push_back(*known.special.eos);
   return PipelineTokenizer::make(std::move(parts));
 }
 
