@@ -22,20 +22,17 @@ Result<Norm> load_block_norm(TensorLoader& loader, const BlockNames& names, cons
 }
 
 Result<Projection> load_projection(TensorLoader& loader, const BlockNames& names, std::string_view part,
-                                   int64_t rows, int64_t cols) {
+                                   RowPart rows, int64_t cols) {
   Projection projection;
-  EXO_TRY(projection.weight, loader.matrix(names.weight(part), rows, cols));
-  EXO_TRY(projection.bias, loader.optional_vector(names.bias(part), rows));
+  EXO_TRY(projection.weight, loader.matrix_rows(names.weight(part), rows.of, cols, rows.first, rows.count));
+  EXO_TRY(projection.bias, load_part(loader, names.bias(part), rows));
   return projection;
 }
 
-Result<Projection> load_fused(TensorLoader& loader, const BlockNames& names, std::string_view part, FusedPart rows,
-                              int64_t cols) {
-  Projection projection;
-  EXO_TRY(projection.weight, loader.matrix_rows(names.weight(part), rows.of, cols, rows.first, rows.count));
-  EXO_TRY(const auto bias, loader.optional_vector(names.bias(part), rows.of));
-  if (bias) projection.bias = {bias.data + rows.first, rows.count};
-  return projection;
+Result<ops::Vector> load_part(TensorLoader& loader, const std::string& name, RowPart rows) {
+  EXO_TRY(const auto all, loader.optional_vector(name, rows.of));
+  if (!all) return ops::Vector{};
+  return ops::Vector{all.data + rows.first, rows.count};
 }
 
 }  // namespace exo::model

@@ -6,6 +6,7 @@
 
 #include "model/hyperparameters.h"
 #include "model/tensor_loader.h"
+#include "model/tensor_share.h"
 #include "model/weights.h"
 
 namespace exo::model {
@@ -28,15 +29,11 @@ Result<Norm> load_norm(TensorLoader& loader, NormKind kind, const std::string& w
 // The norm before or after a half of a block: absent where `part` is empty, or where halves share one.
 Result<Norm> load_block_norm(TensorLoader& loader, const BlockNames& names, const Hyperparameters& model,
                              std::string_view part);
-// `rows` outputs by `cols` inputs, with a bias where the file has one.
+// These rows (outputs) of a matrix with `cols` inputs, with their bias where the file has one. The rows may be one
+// of several projections that the file stores below each other in one tensor.
 Result<Projection> load_projection(TensorLoader& loader, const BlockNames& names, std::string_view part,
-                                   int64_t rows, int64_t cols);
-
-// One of several projections that the file stores below each other in one tensor.
-struct FusedPart {
-  int64_t first = 0, count = 0, of = 0;
-};
-Result<Projection> load_fused(TensorLoader& loader, const BlockNames& names, std::string_view part, FusedPart rows,
-                              int64_t cols);
+                                   RowPart rows, int64_t cols);
+// The same of a vector that has one number for each row; may be absent.
+Result<ops::Vector> load_part(TensorLoader& loader, const std::string& name, RowPart rows);
 
 }  // namespace exo::model

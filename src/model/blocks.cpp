@@ -23,18 +23,22 @@ Tensor normed_input(const BlockContext& context, const Norm& norm, const Tensor&
   return out;
 }
 
-// hidden += scale * post_norm(y): `project(to, accumulate)` writes y to, or adds it to, the tensor that it is
-// given.
+// hidden += scale * post_norm(y): `project(to, accumulate)` writes this member's columns of y to, or adds them to,
+// the tensor that it is given.
 template <typename Project>
 void add_to_hidden(const BlockContext& context, const Norm& post_norm, Project project) {
   const Tensor hidden = hidden_of(context);
   const float scale = context.model.residual_scale;
+  const RowSplit split = split_rows(context.model.d_model);
+  const RowPart own = context.group.share().part(split);
   if (!post_norm.present && scale == 1.0f) {
-    project(hidden, true);
+    project(hidden.columns(own.first, own.count), true);
+    context.group.gather(hidden, split);
     return;
   }
   const Tensor result = dense(context.workspace.result, hidden.rows, hidden.cols);
-  project(result, false);
+  project(result.columns(own.first, own.count), false);
+  context.group.gather(result, split);
   if (post_norm.present) apply_norm(context.ops, post_norm, context.model.norm_epsilon, result, result);
   if (scale != 1.0f) context.ops.scale(result, scale);
   context.ops.add(hidden, result);
@@ -47,13 +51,19 @@ void add_attention(const BlockContext& context, const AttentionWeights& weights,
   });
 }
 
-// x: [rows, heads * key_dim], without gaps.
-void norm_heads(const BlockContext& context, const Norm& norm, Tensor x) {
+// x: [rows, heads * key_dim], without gaps, of this member's part of the heads.
+void norm_heads(const BlockContext& context, const Norm& norm, const RowSplit& heads, Tensor x) {
   if (!norm.present) return;
   const int64_t head_dim = context.model.key_dim;
   const float epsilon = context.model.norm_epsilon;
   if (context.model.architecture->qk_norm == QkNorm::kWholeRow) {
-    apply_norm(context.ops, norm, epsilon, x, x);
+    auto& group = context.group;
+    const RowSplit split = heads.times(head_dim);
+    const RowPart own = group.share().part(split);
+    if (x.cols == split.size) return apply_norm(context.ops, norm, epsilon, x, x);
+    const Tensor all = group.gathered(x, split, context.workspace.all_heads);
+    apply_norm(context.ops, norm, epsilon, all, all);
+    context.ops.copy(all.columns(own.first, own.count), x);
   } else if (norm.weight.size == head_dim) {
     apply_norm(context.ops, norm, epsilon, x.heads(head_dim), x.heads(head_dim));
   } else {
@@ -65,9 +75,10 @@ void norm_heads(const BlockContext& context, const Norm& norm, Tensor x) {
   }
 }
 
-void norm_queries_and_keys(const BlockContext& context, const AttentionWeights& weights, Tensor query, Tensor key) {
-  norm_heads(context, weights.query_norm, query);
-  norm_heads(context, weights.key_norm, key);
+void norm_queries_and_keys(const BlockContext& context, const LayerHyperparameters& layer,
+                           const AttentionWeights& weights, Tensor query, Tensor key) {
+  norm_heads(context, weights.query_norm, split_heads(layer), query);
+  norm_heads(context, weights.key_norm, {layer.n_kv_heads, 1}, key);
 }
 
 void rotate(const BlockContext& context, const LayerHyperparameters& layer, Tensor query, Tensor key) {
@@ -93,16 +104,18 @@ Queries query_space(const BlockContext& context, Tensor query) {
   return {both, both.heads(2 * dim).columns(dim, dim)};
 }
 
-// Leaves the result in workspace.attended.
+// Leaves the result of this member's heads in workspace.attended.
 Tensor attend_grouped(const BlockContext& context, const LayerHyperparameters& layer,
                       const AttentionWeights& weights, const ops::KvCacheView& cache, Tensor input) {
   const auto& model = context.model;
   const auto& space = context.workspace;
   const int64_t rows = context.n_rows();
-  const Tensor query = dense(space.query, rows, int64_t{layer.n_heads} * model.key_dim);
-  const Tensor key = dense(space.key, rows, int64_t{layer.n_kv_heads} * model.key_dim);
-  const Tensor value = dense(space.value, rows, int64_t{layer.n_kv_heads} * model.value_dim);
-  const Tensor attended = dense(space.attended, rows, int64_t{layer.n_heads} * model.value_dim);
+  const int64_t n_heads = context.group.share().heads(layer).count;
+  const int64_t n_kv_heads = context.group.share().kv_heads(layer).count;
+  const Tensor query = dense(space.query, rows, n_heads * model.key_dim);
+  const Tensor key = dense(space.key, rows, n_kv_heads * model.key_dim);
+  const Tensor value = dense(space.value, rows, n_kv_heads * model.value_dim);
+  const Tensor attended = dense(space.attended, rows, n_heads * model.value_dim);
   const Queries queries = query_space(context, query);
   const std::array<ops::Linear, 3> projections = {{{&weights.query.weight, queries.projected, weights.query.bias},
                                                    {&weights.key.weight, key, weights.key.bias},
@@ -116,13 +129,13 @@ Tensor attend_grouped(const BlockContext& context, const LayerHyperparameters& l
     for (const Tensor& projected : {query, key, value}) context.ops.clamp(projected, model.qkv_limit);
   }
   const bool norm_last = model.architecture->qk_norm_after_rope;
-  if (!norm_last) norm_queries_and_keys(context, weights, query, key);
+  if (!norm_last) norm_queries_and_keys(context, layer, weights, query, key);
   if (layer.rope != LayerRope::kNone) rotate(context, layer, query, key);
-  if (norm_last) norm_queries_and_keys(context, weights, query, key);
+  if (norm_last) norm_queries_and_keys(context, layer, weights, query, key);
   if (layer.has_temperature) context.ops.scale_rows(query, context.temperatures);
   context.ops.store_kv(key, value, cache, context.sequences);
   context.ops.attention(query, cache, context.readers.empty() ? context.sequences : context.readers,
-                        {.n_heads = layer.n_heads,
+                        {.n_heads = static_cast<int32_t>(n_heads),
                          .scale = model.attention_scale,
                          .logit_soft_cap = model.attention_soft_cap,
                          .window = layer.window,
@@ -139,22 +152,26 @@ Tensor attend_grouped(const BlockContext& context, const LayerHyperparameters& l
 Tensor attend(const BlockContext& context, const LayerHyperparameters& layer, const AttentionWeights& weights,
               const LayerMemory& memory, Tensor input) {
   if (layer.is_delta_net) return run_delta_net(context, weights.delta_net, memory.state, input);
-  if (context.model.latent) return attend_latent(context, layer, weights.latent, memory.cache, input);
-  return attend_grouped(context, layer, weights, memory.cache, input);
+  const bool latent = context.model.latent.has_value();
+  const Tensor own = latent ? attend_latent(context, layer, weights.latent, memory.cache, input)
+                            : attend_grouped(context, layer, weights, memory.cache, input);
+  const int64_t head_dim = latent ? context.model.latent->value_dim : context.model.value_dim;
+  return context.group.gathered(own, split_heads(layer).times(head_dim), context.workspace.all_attended);
 }
 
-// Leaves activation(gate(x)) * up(x), or activation(up(x)), in the workspace.
+// Leaves this member's part of activation(gate(x)) * up(x), or activation(up(x)), in the workspace.
 Tensor expand(const BlockContext& context, const LayerHyperparameters& layer, const FeedForwardWeights& weights,
               Tensor input) {
   const auto& architecture = *context.model.architecture;
-  const Tensor up = dense(context.workspace.up, context.n_rows(), layer.d_ff);
+  const int64_t wide = context.group.share().part(split_rows(layer.d_ff)).count;
+  const Tensor up = dense(context.workspace.up, context.n_rows(), wide);
   if (!architecture.gated) {
     const ops::Linear linear{&weights.up.weight, up, weights.up.bias};
     context.ops.matmul(input, {&linear, 1});
     context.ops.activate(architecture.activation, up);
     return up;
   }
-  const Tensor gate = dense(context.workspace.gate, context.n_rows(), layer.d_ff);
+  const Tensor gate = dense(context.workspace.gate, context.n_rows(), wide);
   const std::array<ops::Linear, 2> projections = {
       {{&weights.gate.weight, gate, weights.gate.bias}, {&weights.up.weight, up, weights.up.bias}}};
   context.ops.matmul(input, projections);
@@ -171,7 +188,10 @@ struct Expanded {
 Expanded expand_all(const BlockContext& context, const LayerHyperparameters& layer,
                     const FeedForwardWeights& weights, Tensor input) {
   Expanded out;
-  if (layer.d_ff > 0) out.dense = expand(context, layer, weights, input);
+  if (layer.d_ff > 0) {
+    out.dense = context.group.gathered(expand(context, layer, weights, input), split_rows(layer.d_ff),
+                                       context.workspace.all_expanded);
+  }
   if (layer.d_expert == 0) return out;
   if (weights.experts.shared_router) {
     const Tensor share = dense(context.workspace.router, input.rows, 1);

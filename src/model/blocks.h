@@ -6,6 +6,7 @@
 
 #include "model/hyperparameters.h"
 #include "model/recurrent_state.h"
+#include "model/tensor_group.h"
 #include "model/weights.h"
 #include "model/workspace.h"
 #include "ops/ops.h"
@@ -18,10 +19,11 @@ struct BlockContext {
   const Hyperparameters& model;
   const ops::RopeParams& rope;  // with frequency factors
   const Workspace& workspace;
+  TensorGroup& group;  // of the devices that compute the stage together: this one alone, or several
   std::span<const Position> positions;  // of each row
   std::span<const ops::SequenceRows> sequences;
   std::span<const ops::SequenceRows> readers;  // as attention sees the rows; empty: as in `sequences`
-  std::span<const float> temperatures;  // of each row's queries; empty: no block has any
+  std::span<const float> temperatures;         // of each row's queries; empty: no block has any
 
   int64_t n_rows() const { return static_cast<int64_t>(positions.size()); }
 };
@@ -35,7 +37,8 @@ struct LayerMemory {
   DeltaNetState state;     // of a delta net
 };
 
-// Runs one block on workspace.hidden: [n_rows, d_model], in place, and adds the rows to its memory.
+// Runs one block on workspace.hidden: [n_rows, d_model], in place, and adds the rows to its memory. After an error
+// of the group (TensorGroup::status) the result is meaningless.
 void run_block(const BlockContext& context, const LayerHyperparameters& layer, const LayerWeights& weights,
                const LayerMemory& memory);
 

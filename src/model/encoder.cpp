@@ -20,7 +20,7 @@ class TransformerEncoder final : public Encoder {
  public:
   TransformerEncoder(std::shared_ptr<const formats::GgufFile> file, Hyperparameters model, StageWeights weights,
                      ops::Ops& ops)
-      : file_(std::move(file)), model_(std::move(model)), weights_(std::move(weights)), ops_(ops) {
+      : file_(std::move(file)), model_(std::move(model)), weights_(std::move(weights)), ops_(ops), group_(ops, {}) {
     rope_ = model_.rope;
     rope_.frequency_factors = weights_.rope_factors;
     if (model_.pooling == Pooling::kNone) model_.pooling = is_encoder() ? Pooling::kMean : Pooling::kLast;
@@ -74,6 +74,7 @@ class TransformerEncoder final : public Encoder {
                                .model = model_,
                                .rope = rope_,
                                .workspace = workspace_,
+                               .group = group_,
                                .positions = positions_,
                                .sequences = {&sequence_, 1},
                                .readers = readers_,
@@ -122,7 +123,7 @@ class TransformerEncoder final : public Encoder {
     cache_.emplace(std::move(cache));
     EXO_TRY(auto state, RecurrentState::allocate(model_, config, ops_));
     state_.emplace(std::move(state));
-    EXO_TRY(workspace_, Workspace::allocate(model_, config.layers, room, ops_));
+    EXO_TRY(workspace_, Workspace::allocate(model_, config.layers, config.share, room, ops_));
     block_table_.clear();
     for (int32_t i = 0; i < config.n_blocks; ++i) block_table_.emplace_back(i);
     room_ = room;
@@ -202,6 +203,7 @@ class TransformerEncoder final : public Encoder {
   Hyperparameters model_;
   StageWeights weights_;
   ops::Ops& ops_;
+  TensorGroup group_;  // this device alone
   ops::RopeParams rope_;
   int32_t room_ = 0;  // rows that cache and workspace have
   std::optional<KvCache> cache_;
@@ -218,7 +220,7 @@ class TransformerEncoder final : public Encoder {
 Result<std::unique_ptr<Encoder>> load_encoder(std::shared_ptr<const formats::GgufFile> file, ops::Ops& ops) {
   EXO_TRY(auto model, read_hyperparameters(*file));
   const LayerRange all{LayerIndex(0), LayerIndex(model.n_layers())};
-  EXO_TRY(auto weights, load_weights(*file, model, all, false, ops, {}));
+  EXO_TRY(auto weights, load_weights(*file, model, all, {}, false, ops, {}));
   const int64_t labels = weights.ranking.output.weight.rows;
   if (model.pooling == Pooling::kRank && (labels < 1 || labels > model.d_model))
     return fail(ErrorCode::kUnsupported, "a model that ranks, with {} labels", labels);

@@ -10,8 +10,9 @@ namespace exo::model {
 using ops::Tensor;
 
 Result<ExpertWeights> load_experts(TensorLoader& loader, const BlockNames& names, const Hyperparameters& model,
-                                   const LayerHyperparameters& layer) {
+                                   const LayerHyperparameters& layer, const TensorShare& share) {
   const int64_t n = model.experts.n_experts, d = model.d_model, d_ff = layer.d_expert;
+  const RowPart wide = share.part(split_rows(d_ff)), out_rows = share.part(split_rows(d));
   if (n == 0) return fail(ErrorCode::kCorrupt, "a block has a router, but the metadata counts no experts");
   ExpertWeights out;
   EXO_TRY(out.router, loader.matrix(names.weight("ffn_gate_inp"), n, d));
@@ -20,17 +21,21 @@ Result<ExpertWeights> load_experts(TensorLoader& loader, const BlockNames& names
   const auto both = names.weight("ffn_gate_up_exps");
   if (loader.has(both)) {
     EXO_TRY(out.gate,
-            loader.interleaved_matrices(both, {.n_matrices = n, .period = 2 * d_ff, .first = 0, .count = d_ff}, d));
-    EXO_TRY(out.up, loader.interleaved_matrices(
-                        both, {.n_matrices = n, .period = 2 * d_ff, .first = d_ff, .count = d_ff}, d));
+            loader.interleaved_matrices(
+                both, {.n_matrices = n, .period = 2 * d_ff, .first = wide.first, .count = wide.count}, d));
+    EXO_TRY(out.up,
+            loader.interleaved_matrices(
+                both, {.n_matrices = n, .period = 2 * d_ff, .first = d_ff + wide.first, .count = wide.count}, d));
   } else {
-    EXO_TRY(out.gate, loader.matrices(names.weight("ffn_gate_exps"), n, d_ff, d));
-    EXO_TRY(out.up, loader.matrices(names.weight("ffn_up_exps"), n, d_ff, d));
+    EXO_TRY(out.gate, loader.matrices_rows(names.weight("ffn_gate_exps"), n, wide, d));
+    EXO_TRY(out.up, loader.matrices_rows(names.weight("ffn_up_exps"), n, wide, d));
   }
-  EXO_TRY(out.down, loader.matrices(names.weight("ffn_down_exps"), n, d, d_ff));
-  EXO_TRY(out.gate_bias, loader.optional_vector(names.bias("ffn_gate_exps"), n * d_ff));
-  EXO_TRY(out.up_bias, loader.optional_vector(names.bias("ffn_up_exps"), n * d_ff));
-  EXO_TRY(out.down_bias, loader.optional_vector(names.bias("ffn_down_exps"), n * d));
+  EXO_TRY(out.down, loader.matrices_rows(names.weight("ffn_down_exps"), n, out_rows, d_ff));
+  const TensorLoader::Interleaved wide_bias{n, wide.of, wide.first, wide.count};
+  const TensorLoader::Interleaved out_bias{n, out_rows.of, out_rows.first, out_rows.count};
+  EXO_TRY(out.gate_bias, loader.optional_interleaved_vector(names.bias("ffn_gate_exps"), wide_bias));
+  EXO_TRY(out.up_bias, loader.optional_interleaved_vector(names.bias("ffn_up_exps"), wide_bias));
+  EXO_TRY(out.down_bias, loader.optional_interleaved_vector(names.bias("ffn_down_exps"), out_bias));
   if (layer.d_ff > 0 && loader.has(names.weight("ffn_gate_inp_shexp"))) {
     EXO_TRY(out.shared_router, loader.matrix(names.weight("ffn_gate_inp_shexp"), 1, d));
   }
@@ -60,9 +65,13 @@ ExpertResults run_experts(const BlockContext& context, const LayerHyperparameter
   const auto& space = context.workspace;
   const auto& architecture = *context.model.architecture;
   const ops::Routing routing = choose(context, weights, input);
-  const Tensor gate = dense(space.expert_gate, routing.n_pairs(), layer.d_expert);
-  const Tensor up = dense(space.expert_up, routing.n_pairs(), layer.d_expert);
-  const Tensor outputs = dense(space.expert_outputs, routing.n_pairs(), context.model.d_model);
+  const auto& share = context.group.share();
+  const RowSplit split = split_rows(layer.d_expert);
+  const int64_t wide = share.part(split).count;
+  const Tensor gate = dense(space.expert_gate, routing.n_pairs(), wide);
+  const Tensor up = dense(space.expert_up, routing.n_pairs(), wide);
+  const Tensor outputs =
+      dense(space.expert_outputs, routing.n_pairs(), share.part(split_rows(context.model.d_model)).count);
   const std::array<ops::ExpertLinear, 2> projections = {
       {{&weights.gate, gate, weights.gate_bias}, {&weights.up, up, weights.up_bias}}};
   ops.expert_matmul(input, routing, projections);
@@ -73,7 +82,7 @@ ExpertResults run_experts(const BlockContext& context, const LayerHyperparameter
   }
   ops.gated_activation(architecture.activation, gate, up, gate);
   const ops::ExpertLinear down{&weights.down, outputs, weights.down_bias};
-  ops.expert_matmul(gate, routing, {&down, 1});
+  ops.expert_matmul(context.group.gathered(gate, split, space.all_experts), routing, {&down, 1});
   return {routing, outputs};
 }
 

@@ -4,6 +4,7 @@
 
 #include "model/hyperparameters.h"
 #include "model/tensor_loader.h"
+#include "model/tensor_share.h"
 #include "ops/ops.h"
 
 namespace exo::model {
@@ -20,19 +21,19 @@ struct ExpertWeights {
 };
 
 Result<ExpertWeights> load_experts(TensorLoader& loader, const BlockNames& names, const Hyperparameters& model,
-                                   const LayerHyperparameters& layer);
+                                   const LayerHyperparameters& layer, const TensorShare& share);
 
 // What the chosen experts make of each row, not yet combined: add_experts does that. In the workspace until the
 // next call.
 struct ExpertResults {
   ops::Routing routing;
-  ops::Tensor outputs;  // [n_pairs, d_model]
+  ops::Tensor outputs;  // [n_pairs, this member's part of d_model]
 };
 // input: [n_rows, d_model]
 ExpertResults run_experts(const BlockContext& context, const LayerHyperparameters& layer,
                           const ExpertWeights& weights, ops::Tensor input);
 
-// out: [n_rows, d_model] (+)= the weighted sum of each row's experts.
+// out: [n_rows, this member's part of d_model] (+)= the weighted sum of each row's experts.
 void add_experts(const BlockContext& context, const ExpertResults& results, ops::Tensor out, bool accumulate);
 
 }  // namespace exo::model

@@ -46,7 +46,8 @@ Result<KvCache> KvCache::allocate(const Hyperparameters& model, const StageConfi
   }
   KvCache cache;
   for (LayerIndex i = config.layers.begin; i < config.layers.end; ++i) {
-    const int32_t n_kv_heads = model.layers[static_cast<size_t>(i.value)].n_kv_heads;
+    const auto n_kv_heads =
+        static_cast<int32_t>(config.share.kv_heads(model.layers[static_cast<size_t>(i.value)]).count);
     const bool shared = model.latent.has_value();
     const auto keys = pages_bytes(config, n_kv_heads, *key_bytes),
                values = pages_bytes(config, n_kv_heads, shared ? 0 : *value_bytes);

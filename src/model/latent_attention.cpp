@@ -36,33 +36,36 @@ Status read_latent_attention(const MetadataReader& reader, Hyperparameters& out)
 
 Result<LatentAttentionWeights> load_latent_attention(TensorLoader& loader, const BlockNames& names,
                                                      const Hyperparameters& model,
-                                                     const LayerHyperparameters& layer) {
+                                                     const LayerHyperparameters& layer, const TensorShare& share) {
   const auto& latent = *model.latent;
-  const int64_t key_dim = latent.plain_dim + latent.rope_dim, query_rows = layer.n_heads * key_dim;
+  const RowPart heads = share.heads(layer);
+  const RowPart query_rows = heads.times(latent.plain_dim + latent.rope_dim);
   const auto load_rms_norm = [&](std::string_view part, int64_t size) {
     return load_norm(loader, NormKind::kRms, names.weight(part), "", size);
   };
   LatentAttentionWeights out;
   if (latent.query_rank > 0) {
-    EXO_TRY(out.query_down, load_projection(loader, names, "attn_q_a", latent.query_rank, model.d_model));
+    EXO_TRY(out.query_down,
+            load_projection(loader, names, "attn_q_a", RowPart::all(latent.query_rank), model.d_model));
     EXO_TRY(out.query_norm, load_rms_norm("attn_q_a_norm", latent.query_rank));
     EXO_TRY(out.query, load_projection(loader, names, "attn_q_b", query_rows, latent.query_rank));
   } else {
     EXO_TRY(out.query, load_projection(loader, names, "attn_q", query_rows, model.d_model));
   }
-  EXO_TRY(out.key_down,
-          load_projection(loader, names, "attn_kv_a_mqa", latent.rank + latent.rope_dim, model.d_model));
+  EXO_TRY(out.key_down, load_projection(loader, names, "attn_kv_a_mqa", RowPart::all(latent.rank + latent.rope_dim),
+                                        model.d_model));
   EXO_TRY(out.latent_norm, load_rms_norm("attn_kv_a_norm", latent.rank));
   const auto both = names.weight("attn_kv_b");
   if (!loader.has(both)) {
-    EXO_TRY(out.key_up, loader.matrices(names.weight("attn_k_b"), layer.n_heads, latent.rank, latent.plain_dim));
-    EXO_TRY(out.value_up, loader.matrices(names.weight("attn_v_b"), layer.n_heads, latent.value_dim, latent.rank));
+    EXO_TRY(out.key_up, loader.matrices_of(names.weight("attn_k_b"), heads, latent.rank, latent.plain_dim));
+    EXO_TRY(out.value_up, loader.matrices_of(names.weight("attn_v_b"), heads, latent.value_dim, latent.rank));
     return out;
   }
   const int64_t period = latent.plain_dim + latent.value_dim;
-  EXO_TRY(out.key_up, loader.transposed_matrices(both, {layer.n_heads, period, 0, latent.plain_dim}, latent.rank));
+  EXO_TRY(out.key_up,
+          loader.transposed_matrices(both, {layer.n_heads, period, 0, latent.plain_dim, heads}, latent.rank));
   EXO_TRY(out.value_up, loader.interleaved_matrices(
-                            both, {layer.n_heads, period, latent.plain_dim, latent.value_dim}, latent.rank));
+                            both, {layer.n_heads, period, latent.plain_dim, latent.value_dim, heads}, latent.rank));
   return out;
 }
 
@@ -72,7 +75,7 @@ Tensor attend_latent(const BlockContext& context, const LayerHyperparameters& la
   const auto& latent = *model.latent;
   const auto& space = context.workspace;
   auto& ops = context.ops;
-  const int64_t rows = context.n_rows(), n_heads = layer.n_heads;
+  const int64_t rows = context.n_rows(), n_heads = context.group.share().heads(layer).count;
   const int64_t head_dim = latent.plain_dim + latent.rope_dim;
   const Tensor key = dense(space.key, rows, model.key_dim);
   const Tensor projected = dense(space.heads, rows, n_heads * head_dim);
@@ -106,7 +109,7 @@ Tensor attend_latent(const BlockContext& context, const LayerHyperparameters& la
   ops.store_kv(key, {}, cache, context.sequences);
   const Tensor attended = dense(space.attended, rows, n_heads * latent.rank);
   ops.attention(query, cache, context.sequences,
-                {.n_heads = layer.n_heads,
+                {.n_heads = static_cast<int32_t>(n_heads),
                  .scale = model.attention_scale,
                  .logit_soft_cap = model.attention_soft_cap,
                  .window = layer.window},

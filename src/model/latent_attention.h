@@ -23,9 +23,9 @@ Status read_latent_attention(const MetadataReader& reader, Hyperparameters& out)
 // attn_v_b.
 Result<LatentAttentionWeights> load_latent_attention(TensorLoader& loader, const BlockNames& names,
                                                      const Hyperparameters& model,
-                                                     const LayerHyperparameters& layer);
+                                                     const LayerHyperparameters& layer, const TensorShare& share);
 
-// input: [n_rows, d_model] → [n_rows, n_heads * value_dim], in the workspace.
+// input: [n_rows, d_model] → [n_rows, this member's heads * value_dim], in the workspace.
 ops::Tensor attend_latent(const BlockContext& context, const LayerHyperparameters& layer,
                           const LatentAttentionWeights& weights, const ops::KvCacheView& cache, ops::Tensor input);
 

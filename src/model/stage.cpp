@@ -30,7 +30,8 @@ class TransformerStage final : public Stage {
     Workspace workspace;
   };
 
-  TransformerStage(Parts parts, ops::Ops& ops) : parts_(std::move(parts)), ops_(ops), rope_(parts_.model.rope) {
+  TransformerStage(Parts parts, ops::Ops& ops)
+      : parts_(std::move(parts)), ops_(ops), group_(ops, parts_.config.share), rope_(parts_.model.rope) {
     rope_.frequency_factors = parts_.weights.rope_factors;
     limits_ = {.takes_tokens = is_first(),
                .d_model = parts_.model.d_model,
@@ -44,7 +45,7 @@ class TransformerStage final : public Stage {
   Result<std::span<const float>> forward(const StepInput& input) override {
     EXO_CHECK_OK(step_.prepare(input, limits_));
     EXO_CHECK_OK(parts_.state.check(input.sequences));
-    run(input);
+    EXO_CHECK_OK(run(input));
     return is_last() ? logits_of(step_.logit_rows()) : hidden_out();
   }
 
@@ -52,7 +53,7 @@ class TransformerStage final : public Stage {
     if (!is_last()) return fail(ErrorCode::kInvalidArgument, "only the last stage has logits");
     EXO_CHECK_OK(step_.prepare(input, limits_));
     EXO_CHECK_OK(parts_.state.check(input.sequences));
-    run(input);
+    EXO_CHECK_OK(run(input));
     std::vector<int32_t> rows(static_cast<size_t>(step_.n_rows()));
     for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int32_t>(i);
     return logits_of(rows);
@@ -69,7 +70,8 @@ class TransformerStage final : public Stage {
   ops::Tensor hidden() const { return dense(parts_.workspace.hidden, step_.n_rows(), parts_.model.d_model); }
 
   // Leaves the result of the stage's last block in workspace.hidden.
-  void run(const StepInput& input) {
+  Status run(const StepInput& input) {
+    group_.begin_step(input.group);
     if (is_first()) {
       embed(input.tokens);
     } else {
@@ -83,6 +85,7 @@ class TransformerStage final : public Stage {
                                .model = parts_.model,
                                .rope = rope_,
                                .workspace = parts_.workspace,
+                               .group = group_,
                                .positions = step_.positions(),
                                .sequences = step_.sequences(),
                                .temperatures = temperatures_};
@@ -91,8 +94,10 @@ class TransformerStage final : public Stage {
     for (size_t i = 0; i < parts_.weights.layers.size(); ++i) {
       run_block(context, parts_.model.layers[first + i], parts_.weights.layers[i],
                 {parts_.cache.layer(i), parts_.state.layer(i)});
+      EXO_CHECK_OK(group_.status());
     }
     parts_.state.end_step(input.sequences);
+    return {};
   }
 
   void embed(std::span<const TokenId> tokens) {
@@ -120,8 +125,14 @@ class TransformerStage final : public Stage {
     const auto chosen = dense(parts_.workspace.normed, n_rows, model.d_model);
     ops_.gather_rows(hidden(), rows, chosen);
     apply_norm(ops_, parts_.weights.output_norm, model.norm_epsilon, chosen, chosen);
-    const ops::Linear head{&parts_.weights.head.weight, logits, parts_.weights.head.bias};
+    const RowSplit split = split_rows(model.n_vocab);
+    const RowPart own = group_.share().part(split);
+    const ops::Linear head{&parts_.weights.head.weight, logits.columns(own.first, own.count),
+                           parts_.weights.head.bias};
     ops_.matmul(chosen, {&head, 1});
+    group_.gather_at_leader(logits, split);
+    EXO_CHECK_OK(group_.status());
+    if (!group_.share().is_leader()) return std::span<const float>();
     if (model.logit_scale != 1.0f) ops_.scale(logits, model.logit_scale);
     if (model.final_soft_cap != 0.0f) ops_.soft_cap(logits, model.final_soft_cap);
     out_.resize(static_cast<size_t>(n_rows) * static_cast<size_t>(model.n_vocab));
@@ -142,6 +153,7 @@ class TransformerStage final : public Stage {
 
   Parts parts_;
   ops::Ops& ops_;
+  TensorGroup group_;
   ops::RopeParams rope_;
   StepLimits limits_;
   Step step_;
@@ -159,6 +171,32 @@ Status check_config(const StageConfig& config, const Hyperparameters& model) {
   if (config.max_batch_rows < 1 || config.max_batch_rows > kMaxBatchRows) {
     return fail(ErrorCode::kInvalidArgument, "steps of {} rows; 1…{} are possible", config.max_batch_rows,
                 kMaxBatchRows);
+  }
+  return {};
+}
+
+// Every member has something of every tensor, or none of its block has a part in it.
+Status check_share(const StageConfig& config, const Hyperparameters& model) {
+  const auto& share = config.share;
+  if (share.is_whole()) return {};
+  const auto check = [&](RowPart part, std::string_view what) -> Status {
+    if (part.count > 0 || part.of == 0) return {};
+    return fail(ErrorCode::kUnsupported, "{} {} are too few for a group of {}: member {} would have none", part.of,
+                what, share.n_members(), share.member() + 1);
+  };
+  EXO_CHECK_OK(check(share.part(split_rows(model.d_model)), "numbers of a row"));
+  EXO_CHECK_OK(check(share.part(split_rows(model.n_vocab)), "tokens of the vocabulary"));
+  for (LayerIndex i = config.layers.begin; i < config.layers.end; ++i) {
+    const auto& layer = model.layers[static_cast<size_t>(i.value)];
+    if (layer.is_delta_net) {
+      return fail(ErrorCode::kUnsupported,
+                  "block {} folds its positions into one state (a delta net): devices cannot "
+                  "compute it together",
+                  i);
+    }
+    EXO_CHECK_OK(check(share.heads(layer), "attention heads"));
+    EXO_CHECK_OK(check(share.part(split_rows(layer.d_ff)), "numbers of a feed-forward"));
+    EXO_CHECK_OK(check(share.part(split_rows(layer.d_expert)), "numbers of an expert"));
   }
   return {};
 }
@@ -183,11 +221,13 @@ Result<std::unique_ptr<Stage>> load_stage(std::shared_ptr<const formats::GgufFil
     return fail(ErrorCode::kUnsupported, "a '{}' model makes embeddings, not text", parts.info.architecture);
   }
   EXO_CHECK_OK(check_config(config, parts.model));
-  EXO_TRY(parts.weights,
-          load_weights(*file, parts.model, config.layers, needs_long_rope(config, parts.model), ops, progress));
+  EXO_CHECK_OK(check_share(config, parts.model));
+  EXO_TRY(parts.weights, load_weights(*file, parts.model, config.layers, config.share,
+                                      needs_long_rope(config, parts.model), ops, progress));
   EXO_TRY(parts.cache, KvCache::allocate(parts.model, config, ops));
   EXO_TRY(parts.state, RecurrentState::allocate(parts.model, config, ops));
-  EXO_TRY(parts.workspace, Workspace::allocate(parts.model, config.layers, config.max_batch_rows, ops));
+  EXO_TRY(parts.workspace,
+          Workspace::allocate(parts.model, config.layers, config.share, config.max_batch_rows, ops));
   parts.file = std::move(file);
   return std::make_unique<TransformerStage>(std::move(parts), ops);
 }

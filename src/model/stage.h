@@ -1,6 +1,7 @@
 #pragma once
 // One device's part of a model: a range of transformer blocks, with the embedding in the first stage and the head
-// in the last; and the KV cache of those blocks.
+// in the last; and the KV cache of those blocks. Of a stage that several devices compute together, each has a
+// share.
 
 #include <functional>
 #include <memory>
@@ -11,12 +12,15 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "model/model_info.h"
+#include "model/tensor_group.h"
+#include "model/tensor_share.h"
 #include "ops/ops.h"
 
 namespace exo::model {
 
 struct StageConfig {
   LayerRange layers;
+  TensorShare share;             // of every tensor, where a group of devices computes the stage together
   int32_t max_batch_rows = 512;  // rows of the largest step
   int32_t block_positions = 32;  // positions per KV block
   int32_t n_blocks = 0;          // KV blocks, shared by all sequences
@@ -44,6 +48,7 @@ struct StepInput {
   std::span<const StepSequence> sequences;
   std::span<const TokenId> tokens;     // first stage: [n_rows]
   std::span<const float> activations;  // other stages: [n_rows, d_model] f32 row-major
+  GroupExchange* group = nullptr;      // where the stage is a share; every member gets the same step
 };
 
 // Loading progress in bytes of this stage's weights; false cancels.
@@ -54,8 +59,9 @@ class Stage {
   virtual ~Stage() = default;
 
   // Not last stage: out is [n_rows, d_model]. Last stage: [number of rows whose logits are wanted, n_vocab], in
-  // order. `out` stays valid until the next call. Errors: kInvalidArgument for shapes, positions or tokens out of
-  // range (they may come from a peer); nothing of the cache is touched then.
+  // order; empty on a member of a group that is not its leader. `out` stays valid until the next call. Errors:
+  // kInvalidArgument for shapes, positions or tokens out of range (they may come from a peer); nothing of the cache
+  // is touched then. What the group's exchange reports: the step's positions are to be computed anew.
   virtual Result<std::span<const float>> forward(const StepInput& input) = 0;
   // As forward on the last stage, but logits of every row: [n_rows, n_vocab]. For reference checks.
   virtual Result<std::span<const float>> forward_all_logits(const StepInput& input) = 0;

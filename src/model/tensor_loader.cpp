@@ -40,8 +40,8 @@ Result<HostBytes> HostBytes::allocate(uint64_t size) {
 }
 
 TensorLoader::TensorLoader(const formats::GgufFile& file, std::span<const TensorView* const> expected,
-                           ops::Ops& ops, const LoadProgress& progress)
-    : file_(file), expected_(expected), ops_(ops), progress_(progress) {
+                           ops::Ops& ops, const LoadProgress& progress, Reads reads)
+    : file_(file), expected_(expected), ops_(ops), progress_(progress), reads_(reads) {
   for (const auto* tensor : expected_) total_bytes_ += tensor->bytes();
 }
 
@@ -54,6 +54,8 @@ Result<const TensorView*> TensorLoader::find(std::string_view name) {
 }
 
 Status TensorLoader::read_in(const TensorView& tensor) {
+  const bool lies_in_file = tensor.content == nullptr || !tensor.content->parts().empty();
+  if (reads_ == Reads::kRows && lies_in_file) return add_progress(tensor.bytes());  // see fault_in_rows
   for (uint64_t ahead = 0; prefetched_ < expected_.size() && ahead < kPrefetchBytes; ++prefetched_) {
     formats::prefetch(expected_[prefetched_]->data);
     ahead += expected_[prefetched_]->bytes();
@@ -104,7 +106,18 @@ Status TensorLoader::add_progress(uint64_t bytes) {
   return {};
 }
 
+void TensorLoader::fault_in_rows(const ops::WeightSource& source) {
+  const auto bring = [&](std::span<const std::byte> bytes) {
+    formats::prefetch(bytes);
+    formats::fault_in(bytes);
+    loaded_bytes_ += bytes.size();
+  };
+  bring(source.bytes);
+  for (const auto& part : source.parts) bring(part);
+}
+
 Result<ops::Weight> TensorLoader::load(const TensorView& tensor, ops::WeightSource source) {
+  if (reads_ == Reads::kRows) fault_in_rows(source);
   auto weight = ops_.load(source);
   if (!weight) return std::unexpected(std::move(weight).error().with_context("tensor '" + tensor.name + "'"));
   return weight;
@@ -140,18 +153,36 @@ Result<ops::Weight> TensorLoader::matrices(std::string_view name, int64_t n_matr
   return load(*tensor, source);
 }
 
+Result<ops::Weight> TensorLoader::matrices_of(std::string_view name, RowPart which, int64_t rows, int64_t cols) {
+  if (which.count == which.of) return matrices(name, which.of, rows, cols);
+  const auto* tensor = file_.find_tensor(name);
+  if (tensor != nullptr && tensor->shape[1] != rows) return wrong_shape(*tensor, rows * which.of, cols);
+  return interleaved_matrices(
+      name, {.n_matrices = which.of, .period = rows, .first = 0, .count = rows, .matrices = which}, cols);
+}
+
+Result<ops::Weight> TensorLoader::matrices_rows(std::string_view name, int64_t n_matrices, RowPart rows,
+                                                int64_t cols) {
+  if (rows.count == rows.of) return matrices(name, n_matrices, rows.of, cols);
+  const auto* tensor = file_.find_tensor(name);
+  if (tensor != nullptr && tensor->shape[1] != rows.of) return wrong_shape(*tensor, rows.of * n_matrices, cols);
+  return interleaved_matrices(
+      name, {.n_matrices = n_matrices, .period = rows.of, .first = rows.first, .count = rows.count}, cols);
+}
+
 Result<ops::Weight> TensorLoader::interleaved_matrices(std::string_view name, const Interleaved& rows,
                                                        int64_t cols) {
   EXO_TRY(const auto* tensor, find(name));
   const int64_t all = rows.n_matrices * rows.period;
   if (tensor->shape[0] != cols || tensor->rows() != all) return wrong_shape(*tensor, all, cols);
+  const RowPart chosen = rows.chosen();
   const auto row = tensor->bytes() / static_cast<size_t>(all);
   const auto apart =
       tensor->content != nullptr ? tensor->content->parts() : std::span<const std::span<const std::byte>>();
   if (!apart.empty() && apart.size() != static_cast<size_t>(rows.n_matrices))
     return wrong_shape(*tensor, all, cols);
   auto& parts = parts_.emplace_back();
-  for (int64_t i = 0; i < rows.n_matrices; ++i) {
+  for (int64_t i = chosen.first; i < chosen.first + chosen.count; ++i) {
     const auto index = static_cast<size_t>(i), period = static_cast<size_t>(rows.period) * row;
     const auto whole = apart.empty() ? bytes_of(*tensor).subspan(index * period, period) : apart[index];
     parts.push_back(whole.subspan(static_cast<size_t>(rows.first) * row, static_cast<size_t>(rows.count) * row));
@@ -159,7 +190,7 @@ Result<ops::Weight> TensorLoader::interleaved_matrices(std::string_view name, co
   return load(*tensor, {.type = tensor->type,
                         .rows = rows.count,
                         .cols = cols,
-                        .n_matrices = rows.n_matrices,
+                        .n_matrices = chosen.count,
                         .bytes = {},
                         .parts = parts});
 }
@@ -190,7 +221,8 @@ Result<ops::Weight> TensorLoader::transposed_matrices(std::string_view name, con
   const ElementType type = quantized ? ElementType::kF32 : tensor->type;
   const auto elements = static_cast<uint64_t>(rows.count * cols);
   const uint64_t matrix_bytes = *row_bytes(type, elements);
-  EXO_TRY(auto memory, HostBytes::allocate(matrix_bytes * static_cast<uint64_t>(rows.n_matrices)));
+  const int64_t n_matrices = rows.chosen().count;
+  EXO_TRY(auto memory, HostBytes::allocate(matrix_bytes * static_cast<uint64_t>(n_matrices)));
   std::unique_ptr<ops::Buffer> widened;
   std::vector<float> floats;
   std::vector<TokenId> all_rows;
@@ -199,7 +231,7 @@ Result<ops::Weight> TensorLoader::transposed_matrices(std::string_view name, con
     floats.resize(elements);
     for (int64_t r = 0; r < rows.count; ++r) all_rows.emplace_back(static_cast<int32_t>(r));
   }
-  for (int64_t i = 0; i < rows.n_matrices; ++i) {
+  for (int64_t i = 0; i < n_matrices; ++i) {
     const auto part = source.parts[static_cast<size_t>(i)];
     std::byte* to = memory.bytes().data() + static_cast<uint64_t>(i) * matrix_bytes;
     if (!quantized) {
@@ -216,8 +248,7 @@ Result<ops::Weight> TensorLoader::transposed_matrices(std::string_view name, con
   }
   const auto bytes = memory.bytes();
   rearranged_.push_back(std::move(memory));
-  return load(*tensor,
-              {.type = type, .rows = cols, .cols = rows.count, .n_matrices = rows.n_matrices, .bytes = bytes});
+  return load(*tensor, {.type = type, .rows = cols, .cols = rows.count, .n_matrices = n_matrices, .bytes = bytes});
 }
 
 Result<ops::Weight> TensorLoader::gathered_rows(std::string_view name, std::span<const Interleaved> parts,
@@ -265,6 +296,17 @@ Result<ops::Vector> TensorLoader::vector(std::string_view name, int64_t size) {
 Result<ops::Vector> TensorLoader::optional_vector(std::string_view name, int64_t size) {
   if (!has(name)) return ops::Vector{};
   return vector(name, size);
+}
+
+Result<ops::Vector> TensorLoader::optional_interleaved_vector(std::string_view name, const Interleaved& rows) {
+  EXO_TRY(const auto all, optional_vector(name, rows.n_matrices * rows.period));
+  if (!all || rows.count == rows.period) return all;
+  EXO_TRY(auto buffer, ops_.allocate(static_cast<size_t>(rows.n_matrices * rows.count) * sizeof(float)));
+  auto* data = reinterpret_cast<float*>(buffer->data());
+  const ops::Tensor from{const_cast<float*>(all.data), rows.n_matrices, rows.period, rows.period};
+  ops_.copy(from.columns(rows.first, rows.count), {data, rows.n_matrices, rows.count, rows.count});
+  buffers_.push_back(std::move(buffer));
+  return ops::Vector{data, rows.n_matrices * rows.count};
 }
 
 Status TensorLoader::check_all_used() const {

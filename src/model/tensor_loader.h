@@ -12,6 +12,7 @@
 
 #include "formats/gguf.h"
 #include "model/stage.h"
+#include "model/tensor_share.h"
 #include "ops/ops.h"
 
 namespace exo::model {
@@ -40,9 +41,12 @@ struct LoadedMemory {
 
 class TensorLoader {
  public:
+  // What is brought into memory of a tensor that is asked for: all of it, or only the rows that are.
+  enum class Reads { kAll, kRows };
+
   // All arguments outlive the loader; `expected` are the tensors that will be asked for (stage_tensors).
   TensorLoader(const formats::GgufFile& file, std::span<const formats::TensorView* const> expected, ops::Ops& ops,
-               const LoadProgress& progress);
+               const LoadProgress& progress, Reads reads = Reads::kAll);
 
   bool has(std::string_view name) const { return file_.find_tensor(name) != nullptr; }
 
@@ -54,13 +58,21 @@ class TensorLoader {
 
   // `n_matrices` of `rows` by `cols` stored as one tensor: the experts of a block.
   Result<ops::Weight> matrices(std::string_view name, int64_t n_matrices, int64_t rows, int64_t cols);
+  // Of `which.of` matrices these.
+  Result<ops::Weight> matrices_of(std::string_view name, RowPart which, int64_t rows, int64_t cols);
+  // Of each matrix these rows.
+  Result<ops::Weight> matrices_rows(std::string_view name, int64_t n_matrices, RowPart rows, int64_t cols);
 
   // `n_matrices` of `count` by `cols`, matrix i being rows [i * period + first, + count) of a tensor of n_matrices
   // * period rows: what each head has of a projection stored as one tensor.
   struct Interleaved {
     int64_t n_matrices = 0, period = 0, first = 0, count = 0;
+    RowPart matrices = {};  // only these of n_matrices; none said: all
+    RowPart chosen() const { return matrices.count > 0 ? matrices : RowPart::all(n_matrices); }
   };
   Result<ops::Weight> interleaved_matrices(std::string_view name, const Interleaved& rows, int64_t cols);
+  // The same numbers of a vector, one matrix's after the other's; empty when there is no such tensor.
+  Result<ops::Vector> optional_interleaved_vector(std::string_view name, const Interleaved& rows);
   // The same, each matrix transposed: `cols` by `count`. Quantised numbers become F32.
   Result<ops::Weight> transposed_matrices(std::string_view name, const Interleaved& rows, int64_t cols);
 
@@ -79,7 +91,8 @@ class TensorLoader {
   Status check_all_used() const;
   // To be kept as long as the weights and vectors.
   LoadedMemory take_memory();
-  uint64_t total_bytes() const { return total_bytes_; }
+  // Of the file's bytes, those that the loaded weights are made of.
+  uint64_t loaded_bytes() const { return reads_ == Reads::kAll ? total_bytes_ : loaded_bytes_; }
 
  private:
   Result<const formats::TensorView*> find(std::string_view name);
@@ -88,18 +101,21 @@ class TensorLoader {
   Status make(const formats::TensorView& tensor);
   Status add_progress(uint64_t bytes);
   Result<ops::Weight> load(const formats::TensorView& tensor, ops::WeightSource source);
+  void fault_in_rows(const ops::WeightSource& source);
   std::span<const std::byte> bytes_of(const formats::TensorView& tensor) const;
 
   const formats::GgufFile& file_;
   std::span<const formats::TensorView* const> expected_;
   ops::Ops& ops_;
   const LoadProgress& progress_;
+  const Reads reads_;
   std::set<std::string, std::less<>> used_;
   std::vector<std::unique_ptr<ops::Buffer>> buffers_;
   std::map<std::string, HostBytes, std::less<>> made_;  // by tensor name
   std::vector<HostBytes> rearranged_;
   std::vector<std::vector<std::span<const std::byte>>> parts_;
   uint64_t done_bytes_ = 0, total_bytes_ = 0;
+  uint64_t loaded_bytes_ = 0;
   size_t prefetched_ = 0;  // index into expected_
 };
 

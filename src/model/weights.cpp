@@ -11,44 +11,51 @@ namespace {
 
 // The weight is shared by all heads, or there is one per head.
 Result<Norm> load_head_norm(TensorLoader& loader, const formats::GgufFile& file, const Hyperparameters& model,
-                            const std::string& name, int32_t n_heads) {
+                            const std::string& name, RowPart heads) {
   const auto& architecture = *model.architecture;
   const auto* tensor = file.find_tensor(name);
   if (architecture.qk_norm == QkNorm::kNone || architecture.qk_norm == QkNorm::kRotated ||
       (tensor == nullptr && architecture.qk_norm_is_optional))
     return Norm{};
-  const int64_t all = int64_t{n_heads} * model.key_dim;
-  const bool whole = architecture.qk_norm == QkNorm::kWholeRow || (tensor != nullptr && tensor->elements() == all);
-  return load_norm(loader, architecture.qk_norm_kind, name, "", whole ? all : model.key_dim);
+  const RowPart rows = heads.times(model.key_dim);
+  const bool is_one = architecture.qk_norm == QkNorm::kWholeRow;
+  const bool for_each = !is_one && tensor != nullptr && tensor->elements() == rows.of;
+  EXO_TRY(auto norm,
+          load_norm(loader, architecture.qk_norm_kind, name, "", is_one || for_each ? rows.of : model.key_dim));
+  if (for_each) norm.weight = {norm.weight.data + rows.first, rows.count};
+  return norm;
 }
 
 // Where a query has a gate its rows are followed by the gate's.
 Status load_grouped_attention(TensorLoader& loader, const formats::GgufFile& file, const BlockNames& names,
                               const Hyperparameters& model, const LayerHyperparameters& layer,
-                              AttentionWeights& out) {
+                              const TensorShare& share, AttentionWeights& out) {
   const int64_t per_query = model.architecture->gates_attention ? 2 : 1;
-  const int64_t q_rows = per_query * layer.n_heads * model.key_dim;
-  const int64_t k_rows = int64_t{layer.n_kv_heads} * model.key_dim;
-  const int64_t v_rows = int64_t{layer.n_kv_heads} * model.value_dim;
+  const RowPart heads = share.heads(layer), kv_heads = share.kv_heads(layer);
+  const RowPart q = heads.times(per_query * model.key_dim), k = kv_heads.times(model.key_dim),
+                v = kv_heads.times(model.value_dim);
   if (loader.has(names.weight("attn_qkv"))) {
-    const int64_t all = q_rows + k_rows + v_rows;
-    EXO_TRY(out.query, load_fused(loader, names, "attn_qkv", {0, q_rows, all}, model.d_model));
-    EXO_TRY(out.key, load_fused(loader, names, "attn_qkv", {q_rows, k_rows, all}, model.d_model));
-    EXO_TRY(out.value, load_fused(loader, names, "attn_qkv", {q_rows + k_rows, v_rows, all}, model.d_model));
+    const int64_t all = q.of + k.of + v.of;
+    const auto load = [&](RowPart rows, int64_t above) {
+      return load_projection(loader, names, "attn_qkv", {above + rows.first, rows.count, all}, model.d_model);
+    };
+    EXO_TRY(out.query, load(q, 0));
+    EXO_TRY(out.key, load(k, q.of));
+    EXO_TRY(out.value, load(v, q.of + k.of));
   } else {
-    EXO_TRY(out.query, load_projection(loader, names, "attn_q", q_rows, model.d_model));
-    EXO_TRY(out.key, load_projection(loader, names, "attn_k", k_rows, model.d_model));
-    EXO_TRY(out.value, load_projection(loader, names, "attn_v", v_rows, model.d_model));
+    EXO_TRY(out.query, load_projection(loader, names, "attn_q", q, model.d_model));
+    EXO_TRY(out.key, load_projection(loader, names, "attn_k", k, model.d_model));
+    EXO_TRY(out.value, load_projection(loader, names, "attn_v", v, model.d_model));
   }
-  EXO_TRY(out.query_norm, load_head_norm(loader, file, model, names.weight("attn_q_norm"), layer.n_heads));
-  EXO_TRY(out.key_norm, load_head_norm(loader, file, model, names.weight("attn_k_norm"), layer.n_kv_heads));
-  EXO_TRY(out.sinks, loader.optional_vector(names.weight("attn_sinks"), layer.n_heads));
+  EXO_TRY(out.query_norm, load_head_norm(loader, file, model, names.weight("attn_q_norm"), heads));
+  EXO_TRY(out.key_norm, load_head_norm(loader, file, model, names.weight("attn_k_norm"), kv_heads));
+  EXO_TRY(out.sinks, load_part(loader, names.weight("attn_sinks"), heads));
   return {};
 }
 
 Result<AttentionWeights> load_attention(TensorLoader& loader, const formats::GgufFile& file,
                                         const BlockNames& names, const Hyperparameters& model,
-                                        const LayerHyperparameters& layer) {
+                                        const LayerHyperparameters& layer, const TensorShare& share) {
   const auto& architecture = *model.architecture;
   AttentionWeights out;
   EXO_TRY(out.norm, load_block_norm(loader, names, model, architecture.attention_norm));
@@ -60,39 +67,41 @@ Result<AttentionWeights> load_attention(TensorLoader& loader, const formats::Ggu
     output = "ssm_out";
     output_cols = model.delta_net->value_width();
   } else if (model.latent) {
-    EXO_TRY(out.latent, load_latent_attention(loader, names, model, layer));
+    EXO_TRY(out.latent, load_latent_attention(loader, names, model, layer, share));
     output_cols = int64_t{layer.n_heads} * model.latent->value_dim;
   } else {
-    EXO_CHECK_OK(load_grouped_attention(loader, file, names, model, layer, out));
+    EXO_CHECK_OK(load_grouped_attention(loader, file, names, model, layer, share, out));
   }
-  EXO_TRY(out.output, load_projection(loader, names, output, model.d_model, output_cols));
+  EXO_TRY(out.output, load_projection(loader, names, output, share.part(split_rows(model.d_model)), output_cols));
   return out;
 }
 
 Result<FeedForwardWeights> load_feed_forward(TensorLoader& loader, const BlockNames& names,
-                                             const Hyperparameters& model, const LayerHyperparameters& layer) {
+                                             const Hyperparameters& model, const LayerHyperparameters& layer,
+                                             const TensorShare& share) {
   const auto& architecture = *model.architecture;
   FeedForwardWeights out;
   EXO_TRY(out.norm, load_block_norm(loader, names, model, architecture.feed_forward_norm));
   EXO_TRY(out.post_norm, load_block_norm(loader, names, model, architecture.feed_forward_post_norm));
   const bool routed = layer.d_expert > 0;
   if (routed) {
-    EXO_TRY(out.experts, load_experts(loader, names, model, layer));
+    EXO_TRY(out.experts, load_experts(loader, names, model, layer, share));
   }
   if (layer.d_ff == 0) return out;
   const std::string suffix = routed ? "_shexp" : "";
   const std::string gate = "ffn_gate" + suffix, up = "ffn_up" + suffix, down = "ffn_down" + suffix;
+  const RowPart wide = share.part(split_rows(layer.d_ff));
   if (!architecture.gated) {
-    EXO_TRY(out.up, load_projection(loader, names, up, layer.d_ff, model.d_model));
+    EXO_TRY(out.up, load_projection(loader, names, up, wide, model.d_model));
   } else if (loader.has(names.weight(gate))) {
-    EXO_TRY(out.gate, load_projection(loader, names, gate, layer.d_ff, model.d_model));
-    EXO_TRY(out.up, load_projection(loader, names, up, layer.d_ff, model.d_model));
+    EXO_TRY(out.gate, load_projection(loader, names, gate, wide, model.d_model));
+    EXO_TRY(out.up, load_projection(loader, names, up, wide, model.d_model));
   } else {
-    const int64_t all = int64_t{layer.d_ff} * 2;
-    EXO_TRY(out.gate, load_fused(loader, names, up, {0, layer.d_ff, all}, model.d_model));
-    EXO_TRY(out.up, load_fused(loader, names, up, {layer.d_ff, layer.d_ff, all}, model.d_model));
+    const int64_t d_ff = layer.d_ff;
+    EXO_TRY(out.gate, load_projection(loader, names, up, {wide.first, wide.count, 2 * d_ff}, model.d_model));
+    EXO_TRY(out.up, load_projection(loader, names, up, {d_ff + wide.first, wide.count, 2 * d_ff}, model.d_model));
   }
-  EXO_TRY(out.down, load_projection(loader, names, down, model.d_model, layer.d_ff));
+  EXO_TRY(out.down, load_projection(loader, names, down, share.part(split_rows(model.d_model)), layer.d_ff));
   return out;
 }
 
@@ -127,7 +136,7 @@ Status load_ranking(TensorLoader& loader, const formats::GgufFile& file, const H
 }
 
 Status load_head(TensorLoader& loader, const formats::GgufFile& file, const Hyperparameters& model,
-                 StageWeights& out) {
+                 const TensorShare& share, StageWeights& out) {
   const auto& architecture = *model.architecture;
   EXO_CHECK_OK(load_ranking(loader, file, model, out.ranking));
   if (architecture.is_encoder) return {};
@@ -138,8 +147,9 @@ Status load_head(TensorLoader& loader, const formats::GgufFile& file, const Hype
     out.output_norm = {.present = true, .kind = architecture.norm};
   }
   const char* name = has_tied_head(file) ? "token_embd.weight" : "output.weight";
-  EXO_TRY(out.head.weight, loader.matrix(name, model.n_vocab, model.d_model));
-  EXO_TRY(out.head.bias, loader.optional_vector("output.bias", model.n_vocab));
+  const RowPart rows = share.part(split_rows(model.n_vocab));
+  EXO_TRY(out.head.weight, loader.matrix_rows(name, rows.of, model.d_model, rows.first, rows.count));
+  EXO_TRY(out.head.bias, load_part(loader, "output.bias", rows));
   return {};
 }
 
@@ -170,10 +180,12 @@ Status check_outer_tensors(const formats::GgufFile& file) {
 }  // namespace
 
 Result<StageWeights> load_weights(const formats::GgufFile& file, const Hyperparameters& model, LayerRange layers,
-                                  bool long_context, ops::Ops& ops, const LoadProgress& progress) {
+                                  const TensorShare& share, bool long_context, ops::Ops& ops,
+                                  const LoadProgress& progress) {
   EXO_CHECK_OK(check_outer_tensors(file));
   const auto tensors = stage_tensors(file, layers, model.n_layers());
-  TensorLoader loader(file, tensors, ops, progress);
+  TensorLoader loader(file, tensors, ops, progress,
+                      share.is_whole() ? TensorLoader::Reads::kAll : TensorLoader::Reads::kRows);
   StageWeights out;
   EXO_CHECK_OK(load_rope_factors(loader, model, long_context, out));
   if (layers.begin.value == 0) EXO_CHECK_OK(load_embedding(loader, file, model, out));
@@ -182,17 +194,17 @@ Result<StageWeights> load_weights(const formats::GgufFile& file, const Hyperpara
     const auto& layer = model.layers[static_cast<size_t>(i.value)];
     const BlockNames names(i.value);
     auto& weights = out.layers.emplace_back();
-    EXO_TRY(weights.attention, load_attention(loader, file, names, model, layer));
-    EXO_TRY(weights.feed_forward, load_feed_forward(loader, names, model, layer));
+    EXO_TRY(weights.attention, load_attention(loader, file, names, model, layer, share));
+    EXO_TRY(weights.feed_forward, load_feed_forward(loader, names, model, layer, share));
     if (model.residual == Residual::kParallel && !weights.attention.norm.present &&
         !weights.feed_forward.norm.present) {
       return fail(ErrorCode::kNotFound, "block {} has no norm before its halves", i);
     }
   }
-  if (layers.end.value == model.n_layers()) EXO_CHECK_OK(load_head(loader, file, model, out));
+  if (layers.end.value == model.n_layers()) EXO_CHECK_OK(load_head(loader, file, model, share, out));
   EXO_CHECK_OK(loader.check_all_used());
   out.memory = loader.take_memory();
-  out.bytes = loader.total_bytes();
+  out.bytes = loader.loaded_bytes();
   return out;
 }
 

@@ -9,6 +9,7 @@
 #include "model/hyperparameters.h"
 #include "model/stage.h"
 #include "model/tensor_loader.h"
+#include "model/tensor_share.h"
 #include "ops/ops.h"
 
 namespace exo::model {
@@ -83,9 +84,10 @@ struct StageWeights {
   uint64_t bytes = 0;
 };
 
-// Touches only the stage's own tensors. `long_context` chooses the rope factors of models that have two sets.
-// The file outlives the result.
+// Touches only the stage's own tensors, and of those only the share's rows. `long_context` chooses the rope factors
+// of models that have two sets. The file outlives the result.
 Result<StageWeights> load_weights(const formats::GgufFile& file, const Hyperparameters& model, LayerRange layers,
-                                  bool long_context, ops::Ops& ops, const LoadProgress& progress);
+                                  const TensorShare& share, bool long_context, ops::Ops& ops,
+                                  const LoadProgress& progress);
 
 }  // namespace exo::model

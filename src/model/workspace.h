@@ -4,12 +4,13 @@
 #include <memory>
 
 #include "model/hyperparameters.h"
+#include "model/tensor_share.h"
 #include "ops/ops.h"
 
 namespace exo::model {
 
 struct Workspace {
-  // Each as wide as the widest block of the stage needs, with max_batch_rows rows.
+  // Each as wide as the widest block of the stage and this member's share need, with max_batch_rows rows.
   ops::Tensor hidden;     // the residual stream, d_model
   ops::Tensor normed;     // input of a half, d_model
   ops::Tensor normed_ff;  // the feed-forward's own input in a parallel block, d_model
@@ -26,11 +27,14 @@ struct Workspace {
   ops::Tensor expert_weights;          // n_chosen per row
   ops::Tensor expert_gate, expert_up;  // d_expert
   ops::Tensor expert_outputs;          // d_model
+  // What the members of a group make of it together, where this device is one: see TensorGroup.
+  ops::Tensor all_attended, all_expanded, all_experts;
+  ops::Tensor all_heads;  // queries or keys that are normed over all heads
 
   std::unique_ptr<ops::Buffer> buffer;
 
-  static Result<Workspace> allocate(const Hyperparameters& model, LayerRange layers, int32_t max_rows,
-                                    ops::Ops& ops);
+  static Result<Workspace> allocate(const Hyperparameters& model, LayerRange layers, const TensorShare& share,
+                                    int32_t max_rows, ops::Ops& ops);
 };
 
 // The first `rows` rows of a workspace tensor, `cols` wide, without gaps.
