@@ -24,9 +24,6 @@ constexpr hn::Rebind<hwy::bfloat16_t, D> dbf16;
 constexpr hn::Rebind<uint16_t, D> du16;
 
 HWY_INLINE V load(const float* p) { return hn::LoadU(d, p); }
-// Highway's own conversion where the processor has none turns infinities into 65536.
-constexpr bool kNativeHalf = HWY_TARGET <= HWY_AVX2 || HWY_TARGET == HWY_NEON;
-
 HWY_INLINE V load(const hwy::float16_t* p) {
   if constexpr (kNativeHalf) return hn::PromoteTo(d, hn::LoadU(df16, p));
   return half_to_float(hn::PromoteTo(d32, hn::LoadU(du16, reinterpret_cast<const uint16_t*>(p))));

@@ -19,6 +19,9 @@ enum class Function : uint8_t { kSilu, kGeluTanh, kGeluErf, kRelu, kReluSquared,
 
 // Scores and values of attention are handled in chunks of this many positions, at multiples of it.
 inline constexpr int kAttentionChunk = 32;
+struct ChunkRange {  // of positions within a chunk; empty: begin ≥ end
+  int32_t begin = 0, end = kAttentionChunk;
+};
 
 // What one position brings to a head's state of the gated delta rule.
 struct DeltaStep {
@@ -66,16 +69,24 @@ struct KernelTable {
   // Rotates one head's `dims` leading elements; cos_sin: dims/2 cosines, then dims/2 sines.
   void (*rotate)(float* head, const float* cos_sin, int32_t dims, bool interleaved);
 
-  // Attention over one chunk of n ≤ 32 positions; dims are multiples of 16 (padded with zeros).
-  // s[r * 32 + j] = q[r] · k[j]
-  void (*scores)(const float* q, int64_t q_stride, int rows, const float* k, int64_t k_stride, int n, int64_t dim,
-                 float* s);
-  // One row of 32 scores, valid in [begin, end), not empty: turns them into exp(s - new maximum), 0 outside;
-  // updates maximum and sum; returns what earlier values are to be multiplied by.
-  float (*softmax_step)(float* s, int begin, int end, float& maximum, float& sum);
-  // o[r] = o[r] * factor[r] + Σ_j p[r * 32 + j] * v[j]
+  // Attention over one chunk of 32 positions; strides and the values' dim are multiples of 16 (padded with zeros).
+  // kt[i * 32 + j] = element i < dim of keys[j], 32 vectors of `type`. Asks for the vectors of `next`, which
+  // follow, where it is not null. False for a format or a dim that it does not know: F32 with a multiple of 16 is
+  // known.
+  bool (*transpose_keys)(ElementType type, const std::byte* const* keys, const std::byte* const* next, int64_t dim,
+                         float* kt);
+  // s[r * 32 + j] = Σ_i q[r][i] * kt[i * 32 + j], i in order
+  void (*scores)(const float* q, int64_t q_stride, int rows, const float* kt, int64_t dim, float* s);
+  // Rows of 32 scores, of which those in ranges[r] are attended to: become exp(score - new maximum), 0 elsewhere.
+  // maximum[r] and total[r], the sum, go on; factor[r] is what the row's earlier values are to be multiplied by.
+  void (*softmax_rows)(float* s, int rows, const ChunkRange* ranges, float* maximum, float* total, float* factor);
+  // o[r] = o[r] * factor[r] + Σ_j p[r * 32 + j] * v[j], j in order
   void (*mix_values)(const float* p, const float* factor, int rows, const float* v, int64_t v_stride, int n,
                      int64_t dim, float* o, int64_t o_stride);
+  // The same of values as the cache holds them, for few rows. Asks for those of `next` where it is not null. False
+  // where values must be widened first.
+  bool (*mix_stored)(ElementType type, const float* p, const float* factor, int rows, const std::byte* const* v,
+                     const std::byte* const* next, int n, int64_t dim, float* o, int64_t o_stride);
 
   // Gated delta rule. For rows s of the state, [n_rows, dim] dense: s *= decay; s += beta * (values[r] - s · key) *
   // key; out[r] = s · query. Per row the order of summation depends on dim only.

@@ -22,6 +22,8 @@ using D32 = hn::RebindToUnsigned<D>;
 using V32 = hn::Vec<D32>;
 constexpr D32 d32;
 constexpr int64_t kLanes = HWY_LANES(float);  // all targets in use have vectors of a fixed size
+// Highway's own conversion of F16 where the processor has none turns infinities into 65536.
+constexpr bool kNativeHalf = HWY_TARGET <= HWY_AVX2 || HWY_TARGET == HWY_NEON;
 
 // e^x, relative error below 2e-7 for x in [-87.3, 88.3]; outside, the value at the nearer end.
 // Range reduction by multiples of ln 2 in two parts, polynomial of degree 6 (Moshier's expf coefficients).

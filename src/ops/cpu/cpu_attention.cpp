@@ -35,6 +35,10 @@ int64_t cache_offset(const KvCacheView& cache, std::span<const BlockId> table, i
   return vector * static_cast<int64_t>(bytes);
 }
 
+void prefetch(const std::byte* p, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(p + i, 0, 3);
+}
+
 // The first position that the row at `position` attends to.
 int64_t first_visible(const AttentionParams& params, int64_t position) {
   int64_t first = 0;
@@ -60,6 +64,32 @@ struct CpuAttention::State {
   float* maximum;
   float* total;
   float* values;
+};
+
+// Memory of one worker, in floats. Keys lie transposed, [key_stride][kChunk]; as rows, [kChunk][key_stride], they
+// are there as well where values are in them or where they must be widened before they are turned.
+struct CpuAttention::Chunk {
+  float* keys;
+  float* key_rows;
+  float* values;  // [kChunk, value_stride]
+  int64_t values_stride;
+  float* scores;                // [rows, kChunk]
+  float* factors;               // [rows]
+  kernels::ChunkRange* ranges;  // [rows]
+
+  Chunk(const Call& call, int64_t rows, float* memory) {
+    keys = memory;
+    key_rows = keys + kChunk * call.key_stride;
+    const bool shared = call.cache.values_in_keys;
+    values = shared ? key_rows : key_rows + kChunk * call.key_stride;
+    values_stride = shared ? call.key_stride : call.value_stride;
+    scores = key_rows + kChunk * (call.key_stride + (shared ? 0 : call.value_stride));
+    factors = scores + rows * kChunk;
+    ranges = reinterpret_cast<kernels::ChunkRange*>(factors + rows);
+  }
+  static int64_t floats(const Call& call, int64_t rows) {
+    return kChunk * (2 * call.key_stride + call.value_stride) + rows * (kChunk + 3) + 16;
+  }
 };
 
 CpuAttention::State CpuAttention::state_at(float* memory, int64_t rows, int64_t) {
@@ -183,14 +213,15 @@ void CpuAttention::run(Tensor q, const KvCacheView& cache, std::span<const Seque
 
 void CpuAttention::run_task(const Call& call, const Task& task, int worker) {
   const int64_t rows = task.n_rows * task.n_heads;
-  const int64_t own_values = call.cache.values_in_keys ? 0 : call.value_stride;
-  const int64_t chunk_floats = kChunk * (call.key_stride + own_values) + rows * (kChunk + 1) + 16;
+  const int64_t chunk_floats = Chunk::floats(call, rows);
   float* memory = context_.worker_scratch[static_cast<size_t>(worker)].get<float>(
       static_cast<size_t>(padded(rows * call.key_stride) + padded(chunk_floats) + 2 * call.state_floats));
   float* q = memory;
-  float* chunk = q + padded(rows * call.key_stride);
-  State state = state_at(task.partial ? task.partial : chunk + padded(chunk_floats), rows, call.value_stride);
-  State segment = state_at(chunk + padded(chunk_floats) + call.state_floats, rows, call.value_stride);
+  float* after_q = q + padded(rows * call.key_stride);
+  const Chunk chunk(call, rows, after_q);
+  float* states = after_q + padded(chunk_floats);
+  State state = state_at(task.partial ? task.partial : states, rows, call.value_stride);
+  State segment = state_at(states + call.state_floats, rows, call.value_stride);
 
   const int64_t key_dim = call.cache.key_dim;
   for (int64_t i = 0; i < rows; ++i) {
@@ -210,33 +241,87 @@ void CpuAttention::run_task(const Call& call, const Task& task, int worker) {
   if (!task.partial) finish(call, task, state);
 }
 
-// Positions [at + begin, at + n) in f32, and zeros for those before that no row of the task attends to.
-void CpuAttention::load_chunk(const Call& call, const Task& task, int64_t at, int begin, int n, float* keys) {
-  const KvCacheView& cache = call.cache;
+// Where the vectors of the positions of a chunk are; those before `begin` and from `n` on repeat their neighbours.
+void CpuAttention::find_positions(const Call& call, const Task& task, int64_t at, int begin, int n,
+                                  const std::byte* base, size_t bytes, Positions& positions) {
   const auto table = task.sequence->block_table;
-  const auto load = [&](const std::byte* from, size_t bytes, int64_t dim, int64_t stride, float* to) {
-    std::fill_n(to, begin * stride, 0.0f);
-    for (int64_t j = begin; j < n; ++j) {
-      context_.kernels.widen(cache.type, from + cache_offset(cache, table, at + j, task.kv_head, bytes),
-                             to + j * stride, dim);
-      std::fill(to + j * stride + dim, to + (j + 1) * stride, 0.0f);
-    }
-  };
-  load(cache.keys, call.key_bytes, cache.key_dim, call.key_stride, keys);
-  if (cache.values_in_keys) return;
-  load(cache.values, call.value_bytes, cache.value_dim, call.value_stride, keys + kChunk * call.key_stride);
+  const int64_t per_block = call.cache.block_positions;
+  for (int64_t j = begin; j < n;) {
+    const std::byte* p = base + cache_offset(call.cache, table, at + j, task.kv_head, bytes);
+    const int64_t end = std::min<int64_t>(n, j + per_block - (at + j) % per_block);
+    for (; j < end; ++j, p += bytes) positions[static_cast<size_t>(j)] = p;
+  }
+  std::fill_n(positions.begin(), begin, positions[static_cast<size_t>(begin)]);
+  std::fill(positions.begin() + n, positions.end(), positions[static_cast<size_t>(n - 1)]);
 }
 
-void CpuAttention::run_segment(const Call& call, const Task& task, int64_t segment, const float* q, float* scratch,
-                               State& state) {
+void CpuAttention::widen(const Positions& positions, const Positions* next, ElementType type, int64_t dim,
+                         int64_t stride, const Span& span, float* to) {
+  const auto bytes = static_cast<int64_t>(dim_bytes(type, dim));
+  for (int j = span.begin; j < span.end; ++j) {
+    if (next) prefetch((*next)[static_cast<size_t>(j)], bytes);
+    context_.kernels.widen(type, positions[static_cast<size_t>(j)], to + j * stride, dim);
+    std::fill(to + j * stride + dim, to + (j + 1) * stride, 0.0f);
+  }
+}
+
+// Where keys or values of this chunk are and, when it is whole and of this task, of the next.
+void CpuAttention::find_vectors(const Call& call, const Task& task, const Span& span, const std::byte* base,
+                                size_t bytes, Vectors& vectors) {
+  find_positions(call, task, span.at, span.begin, span.end, base, bytes, vectors.here);
+  if (!span.more) return;
+  find_positions(call, task, span.at + kChunk, 0, static_cast<int>(kChunk), base, bytes, vectors.after);
+}
+
+// The keys of the span, turned; those in other places are of no meaning. Where values are in the keys, also as
+// rows.
+void CpuAttention::load_keys(const Call& call, const Task& task, const Span& span, const Chunk& chunk) {
+  const KvCacheView& cache = call.cache;
+  Vectors keys;
+  find_vectors(call, task, span, cache.keys, call.key_bytes, keys);
+  const Positions* next = span.more ? &keys.after : nullptr;
+  const auto rows = [&] {
+    widen(keys.here, next, cache.type, cache.key_dim, call.key_stride, span, chunk.key_rows);
+  };
+  if (cache.values_in_keys) rows();
+  if (context_.kernels.transpose_keys(cache.type, keys.here.data(), next ? next->data() : nullptr, cache.key_dim,
+                                      chunk.keys)) {
+    return;
+  }
+  if (!cache.values_in_keys) rows();
+  for (int j = 0; j < kChunk; ++j) {
+    const float* row = chunk.key_rows + std::clamp(j, span.begin, span.end - 1) * call.key_stride;
+    keys.here[static_cast<size_t>(j)] = reinterpret_cast<const std::byte*>(row);
+  }
+  context_.kernels.transpose_keys(ElementType::kF32, keys.here.data(), nullptr, call.key_stride, chunk.keys);
+}
+
+void CpuAttention::mix_values(const Call& call, const Task& task, const Span& span, int rows, const Chunk& chunk,
+                              State& state) {
+  const KvCacheView& cache = call.cache;
+  const auto& kernels = context_.kernels;
+  const float* p = chunk.scores + span.begin;
+  const int n = span.end - span.begin;
+  if (!cache.values_in_keys) {
+    Vectors values;
+    find_vectors(call, task, span, cache.values, call.value_bytes, values);
+    const auto first = static_cast<size_t>(span.begin);
+    if (kernels.mix_stored(cache.type, p, chunk.factors, rows, values.here.data() + first,
+                           span.more ? values.after.data() + first : nullptr, n, call.value_stride, state.values,
+                           call.value_stride)) {
+      return;
+    }
+    widen(values.here, span.more ? &values.after : nullptr, cache.type, cache.value_dim, call.value_stride, span,
+          chunk.values);
+  }
+  kernels.mix_values(p, chunk.factors, rows, chunk.values + span.begin * chunk.values_stride, chunk.values_stride,
+                     n, call.value_stride, state.values, call.value_stride);
+}
+
+void CpuAttention::run_segment(const Call& call, const Task& task, int64_t segment, const float* q,
+                               const Chunk& chunk, State& state) {
   const auto& kernels = context_.kernels;
   const int64_t rows = task.n_rows * task.n_heads;
-  float* keys = scratch;
-  const bool shared = call.cache.values_in_keys;
-  float* values = shared ? keys : keys + kChunk * call.key_stride;
-  const int64_t values_stride = shared ? call.key_stride : call.value_stride;
-  float* scores = keys + kChunk * (call.key_stride + (shared ? 0 : call.value_stride));
-  float* factors = scores + rows * kChunk;
   std::fill_n(state.maximum, rows, kNone);
   std::fill_n(state.total, rows, 0.0f);
   std::fill_n(state.values, rows * call.value_stride, 0.0f);
@@ -244,25 +329,24 @@ void CpuAttention::run_segment(const Call& call, const Task& task, int64_t segme
   const int64_t first_position = task.sequence->first_position.value + task.first_row;
   const int64_t low = std::max(segment * kSegment, first_visible(call.params, first_position));
   const int64_t high = std::min((segment + 1) * kSegment, first_position + task.n_rows);
+  const int64_t task_end =
+      std::min((task.first_segment + task.n_segments) * kSegment, first_position + task.n_rows);
   for (int64_t at = low / kChunk * kChunk; at < high; at += kChunk) {
     const int n = static_cast<int>(std::min(kChunk, high - at));
-    load_chunk(call, task, at, static_cast<int>(std::max<int64_t>(0, low - at)), n, keys);
-    kernels.scores(q, call.key_stride, static_cast<int>(rows), keys, call.key_stride, n, call.key_stride, scores);
-    for (int64_t r = 0; r < rows; ++r) {
-      const int64_t position = first_position + r / task.n_heads;
-      const auto begin = static_cast<int>(std::clamp<int64_t>(first_visible(call.params, position) - at, 0, n));
-      const auto end = static_cast<int>(std::clamp<int64_t>(position + 1 - at, 0, n));
-      float* s = scores + r * kChunk;
-      factors[r] = 1.0f;
-      if (begin >= end) {
-        std::fill_n(s, kChunk, 0.0f);
-        continue;
-      }
-      if (call.params.logit_soft_cap > 0.0f) kernels.soft_cap(s, call.params.logit_soft_cap, n);
-      factors[r] = kernels.softmax_step(s, begin, end, state.maximum[r], state.total[r]);
+    const Span span{at, static_cast<int>(std::max<int64_t>(0, low - at)), n, at + 2 * kChunk <= task_end};
+    load_keys(call, task, span, chunk);
+    kernels.scores(q, call.key_stride, static_cast<int>(rows), chunk.keys, call.cache.key_dim, chunk.scores);
+    for (int64_t row = 0; row < task.n_rows; ++row) {
+      const int64_t position = first_position + row;
+      const auto begin = static_cast<int32_t>(std::clamp<int64_t>(first_visible(call.params, position) - at, 0, n));
+      const auto end = static_cast<int32_t>(std::clamp<int64_t>(position + 1 - at, 0, n));
+      std::fill_n(chunk.ranges + row * task.n_heads, task.n_heads, kernels::ChunkRange{begin, end});
     }
-    kernels.mix_values(scores, factors, static_cast<int>(rows), values, values_stride, n, call.value_stride,
-                       state.values, call.value_stride);
+    if (call.params.logit_soft_cap > 0.0f)
+      kernels.soft_cap(chunk.scores, call.params.logit_soft_cap, rows * kChunk);
+    kernels.softmax_rows(chunk.scores, static_cast<int>(rows), chunk.ranges, state.maximum, state.total,
+                         chunk.factors);
+    mix_values(call, task, span, static_cast<int>(rows), chunk, state);
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // What the CPU operations share: threads, kernels, and scratch memory that grows to the largest need and stays.
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -77,12 +78,29 @@ class CpuAttention {
     float* partial = nullptr;       // where the state goes when there are several parts
   };
   struct State;
+  struct Chunk;
   static State state_at(float* memory, int64_t rows, int64_t value_stride);
   void plan(Call& call);
   int64_t task_heads(const Call& call, int64_t n_tasks) const;
   void run_task(const Call& call, const Task& task, int worker);
-  void load_chunk(const Call& call, const Task& task, int64_t at, int begin, int n, float* keys);
-  void run_segment(const Call& call, const Task& task, int64_t segment, const float* q, float* scratch,
+  using Positions = std::array<const std::byte*, kernels::kAttentionChunk>;
+  struct Vectors {
+    Positions here, after;
+  };
+  struct Span {  // positions [at + begin, at + end) of one chunk; more: the next chunk is whole and follows
+    int64_t at;
+    int begin, end;
+    bool more;
+  };
+  void find_positions(const Call& call, const Task& task, int64_t at, int begin, int n, const std::byte* base,
+                      size_t bytes, Positions& positions);
+  void find_vectors(const Call& call, const Task& task, const Span& span, const std::byte* base, size_t bytes,
+                    Vectors& vectors);
+  void widen(const Positions& positions, const Positions* next, ElementType type, int64_t dim, int64_t stride,
+             const Span& span, float* to);
+  void load_keys(const Call& call, const Task& task, const Span& span, const Chunk& chunk);
+  void mix_values(const Call& call, const Task& task, const Span& span, int rows, const Chunk& chunk, State& state);
+  void run_segment(const Call& call, const Task& task, int64_t segment, const float* q, const Chunk& chunk,
                    State& state);
   void finish(const Call& call, const Task& task, const State& state);
 

@@ -11,22 +11,19 @@
 #include "ops/cpu/cpu_head_matmul.h"
 #include "ops/cpu/cpu_matmul.h"
 #include "ops/cpu/cpu_recurrence.h"
+#include "ops/cpu/zeroed_memory.h"
 
 namespace exo::ops {
 namespace {
 
-constexpr size_t kAlignment = 64;
-
 class CpuBuffer final : public Buffer {
  public:
-  CpuBuffer(std::byte* data, size_t bytes) : data_(data), bytes_(bytes) {}
-  ~CpuBuffer() override { std::free(data_); }
-  std::byte* data() override { return data_; }
-  size_t bytes() const override { return bytes_; }
+  explicit CpuBuffer(ZeroedMemory memory) : memory_(std::move(memory)) {}
+  std::byte* data() override { return memory_.data(); }
+  size_t bytes() const override { return memory_.bytes(); }
 
  private:
-  std::byte* data_;
-  size_t bytes_;
+  ZeroedMemory memory_;
 };
 
 kernels::Function function_of(Activation activation) {
@@ -65,11 +62,9 @@ class CpuOps final : public Ops {
   }
 
   Result<std::unique_ptr<Buffer>> allocate(size_t bytes) override {
-    const size_t rounded = std::max<size_t>(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
-    auto* data = rounded < bytes ? nullptr : static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded));
-    if (!data) return fail(ErrorCode::kResourceExhausted, "no memory for a buffer of {} bytes", bytes);
-    std::memset(data, 0, rounded);
-    return std::make_unique<CpuBuffer>(data, bytes);
+    ZeroedMemory memory(bytes);
+    if (!memory.data()) return fail(ErrorCode::kResourceExhausted, "no memory for a buffer of {} bytes", bytes);
+    return std::make_unique<CpuBuffer>(std::move(memory));
   }
 
   Result<Weight> load(const WeightSource& source) override {
