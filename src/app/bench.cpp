@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "app/live_view.h"
+#include "app/weight_streaming.h"
 #include "model/load.h"
 #include "ops/cpu/cpu_ops.h"
 
@@ -152,6 +153,7 @@ Status run_bench(const std::shared_ptr<const formats::GgufFile>& model, const Be
     config.block_positions = kBlockPositions;
     config.n_blocks = blocks;
     config.kv_type = kv_type->type;
+    config.stream_weights = exceeds_memory(*model, config.layers, info.n_layers);
     EXO_TRY(const auto stage, model::load_stage(model, config, *device));
     if (table && results.empty()) {
       std::printf("%s, %s, %s, %s\n", info.name.c_str(), info.weight_type.c_str(),

@@ -133,7 +133,7 @@ void add_node_options(CLI::App& command, NodeOptions& o) {
             o.memory_bytes = *bytes;
           },
           "Memory that exo may use for weights, KV cache and activations, e.g. 6GiB (default: what is free, less a "
-          "margin)")
+          "margin). Say more than there is to run larger models from the disk, slowly")
       ->envname("EXO_MEMORY");
   command.add_option("--threads", o.threads, "Threads that compute (default: one per core)")
       ->envname("EXO_THREADS");

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "app/live_view.h"
+#include "app/weight_streaming.h"
 #include "base/log.h"
 #include "model/load.h"
 #include "ops/cpu/cpu_ops.h"
@@ -144,6 +145,8 @@ Result<std::unique_ptr<ring::StageExecutor>> StageLoader::load(const std::shared
   config.n_blocks = blocks_of(job->record);
   config.max_sequence_positions = job->record.context_tokens;
   config.max_slots = job->record.max_sequences;
+  EXO_TRY(const auto info, model::read_model_info(*file));
+  config.stream_weights = exceeds_memory(*file, config.layers, info.n_layers);
   EXO_TRY(auto stage, model::load_stage(std::move(file), config, *device, progress));
   log_info("node", "loaded layers {} to {} of {}: {} of weights, {} of cache, {}", job->layers().begin,
            job->layers().end.value - 1, job->record.model_name, human_bytes(stage->weight_bytes()),

@@ -34,9 +34,8 @@ GroupMemory tightest(const GroupMemory& a, const GroupMemory& b) {
   return {std::min(a.limit_bytes, b.limit_bytes), std::min(a.available_bytes, b.available_bytes)};
 }
 
-// Version 1 of control groups, as older container hosts still have it.
-GroupMemory old_group_memory() {
-  const std::filesystem::path folder = "/sys/fs/cgroup/memory";
+// Of one folder of version 1 of control groups, as older container hosts still have it.
+GroupMemory old_group_memory(const std::filesystem::path& folder) {
   const auto text = read_file(folder / "memory.limit_in_bytes");
   const uint64_t limit = std::strtoull(text.c_str(), nullptr, 10);
   if (text.empty() || limit == 0 || limit > (uint64_t{1} << 60)) return {};
@@ -48,19 +47,26 @@ GroupMemory old_group_memory() {
 
 // Of all control groups around this process, the tightest.
 GroupMemory all_groups() {
-  GroupMemory result = old_group_memory();
-  std::ifstream file("/proc/self/cgroup");
-  std::string line;
-  const std::filesystem::path root = "/sys/fs/cgroup";
-  while (std::getline(file, line)) {
-    if (!line.starts_with("0::/")) continue;
-    auto folder = std::filesystem::path(line.substr(4)).lexically_normal();
+  GroupMemory result;
+  const auto walk_up = [&](std::string_view group, const std::filesystem::path& root, auto memory_of) {
+    auto folder = std::filesystem::path(group.substr(1)).lexically_normal();
     for (; !folder.empty() && *folder.begin() != ".."; folder = folder.parent_path()) {
-      result = tightest(result, group_memory(root / folder));
+      result = tightest(result, memory_of(root / folder));
       if (!folder.has_relative_path()) break;
     }
+    result = tightest(result, memory_of(root));
+  };
+  std::ifstream file("/proc/self/cgroup");
+  std::string line;
+  while (std::getline(file, line)) {  // version 2: "0::/group"; 1: "9:memory:/group"
+    const auto name = line.find(':'), group = line.find(":/");
+    if (name == std::string::npos || group == std::string::npos) continue;
+    const auto controllers = std::string_view(line).substr(name, group - name);
+    const auto path = std::string_view(line).substr(group + 1);
+    if (controllers == ":") walk_up(path, "/sys/fs/cgroup", group_memory);
+    if (controllers == ":memory") walk_up(path, "/sys/fs/cgroup/memory", old_group_memory);
   }
-  return tightest(result, group_memory(root));
+  return result;
 }
 
 }  // namespace

@@ -220,7 +220,7 @@ class TransformerEncoder final : public Encoder {
 Result<std::unique_ptr<Encoder>> load_encoder(std::shared_ptr<const formats::GgufFile> file, ops::Ops& ops) {
   EXO_TRY(auto model, read_hyperparameters(*file));
   const LayerRange all{LayerIndex(0), LayerIndex(model.n_layers())};
-  EXO_TRY(auto weights, load_weights(*file, model, all, {}, false, ops, {}));
+  EXO_TRY(auto weights, load_weights(*file, model, all, {}, {}, ops, {}));
   const int64_t labels = weights.ranking.output.weight.rows;
   if (model.pooling == Pooling::kRank && (labels < 1 || labels > model.d_model))
     return fail(ErrorCode::kUnsupported, "a model that ranks, with {} labels", labels);

@@ -222,8 +222,9 @@ Result<std::unique_ptr<Stage>> load_stage(std::shared_ptr<const formats::GgufFil
   }
   EXO_CHECK_OK(check_config(config, parts.model));
   EXO_CHECK_OK(check_share(config, parts.model));
-  EXO_TRY(parts.weights, load_weights(*file, parts.model, config.layers, config.share,
-                                      needs_long_rope(config, parts.model), ops, progress));
+  EXO_TRY(parts.weights,
+          load_weights(*file, parts.model, config.layers, config.share,
+                       {needs_long_rope(config, parts.model), config.stream_weights}, ops, progress));
   EXO_TRY(parts.cache, KvCache::allocate(parts.model, config, ops));
   EXO_TRY(parts.state, RecurrentState::allocate(parts.model, config, ops));
   EXO_TRY(parts.workspace,

@@ -30,6 +30,8 @@ struct StageConfig {
   int32_t max_sequence_positions = 0;
   // Sequences known at the same time to a model that keeps a state for each (ModelInfo::state_bytes).
   int32_t max_slots = 16;
+  // The weights are more than memory holds: they stay in the file until they are used, every time.
+  bool stream_weights = false;
 };
 
 // Consecutive rows of one sequence in a step. `block_table` covers every position up to first + n_tokens.

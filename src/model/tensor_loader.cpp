@@ -13,6 +13,8 @@ using formats::TensorView;
 
 constexpr uint64_t kPrefetchBytes = 512ull << 20;  // how far the disk may run ahead of the loading
 constexpr size_t kReadBytes = 32 << 20;            // between two calls of the progress function
+constexpr size_t kMapBytes = 4 << 20;              // that one thread reads in at a time
+constexpr int kMostReaders = 4;
 
 std::unexpected<Error> wrong_shape(const TensorView& tensor, int64_t rows, int64_t cols) {
   return fail(ErrorCode::kCorrupt, "tensor '{}' has shape [{}], expected [{}, {}]", tensor.name,
@@ -55,7 +57,7 @@ Result<const TensorView*> TensorLoader::find(std::string_view name) {
 
 Status TensorLoader::read_in(const TensorView& tensor) {
   const bool lies_in_file = tensor.content == nullptr || !tensor.content->parts().empty();
-  if (reads_ == Reads::kRows && lies_in_file) return add_progress(tensor.bytes());  // see fault_in_rows
+  if (reads_ != Reads::kAll && lies_in_file) return add_progress(tensor.bytes());  // see fault_in_rows
   for (uint64_t ahead = 0; prefetched_ < expected_.size() && ahead < kPrefetchBytes; ++prefetched_) {
     formats::prefetch(expected_[prefetched_]->data);
     ahead += expected_[prefetched_]->bytes();
@@ -72,11 +74,21 @@ Status TensorLoader::read_in(const TensorView& tensor) {
 Status TensorLoader::fault_in(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const auto piece = bytes.first(std::min(bytes.size(), kReadBytes));
-    formats::fault_in(piece);
+    fault_in_together(piece);
     bytes = bytes.subspan(piece.size());
     EXO_CHECK_OK(add_progress(piece.size()));
   }
   return {};
+}
+
+// Mapping what the system has in its cache already takes one thread as long as reading it.
+void TensorLoader::fault_in_together(std::span<const std::byte> bytes) {
+  if (!readers_) readers_ = std::make_unique<ThreadPool>(std::min(kMostReaders, ThreadPool::physical_cores()));
+  const auto n_pieces = static_cast<int64_t>((bytes.size() + kMapBytes - 1) / kMapBytes);
+  readers_->parallel_for(n_pieces, 1, [&](int64_t begin, int64_t end, int) {
+    const auto at = static_cast<size_t>(begin) * kMapBytes;
+    formats::fault_in(bytes.subspan(at, std::min(static_cast<size_t>(end - begin) * kMapBytes, bytes.size() - at)));
+  });
 }
 
 Status TensorLoader::make(const TensorView& tensor) {
@@ -109,7 +121,7 @@ Status TensorLoader::add_progress(uint64_t bytes) {
 void TensorLoader::fault_in_rows(const ops::WeightSource& source) {
   const auto bring = [&](std::span<const std::byte> bytes) {
     formats::prefetch(bytes);
-    formats::fault_in(bytes);
+    fault_in_together(bytes);
     loaded_bytes_ += bytes.size();
   };
   bring(source.bytes);

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/thread_pool.h"
 #include "formats/gguf.h"
 #include "model/stage.h"
 #include "model/tensor_share.h"
@@ -41,8 +42,8 @@ struct LoadedMemory {
 
 class TensorLoader {
  public:
-  // What is brought into memory of a tensor that is asked for: all of it, or only the rows that are.
-  enum class Reads { kAll, kRows };
+  // What is brought into memory of a tensor that is asked for: all of it, only the rows that are, or nothing yet.
+  enum class Reads { kAll, kRows, kNothing };
 
   // All arguments outlive the loader; `expected` are the tensors that will be asked for (stage_tensors).
   TensorLoader(const formats::GgufFile& file, std::span<const formats::TensorView* const> expected, ops::Ops& ops,
@@ -92,12 +93,13 @@ class TensorLoader {
   // To be kept as long as the weights and vectors.
   LoadedMemory take_memory();
   // Of the file's bytes, those that the loaded weights are made of.
-  uint64_t loaded_bytes() const { return reads_ == Reads::kAll ? total_bytes_ : loaded_bytes_; }
+  uint64_t loaded_bytes() const { return reads_ == Reads::kRows ? loaded_bytes_ : total_bytes_; }
 
  private:
   Result<const formats::TensorView*> find(std::string_view name);
   Status read_in(const formats::TensorView& tensor);
   Status fault_in(std::span<const std::byte> bytes);
+  void fault_in_together(std::span<const std::byte> bytes);
   Status make(const formats::TensorView& tensor);
   Status add_progress(uint64_t bytes);
   Result<ops::Weight> load(const formats::TensorView& tensor, ops::WeightSource source);
@@ -117,6 +119,7 @@ class TensorLoader {
   uint64_t done_bytes_ = 0, total_bytes_ = 0;
   uint64_t loaded_bytes_ = 0;
   size_t prefetched_ = 0;  // index into expected_
+  std::unique_ptr<ThreadPool> readers_;
 };
 
 }  // namespace exo::model

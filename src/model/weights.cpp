@@ -180,14 +180,16 @@ Status check_outer_tensors(const formats::GgufFile& file) {
 }  // namespace
 
 Result<StageWeights> load_weights(const formats::GgufFile& file, const Hyperparameters& model, LayerRange layers,
-                                  const TensorShare& share, bool long_context, ops::Ops& ops,
+                                  const TensorShare& share, LoadHow how, ops::Ops& ops,
                                   const LoadProgress& progress) {
   EXO_CHECK_OK(check_outer_tensors(file));
   const auto tensors = stage_tensors(file, layers, model.n_layers());
-  TensorLoader loader(file, tensors, ops, progress,
-                      share.is_whole() ? TensorLoader::Reads::kAll : TensorLoader::Reads::kRows);
+  const auto reads = how.stream         ? TensorLoader::Reads::kNothing
+                     : share.is_whole() ? TensorLoader::Reads::kAll
+                                        : TensorLoader::Reads::kRows;
+  TensorLoader loader(file, tensors, ops, progress, reads);
   StageWeights out;
-  EXO_CHECK_OK(load_rope_factors(loader, model, long_context, out));
+  EXO_CHECK_OK(load_rope_factors(loader, model, how.long_context, out));
   if (layers.begin.value == 0) EXO_CHECK_OK(load_embedding(loader, file, model, out));
   out.layers.reserve(static_cast<size_t>(layers.size()));
   for (LayerIndex i = layers.begin; i < layers.end; ++i) {

@@ -84,10 +84,14 @@ struct StageWeights {
   uint64_t bytes = 0;
 };
 
-// Touches only the stage's own tensors, and of those only the share's rows. `long_context` chooses the rope factors
-// of models that have two sets. The file outlives the result.
+struct LoadHow {
+  bool long_context = false;  // the rope factors for long contexts, of models that have two sets
+  bool stream = false;        // weights stay in the file until they are used
+};
+
+// Touches only the stage's own tensors, and of those only the share's rows. The file outlives the result.
 Result<StageWeights> load_weights(const formats::GgufFile& file, const Hyperparameters& model, LayerRange layers,
-                                  const TensorShare& share, bool long_context, ops::Ops& ops,
+                                  const TensorShare& share, LoadHow how, ops::Ops& ops,
                                   const LoadProgress& progress);
 
 }  // namespace exo::model
