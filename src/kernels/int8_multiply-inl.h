@@ -12,8 +12,8 @@ namespace exo::kernels {
 namespace {
 
 template <typename Isa, int kPanels, int kColumns, bool kHalf, bool kMin, bool kSigned = !kMin>
-inline __attribute__((always_inline)) void multiply_tile(const Panel* panels, int groups, const ActivationBlock* x,
-                                                         float* y, int64_t y_stride) {
+EXO_INLINE void multiply_tile(const Panel* panels, int groups, const ActivationBlock* x, float* y,
+                              int64_t y_stride) {
   using I = typename Isa::I;
   using F = typename Isa::F;
   constexpr int kPerPanel = kPanelRows / Isa::kLanes;

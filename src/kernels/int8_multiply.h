@@ -21,6 +21,8 @@ void int8_multiply_avx512_vnni(PanelKind, const Panel*, int, int, const Activati
 using Int8Rows = bool (*)(ElementType type, const PanelRows& rows, int64_t first, int64_t count,
                           const ActivationBlock* x, int64_t n_columns, float* y, int64_t y_stride);
 
+using Int8RowsColumns = int (*)(ElementType type);  // KernelTable::straight_columns
+
 bool int8_rows_avx2(ElementType, const PanelRows&, int64_t, int64_t, const ActivationBlock*, int64_t, float*,
                     int64_t);
 bool int8_rows_avx_vnni(ElementType, const PanelRows&, int64_t, int64_t, const ActivationBlock*, int64_t, float*,
@@ -28,11 +30,16 @@ bool int8_rows_avx_vnni(ElementType, const PanelRows&, int64_t, int64_t, const A
 bool int8_rows_avx512_vnni(ElementType, const PanelRows&, int64_t, int64_t, const ActivationBlock*, int64_t, float*,
                            int64_t);
 
+int straight_columns_avx2(ElementType);
+int straight_columns_avx_vnni(ElementType);
+int straight_columns_avx512_vnni(ElementType);
+
 struct Int8Target {
   std::string_view name;
   bool unsigned_panels;
   Int8Multiply multiply;
   Int8Rows rows = nullptr;
+  Int8RowsColumns straight_columns = nullptr;
 };
 // Those that this machine runs, fastest first.
 std::span<const Int8Target> int8_targets();

@@ -26,4 +26,6 @@ bool int8_rows_avx2(ElementType type, const PanelRows& rows, int64_t first, int6
   return multiply_rows<Avx2>(type, rows, first, count, x, n_columns, y, y_stride);
 }
 
+int straight_columns_avx2(ElementType type) { return straight_columns<Avx2>(type); }
+
 }  // namespace exo::kernels

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "kernels/int8_multiply-inl.h"
-#include "kernels/int8_rows-inl.h"
+#include "kernels/int8_straight-inl.h"
 
 namespace exo::kernels {
 namespace {
@@ -13,36 +13,37 @@ struct Avx512Vnni {
   using I = __m512i;
   using F = __m512;
   static constexpr int kLanes = 16, kColumns = 6, kPanels = 2;
+  static constexpr int kRunColumns = 8, kMostStraight = 16;
   static constexpr bool kUnsigned = true;
-  static I zero() { return _mm512_setzero_si512(); }
-  static I broadcast(int32_t v) { return _mm512_set1_epi32(v); }
-  static I bytes(int v) { return _mm512_set1_epi8(static_cast<char>(v)); }
-  static I load(const uint8_t* p) { return _mm512_load_si512(p); }
-  static void store(uint32_t* p, I v) { _mm512_store_si512(p, v); }
-  static I dot(I sum, I w, I x) { return _mm512_dpbusd_epi32(sum, w, x); }
-  static I small_dot(I sum, I w, I x) { return dot(sum, w, x); }
-  static F to_float(I v) { return _mm512_cvtepi32_ps(v); }
-  static F load_f(const float* p) { return _mm512_loadu_ps(p); }
-  static void store_f(float* p, F v) { _mm512_storeu_ps(p, v); }
-  static F broadcast_f(float v) { return _mm512_set1_ps(v); }
-  static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
-  static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
-  static F fnma(F a, F b, F c) { return _mm512_fnmadd_ps(a, b, c); }
-  static F from_bits(I v) { return _mm512_castsi512_ps(v); }
-  static F negate(F v) { return _mm512_xor_ps(v, _mm512_set1_ps(-0.0f)); }
+  EXO_INLINE static I zero() { return _mm512_setzero_si512(); }
+  EXO_INLINE static I broadcast(int32_t v) { return _mm512_set1_epi32(v); }
+  EXO_INLINE static I bytes(int v) { return _mm512_set1_epi8(static_cast<char>(v)); }
+  EXO_INLINE static I load(const uint8_t* p) { return _mm512_load_si512(p); }
+  EXO_INLINE static void store(uint32_t* p, I v) { _mm512_store_si512(p, v); }
+  EXO_INLINE static I dot(I sum, I w, I x) { return _mm512_dpbusd_epi32(sum, w, x); }
+  EXO_INLINE static I small_dot(I sum, I w, I x) { return dot(sum, w, x); }
+  EXO_INLINE static F to_float(I v) { return _mm512_cvtepi32_ps(v); }
+  EXO_INLINE static F load_f(const float* p) { return _mm512_loadu_ps(p); }
+  EXO_INLINE static void store_f(float* p, F v) { _mm512_storeu_ps(p, v); }
+  EXO_INLINE static F broadcast_f(float v) { return _mm512_set1_ps(v); }
+  EXO_INLINE static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+  EXO_INLINE static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+  EXO_INLINE static F fnma(F a, F b, F c) { return _mm512_fnmadd_ps(a, b, c); }
+  EXO_INLINE static F from_bits(I v) { return _mm512_castsi512_ps(v); }
+  EXO_INLINE static F negate(F v) { return _mm512_xor_ps(v, _mm512_set1_ps(-0.0f)); }
 
-  static I and_(I a, I b) { return _mm512_and_si512(a, b); }
-  static I or_(I a, I b) { return _mm512_or_si512(a, b); }
-  static I xor_(I a, I b) { return _mm512_xor_si512(a, b); }
-  static I add(I a, I b) { return _mm512_add_epi32(a, b); }
-  static I srl(I v, int n) { return _mm512_srli_epi32(v, static_cast<unsigned>(n)); }
-  static I sll(I v, int n) { return _mm512_slli_epi32(v, static_cast<unsigned>(n)); }
-  static I sra(I v, int n) { return _mm512_srai_epi32(v, static_cast<unsigned>(n)); }
-  static I lookup(I table, I codes) { return _mm512_shuffle_epi8(table, codes); }
-  static I broadcast16(const void* p) {
+  EXO_INLINE static I and_(I a, I b) { return _mm512_and_si512(a, b); }
+  EXO_INLINE static I or_(I a, I b) { return _mm512_or_si512(a, b); }
+  EXO_INLINE static I xor_(I a, I b) { return _mm512_xor_si512(a, b); }
+  EXO_INLINE static I add(I a, I b) { return _mm512_add_epi32(a, b); }
+  EXO_INLINE static I srl(I v, int n) { return _mm512_srli_epi32(v, static_cast<unsigned>(n)); }
+  EXO_INLINE static I sll(I v, int n) { return _mm512_slli_epi32(v, static_cast<unsigned>(n)); }
+  EXO_INLINE static I sra(I v, int n) { return _mm512_srai_epi32(v, static_cast<unsigned>(n)); }
+  EXO_INLINE static I lookup(I table, I codes) { return _mm512_shuffle_epi8(table, codes); }
+  EXO_INLINE static I broadcast16(const void* p) {
     return _mm512_broadcast_i32x4(_mm_loadu_si128(static_cast<const __m128i*>(p)));
   }
-  static I rows16(const PanelRows& rows, int, int j, int64_t offset) {
+  EXO_INLINE static I rows16(const PanelRows& rows, int, int j, int64_t offset) {
     const auto at = [&](int b) {
       return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows.row(4 * b + j) + offset));
     };
@@ -53,7 +54,7 @@ struct Avx512Vnni {
   }
   // Pairs are put together in integer registers: half the stores.
   template <typename T>
-  static I fields(const PanelRows& rows, int64_t offset) {
+  EXO_INLINE static I fields(const PanelRows& rows, int64_t offset) {
     alignas(64) uint64_t pairs[kLanes / 2];
     for (int r = 0; r < kLanes; r += 2) {
       T low, high;
@@ -63,11 +64,11 @@ struct Avx512Vnni {
     }
     return _mm512_load_si512(pairs);
   }
-  static I fields8(const PanelRows& rows, int, int64_t at) { return fields<uint8_t>(rows, at); }
-  static I fields16(const PanelRows& rows, int, int64_t at) { return fields<uint16_t>(rows, at); }
-  static I fields32(const PanelRows& rows, int, int64_t at) { return fields<uint32_t>(rows, at); }
-  static F half_to_float(I v) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(v)); }
-  static void transpose(I* w) {
+  EXO_INLINE static I fields8(const PanelRows& rows, int, int64_t at) { return fields<uint8_t>(rows, at); }
+  EXO_INLINE static I fields16(const PanelRows& rows, int, int64_t at) { return fields<uint16_t>(rows, at); }
+  EXO_INLINE static I fields32(const PanelRows& rows, int, int64_t at) { return fields<uint32_t>(rows, at); }
+  EXO_INLINE static F half_to_float(I v) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(v)); }
+  EXO_INLINE static void transpose(I* w) {
     const I low01 = _mm512_unpacklo_epi32(w[0], w[1]), low23 = _mm512_unpacklo_epi32(w[2], w[3]);
     const I high01 = _mm512_unpackhi_epi32(w[0], w[1]), high23 = _mm512_unpackhi_epi32(w[2], w[3]);
     w[0] = _mm512_unpacklo_epi64(low01, low23);
@@ -75,34 +76,55 @@ struct Avx512Vnni {
     w[2] = _mm512_unpacklo_epi64(high01, high23);
     w[3] = _mm512_unpackhi_epi64(high01, high23);
   }
-  static I row_sums(const I* a) {
+  EXO_INLINE static void words16(const PanelRows& rows, int set, int64_t offset, I* w) {
+    for (int j = 0; j < 4; ++j) w[j] = rows16(rows, set, j, offset);
+    transpose(w);
+  }
+  // Rows j and 4 + j, then 8 + j and 12 + j side by side, so that half as many parts are put together.
+  EXO_INLINE static void words32(const PanelRows& rows, int, int64_t offset, I* w) {
+    const auto two = [&](int r) {
+      const auto at = [&](int row) {
+        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows.row(row) + offset));
+      };
+      return _mm512_inserti64x4(_mm512_castsi256_si512(at(r)), at(r + 4), 1);
+    };
+    I low[4], high[4];
+    for (int j = 0; j < 4; ++j) low[j] = two(j), high[j] = two(8 + j);
+    transpose(low);
+    transpose(high);
+    for (int i = 0; i < 4; ++i) {
+      w[i] = _mm512_shuffle_i32x4(low[i], high[i], 0x88);
+      w[4 + i] = _mm512_shuffle_i32x4(low[i], high[i], 0xdd);
+    }
+  }
+  EXO_INLINE static I row_sums(const I* a) {
     const I s01 = add(_mm512_unpacklo_epi32(a[0], a[1]), _mm512_unpackhi_epi32(a[0], a[1]));
     const I s23 = add(_mm512_unpacklo_epi32(a[2], a[3]), _mm512_unpackhi_epi32(a[2], a[3]));
     return add(_mm512_unpacklo_epi64(s01, s23), _mm512_unpackhi_epi64(s01, s23));
   }
   // Sums of the eight words of each half: half 0 of a[k] is row k (k < 4) or 4 + k, half 1 the row four further.
-  static I row_sums_of_halves(const I* a) {
+  EXO_INLINE static I row_sums_of_halves(const I* a) {
     const auto words = [](I x, I z) { return add(_mm512_unpacklo_epi32(x, z), _mm512_unpackhi_epi32(x, z)); };
     const auto pairs = [](I x, I z) { return add(_mm512_unpacklo_epi64(x, z), _mm512_unpackhi_epi64(x, z)); };
     const I low = pairs(words(a[0], a[1]), words(a[2], a[3])), high = pairs(words(a[4], a[5]), words(a[6], a[7]));
     return add(_mm512_shuffle_i64x2(low, high, 0x88), _mm512_shuffle_i64x2(low, high, 0xdd));
   }
   // 32 bytes of two rows, in the order of row_sums_of_halves.
-  static I two_rows32(const PanelRows& rows, int k, int64_t offset) {
+  EXO_INLINE static I two_rows32(const PanelRows& rows, int k, int64_t offset) {
     const int r = k < 4 ? k : 4 + k;
     const auto at = [&](int row) {
       return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows.row(row) + offset));
     };
     return _mm512_inserti64x4(_mm512_castsi256_si512(at(r)), at(r + 4), 1);
   }
-  static I broadcast32(const void* p) {
+  EXO_INLINE static I broadcast32(const void* p) {
     return _mm512_broadcast_i64x4(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
   }
 
   // The 16-bit words that hold the first byte of each of 8 blocks: picked from two or four vectors of a row, then
   // turned from rows of groups into groups of rows.
   template <int64_t kBlock>
-  static bool words_of_8_blocks(const PanelRows& rows, int, int64_t at, I* groups) {
+  EXO_INLINE static bool words_of_8_blocks(const PanelRows& rows, int, int64_t at, I* groups) {
     static_assert(kBlock == 17 || kBlock == 18 || kBlock == 34);
     constexpr auto word = [](int g) { return static_cast<short>(kBlock * g / 2); };
     const auto of_row = [&](int r) {
@@ -166,5 +188,7 @@ bool int8_rows_avx512_vnni(ElementType type, const PanelRows& rows, int64_t firs
                            const ActivationBlock* x, int64_t n_columns, float* y, int64_t y_stride) {
   return multiply_rows<Avx512Vnni>(type, rows, first, count, x, n_columns, y, y_stride);
 }
+
+int straight_columns_avx512_vnni(ElementType type) { return straight_columns<Avx512Vnni>(type); }
 
 }  // namespace exo::kernels

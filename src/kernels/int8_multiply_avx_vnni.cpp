@@ -21,4 +21,6 @@ bool int8_rows_avx_vnni(ElementType type, const PanelRows& rows, int64_t first, 
   return multiply_rows<AvxVnni>(type, rows, first, count, x, n_columns, y, y_stride);
 }
 
+int straight_columns_avx_vnni(ElementType type) { return straight_columns<AvxVnni>(type); }
+
 }  // namespace exo::kernels

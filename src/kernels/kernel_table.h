@@ -45,8 +45,10 @@ struct KernelTable {
                    int64_t n_columns, float* y, int64_t y_stride);
 
   // pack and multiply in one, without a panel in between: y[c * y_stride + r] continues the sums over groups
-  // [first, first + count) for the 16 rows and x[0, n_columns). Faster for one or two columns. nullptr where there
-  // is none; false for a format that it does not know.
+  // [first, first + count) for the 16 rows and x[0, n_columns). Faster up to straight_columns(type) columns, 0
+  // where multiply_rows does not know the format or is null. False, and nothing is done, for such a format and,
+  // with more than one column, for a count below 8.
+  int (*straight_columns)(ElementType type);
   bool (*multiply_rows)(ElementType type, const PanelRows& rows, int64_t first, int64_t count,
                         const ActivationBlock* x, int64_t n_columns, float* y, int64_t y_stride);
 

@@ -14,6 +14,9 @@
 #include "base/element_type.h"
 #include "kernels/unpack.h"
 
+// The parts of a kernel keep their values in registers only when they are put together in one function.
+#define EXO_INLINE inline __attribute__((always_inline))
+
 namespace exo::kernels {
 
 // 256 activations of one row as integers: x = scale[g] * q. Sums serve weights with minimums (scaled) and unsigned

@@ -6,7 +6,6 @@ namespace exo::ops {
 namespace {
 
 constexpr int64_t kTileRows = 2 * kernels::kPanelRows;
-constexpr int64_t kFewColumns = 3;  // up to which weights are multiplied without packing them first
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -19,7 +18,8 @@ void prefetch(const std::byte* from, int64_t bytes) {
 void CpuProducts::add(const Product& product) {
   if (product.columns.count == 0) return;
   const bool quantized = kernels::is_quantized(product.type);
-  const int64_t tile_rows = quantized && product.columns.count <= 16 ? kernels::kPanelRows : kTileRows;
+  const bool straight = quantized && product.columns.count <= context_.kernels.straight_columns(product.type);
+  const int64_t tile_rows = straight ? kernels::kPanelRows : kTileRows;
   const int64_t first_tile =
       jobs_.empty() ? 0 : jobs_.back().first_tile + divide_up(jobs_.back().product.rows, jobs_.back().tile_rows);
   jobs_.push_back({product, quantized,
@@ -89,7 +89,7 @@ void CpuProducts::quantized_tile(const Job& job, int64_t tile, int worker) {
   const int64_t supers = divide_up(groups, kernels::kGroupsPerSuper);
   const int64_t ahead = std::min<int64_t>(n_rows * job.row_bytes, end - next) / supers;
   const kernels::PanelKind kind = kernels::panel_kind(w.type);
-  const bool straight = n_columns <= kFewColumns && n_panels == 1 && context_.kernels.multiply_rows != nullptr;
+  const bool straight = job.tile_rows == kernels::kPanelRows;
   for (int64_t s = 0; s < supers; ++s) {
     const int64_t first = s * kernels::kGroupsPerSuper;
     const int64_t count = std::min<int64_t>(kernels::kGroupsPerSuper, groups - first);
