@@ -372,7 +372,8 @@ EXO_INLINE typename Isa::I sum_by_halves(const PanelRows& rows, int64_t first, i
 
 // kCount: 8, so that bytes shared by several groups are loaded once; 0: `some`.
 template <typename Isa, typename Format, int kCount>
-void rows_product(const PanelRows& rows, int64_t first, int64_t some, const ActivationBlock& x, float* y) {
+void rows_product(const PanelRows& rows, const Ahead& ahead, int64_t first, int64_t some, const ActivationBlock& x,
+                  float* y) {
   using I = typename Isa::I;
   using F = typename Isa::F;
   constexpr int kHalves = Format::kHalf ? 2 : 1;
@@ -384,6 +385,7 @@ void rows_product(const PanelRows& rows, int64_t first, int64_t some, const Acti
     F total = Isa::load_f(y + lane);
 #pragma GCC unroll 8
     for (int64_t g = 0; g < count; ++g) {
+      if (set == 0) ahead.ask(g, kGroupsPerSuper);
       I sums[kHalves];
       if constexpr (requires {
                       Isa::two_rows32;
@@ -411,11 +413,12 @@ void rows_product(const PanelRows& rows, int64_t first, int64_t some, const Acti
 }
 
 template <typename Isa, typename Format>
-void rows_product(const PanelRows& rows, int64_t first, int64_t count, const ActivationBlock& x, float* y) {
+void rows_product(const PanelRows& rows, const Ahead& ahead, int64_t first, int64_t count, const ActivationBlock& x,
+                  float* y) {
   if (count == kGroupsPerSuper) {
-    rows_product<Isa, Format, kGroupsPerSuper>(rows, first, count, x, y);
+    rows_product<Isa, Format, kGroupsPerSuper>(rows, ahead, first, count, x, y);
   } else {
-    rows_product<Isa, Format, 0>(rows, first, count, x, y);
+    rows_product<Isa, Format, 0>(rows, ahead, first, count, x, y);
   }
 }
 

@@ -46,24 +46,24 @@ int straight_columns(ElementType type) {
 }
 
 template <typename Isa, typename Format>
-bool multiply_rows(const PanelRows& rows, int64_t first, int64_t count, const ActivationBlock* x, int64_t n,
-                   float* y, int64_t y_stride) {
+bool multiply_rows(const PanelRows& rows, const Ahead& ahead, int64_t first, int64_t count,
+                   const ActivationBlock* x, int64_t n, float* y, int64_t y_stride) {
   // Half-groups have two sums to turn, which costs more than turning the words.
   if (n == 1 && !(Format::kHalf && count == kGroupsPerSuper)) {
-    rows_product<Isa, Format>(rows, first, count, *x, y);
+    rows_product<Isa, Format>(rows, ahead, first, count, *x, y);
     return true;
   }
   if (count != kGroupsPerSuper) return false;
-  columns_product<Isa, Format>(rows, first, x, n, y, y_stride);
+  columns_product<Isa, Format>(rows, ahead, first, x, n, y, y_stride);
   return true;
 }
 
 template <typename Isa>
-bool multiply_rows(ElementType type, const PanelRows& rows, int64_t first, int64_t count, const ActivationBlock* x,
-                   int64_t n, float* y, int64_t y_stride) {
+bool multiply_rows(ElementType type, const PanelRows& rows, const Ahead& ahead, int64_t first, int64_t count,
+                   const ActivationBlock* x, int64_t n, float* y, int64_t y_stride) {
   bool done = false;
   with_format<Isa>(type, [&](auto format) {
-    done = multiply_rows<Isa, decltype(format)>(rows, first, count, x, n, y, y_stride);
+    done = multiply_rows<Isa, decltype(format)>(rows, ahead, first, count, x, n, y, y_stride);
   });
   return done;
 }

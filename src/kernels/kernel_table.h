@@ -49,7 +49,7 @@ struct KernelTable {
   // where multiply_rows does not know the format or is null. False, and nothing is done, for such a format and,
   // with more than one column, for a count below 8.
   int (*straight_columns)(ElementType type);
-  bool (*multiply_rows)(ElementType type, const PanelRows& rows, int64_t first, int64_t count,
+  bool (*multiply_rows)(ElementType type, const PanelRows& rows, const Ahead& ahead, int64_t first, int64_t count,
                         const ActivationBlock* x, int64_t n_columns, float* y, int64_t y_stride);
 
   // Float products. out[c * out_stride + r] = Σ w[r][k] * x[c * x_stride + k]; w of F32, F16 or BF16. Per (r, c)

@@ -131,7 +131,7 @@ TEST_P(KernelsTest, ProductsStraightFromRowsAreThoseOfTheScalarKernelBitForBit) 
           Panel panel;
           pack_reference(type, rows, 8 * s, count, 0, panel);
           int8_multiply_scalar(panel_kind(type), &panel, 1, static_cast<int>(count), at, n, expected.data(), 17);
-          known &= kernels().multiply_rows(type, rows, 8 * s, count, at, n, got.data(), 17);
+          known &= kernels().multiply_rows(type, rows, Ahead(), 8 * s, count, at, n, got.data(), 17);
         }
         if (n > 1 && groups % 8 != 0) {
           EXPECT_FALSE(known);

@@ -58,4 +58,16 @@ struct PanelRows {
   const std::byte* row(int r) const { return base + r * stride; }
 };
 
+// Memory that is read next: asked for in step with the computation, it arrives as one stream and delays nothing.
+struct Ahead {
+  const std::byte* from = nullptr;
+  int64_t bytes = 0;
+
+  // The part that belongs to step `i` of `n`.
+  EXO_INLINE void ask(int64_t i, int64_t n) const {
+    const int64_t lines = (bytes + 64 * n - 1) / (64 * n);
+    for (int64_t line = i * lines; line < (i + 1) * lines; ++line) __builtin_prefetch(from + 64 * line, 0, 3);
+  }
+};
+
 }  // namespace exo::kernels

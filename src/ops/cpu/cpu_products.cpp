@@ -9,10 +9,6 @@ constexpr int64_t kTileRows = 2 * kernels::kPanelRows;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-void prefetch(const std::byte* from, int64_t bytes) {
-  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 3);
-}
-
 }  // namespace
 
 void CpuProducts::add(const Product& product) {
@@ -93,12 +89,12 @@ void CpuProducts::quantized_tile(const Job& job, int64_t tile, int worker) {
   for (int64_t s = 0; s < supers; ++s) {
     const int64_t first = s * kernels::kGroupsPerSuper;
     const int64_t count = std::min<int64_t>(kernels::kGroupsPerSuper, groups - first);
-    prefetch(next + s * ahead, ahead);
-    if (straight &&
-        context_.kernels.multiply_rows(w.type, {base + panel_row[0] * job.row_bytes, job.row_bytes}, first, count,
-                                       w.columns.quantized + s * n_columns, n_columns, y, kTileRows)) {
+    if (straight && context_.kernels.multiply_rows(w.type, {base + panel_row[0] * job.row_bytes, job.row_bytes},
+                                                   {next + s * ahead, ahead}, first, count,
+                                                   w.columns.quantized + s * n_columns, n_columns, y, kTileRows)) {
       continue;
     }
+    kernels::Ahead{next + s * ahead, ahead}.ask(0, 1);
     for (int p = 0; p < n_panels; ++p) {
       context_.kernels.pack(w.type, {base + panel_row[p] * job.row_bytes, job.row_bytes}, first, count, panels[p]);
     }
