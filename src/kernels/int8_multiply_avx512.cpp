@@ -13,7 +13,7 @@ struct Avx512Vnni {
   using I = __m512i;
   using F = __m512;
   static constexpr int kLanes = 16, kColumns = 6, kPanels = 2;
-  static constexpr int kRunColumns = 8, kMostStraight = 16;
+  static constexpr int kRunColumns = 8, kMostStraight = 8;
   static constexpr bool kUnsigned = true;
   EXO_INLINE static I zero() { return _mm512_setzero_si512(); }
   EXO_INLINE static I broadcast(int32_t v) { return _mm512_set1_epi32(v); }

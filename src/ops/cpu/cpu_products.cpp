@@ -5,9 +5,20 @@
 namespace exo::ops {
 namespace {
 
-constexpr int64_t kTileRows = 2 * kernels::kPanelRows;
+constexpr int64_t kPairRows = 2 * kernels::kPanelRows;  // of the two panels that are multiplied together
+constexpr int64_t kFloatTileRows = 32;
+// With many columns a tile has so many rows that the columns' super-blocks, which the second-level cache holds, are
+// used several times before the next ones come.
+constexpr int64_t kManyColumns = 64, kMostTileRows = 128;
+constexpr int64_t kColumnBlock = 512;  // columns whose activations and sums stay in that cache
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Tiles for everybody, some of whom may be slow.
+int64_t rows_of_tile(const Product& product, int threads) {
+  if (product.columns.count < kManyColumns) return kPairRows;
+  return std::clamp(product.rows / (4 * threads) / kPairRows * kPairRows, kPairRows, kMostTileRows);
+}
 
 }  // namespace
 
@@ -15,10 +26,12 @@ void CpuProducts::add(const Product& product) {
   if (product.columns.count == 0) return;
   const bool quantized = kernels::is_quantized(product.type);
   const bool straight = quantized && product.columns.count <= context_.kernels.straight_columns(product.type);
-  const int64_t tile_rows = straight ? kernels::kPanelRows : kTileRows;
+  const int64_t tile_rows = !quantized ? kFloatTileRows
+                            : straight ? kernels::kPanelRows
+                                       : rows_of_tile(product, context_.pool.size());
   const int64_t first_tile =
       jobs_.empty() ? 0 : jobs_.back().first_tile + divide_up(jobs_.back().product.rows, jobs_.back().tile_rows);
-  jobs_.push_back({product, quantized,
+  jobs_.push_back({product, quantized, straight,
                    static_cast<int64_t>(*row_bytes(product.type, static_cast<uint64_t>(product.cols))), tile_rows,
                    first_tile});
 }
@@ -48,63 +61,95 @@ void CpuProducts::run() {
   });
 }
 
-void CpuProducts::quantized_tile(const Job& job, int64_t tile, int worker) {
-  const Product& w = job.product;
-  const int64_t first_row = tile * job.tile_rows, n_rows = std::min(job.tile_rows, w.rows - first_row);
-  const int n_panels = static_cast<int>(divide_up(n_rows, kernels::kPanelRows));
-  const int64_t groups = w.cols / kernels::kGroup;
-  constexpr size_t kPanelFloats = 2 * sizeof(kernels::Panel) / sizeof(float);
-  const bool short_matrix = w.rows < kernels::kPanelRows;
-  const int64_t n_columns = w.columns.count;
-  Scratch& memory = context_.worker_scratch[static_cast<size_t>(worker)];
-  float* scratch =
-      memory.get<float>(kPanelFloats + static_cast<size_t>(n_columns * kTileRows) +
-                        (short_matrix ? static_cast<size_t>(job.row_bytes) * kernels::kPanelRows / 4 : 0));
-  auto* panels = reinterpret_cast<kernels::Panel*>(scratch);
-  float* y = scratch + kPanelFloats;
-  std::memset(y, 0, static_cast<size_t>(n_columns * kTileRows) * sizeof(float));
+// A last panel of less than 16 rows begins earlier instead; the rows that it repeats are skipped at the end.
+int64_t CpuProducts::Tile::panel_row(int64_t panel, int64_t matrix_rows) const {
+  return std::clamp<int64_t>(first_row + panel * kernels::kPanelRows, 0,
+                             std::max<int64_t>(0, matrix_rows - kernels::kPanelRows));
+}
 
-  // A last panel of less than 16 rows begins earlier instead; the rows that it repeats are skipped at the end.
-  const std::byte* base = w.matrix;
-  int64_t panel_row[2];
-  for (int p = 0; p < n_panels; ++p) {
-    panel_row[p] = std::clamp<int64_t>(first_row + p * kernels::kPanelRows, 0,
-                                       std::max<int64_t>(0, w.rows - kernels::kPanelRows));
-  }
+void CpuProducts::quantized_tile(const Job& job, int64_t index, int worker) {
+  const Product& w = job.product;
+  Tile tile{.first_row = index * job.tile_rows};
+  tile.n_rows = std::min(job.tile_rows, w.rows - tile.first_row);
+  tile.base = w.matrix;
+  const bool short_matrix = w.rows < kernels::kPanelRows;
+  constexpr size_t kPanelFloats = 2 * sizeof(kernels::Panel) / sizeof(float);
+  const int64_t block = std::min(w.columns.count, kColumnBlock);
+  const auto sums = static_cast<size_t>(block * job.tile_rows);
+  Scratch& memory = context_.worker_scratch[static_cast<size_t>(worker)];
+  float* scratch = memory.get<float>(
+      kPanelFloats + sums + (short_matrix ? static_cast<size_t>(job.row_bytes) * kernels::kPanelRows / 4 : 0));
+  tile.panels = reinterpret_cast<kernels::Panel*>(scratch);
+  tile.y = scratch + kPanelFloats;
   if (short_matrix) {
-    auto* copy = reinterpret_cast<std::byte*>(y + n_columns * kTileRows);
+    auto* copy = reinterpret_cast<std::byte*>(tile.y + sums);
     for (int64_t r = 0; r < kernels::kPanelRows; ++r) {
       std::memcpy(copy + r * job.row_bytes, w.matrix + std::min(r, w.rows - 1) * job.row_bytes,
                   static_cast<size_t>(job.row_bytes));
     }
-    base = copy;
+    tile.base = copy;
   }
+  for (tile.first_column = 0; tile.first_column < w.columns.count; tile.first_column += block) {
+    tile.n_columns = std::min(block, w.columns.count - tile.first_column);
+    sum_tile(job, tile);
+  }
+}
+
+void CpuProducts::sum_tile(const Job& job, const Tile& tile) {
+  const Product& w = job.product;
+  std::memset(tile.y, 0, static_cast<size_t>(tile.n_columns * job.tile_rows) * sizeof(float));
   // The next tile follows in memory; asked for in step with the use of this one, it arrives as one stream.
-  const std::byte* next = w.matrix + (first_row + n_rows) * job.row_bytes;
-  const std::byte* end = w.matrix + w.rows * job.row_bytes;
-  const int64_t supers = divide_up(groups, kernels::kGroupsPerSuper);
-  const int64_t ahead = std::min<int64_t>(n_rows * job.row_bytes, end - next) / supers;
-  const kernels::PanelKind kind = kernels::panel_kind(w.type);
-  const bool straight = job.tile_rows == kernels::kPanelRows;
+  const std::byte* next = w.matrix + (tile.first_row + tile.n_rows) * job.row_bytes;
+  const int64_t left = w.matrix + w.rows * job.row_bytes - next;
+  const int64_t groups = w.cols / kernels::kGroup, supers = divide_up(groups, kernels::kGroupsPerSuper);
+  const int64_t ahead = std::min<int64_t>(tile.n_rows * job.row_bytes, left) / supers;
   for (int64_t s = 0; s < supers; ++s) {
-    const int64_t first = s * kernels::kGroupsPerSuper;
-    const int64_t count = std::min<int64_t>(kernels::kGroupsPerSuper, groups - first);
-    if (straight && context_.kernels.multiply_rows(w.type, {base + panel_row[0] * job.row_bytes, job.row_bytes},
-                                                   {next + s * ahead, ahead}, first, count,
-                                                   w.columns.quantized + s * n_columns, n_columns, y, kTileRows)) {
+    const Piece piece{
+        .first = s * kernels::kGroupsPerSuper,
+        .count = std::min<int64_t>(kernels::kGroupsPerSuper, groups - s * kernels::kGroupsPerSuper),
+        .x = w.columns.quantized + s * w.columns.count + tile.first_column,
+        .ahead = {next + s * ahead, ahead},
+    };
+    if (job.straight &&
+        context_.kernels.multiply_rows(
+            w.type, {tile.base + tile.panel_row(0, w.rows) * job.row_bytes, job.row_bytes}, piece.ahead,
+            piece.first, piece.count, piece.x, tile.n_columns, tile.y, job.tile_rows)) {
       continue;
     }
-    kernels::Ahead{next + s * ahead, ahead}.ask(0, 1);
-    for (int p = 0; p < n_panels; ++p) {
-      context_.kernels.pack(w.type, {base + panel_row[p] * job.row_bytes, job.row_bytes}, first, count, panels[p]);
-    }
-    context_.kernels.multiply(kind, panels, n_panels, static_cast<int>(count), w.columns.quantized + s * n_columns,
-                              n_columns, y, kTileRows);
+    for (int64_t row = 0; row < tile.n_rows; row += kPairRows) add_panels(job, tile, row, piece);
   }
-  for (int p = 0; p < n_panels; ++p) {
-    const int64_t begin = first_row + p * kernels::kPanelRows, skip = begin - panel_row[p];
-    finish_tile(job, begin, std::min<int64_t>(kernels::kPanelRows, w.rows - begin),
-                y + p * kernels::kPanelRows + skip);
+  // All rows but those of a last panel that began earlier.
+  const int64_t last = (tile.n_rows - 1) / kernels::kPanelRows;
+  const int64_t skip = tile.first_row + last * kernels::kPanelRows - tile.panel_row(last, w.rows);
+  const int64_t whole = skip == 0 ? tile.n_rows : last * kernels::kPanelRows;
+  Finished rows{.row = tile.first_row, .n_rows = whole, .column = tile.first_column, .n_columns = tile.n_columns};
+  finish_rows(job, rows, tile.y);
+  if (whole == tile.n_rows) return;
+  rows.row += whole;
+  rows.n_rows = tile.n_rows - whole;
+  finish_rows(job, rows, tile.y + whole + skip);
+}
+
+// Up to two panels that begin `row` rows into the tile.
+void CpuProducts::add_panels(const Job& job, const Tile& tile, int64_t row, const Piece& piece) {
+  const Product& w = job.product;
+  const int64_t n_panels = std::min<int64_t>(2, divide_up(tile.n_rows - row, kernels::kPanelRows));
+  const int64_t step_columns = tile.n_columns < kManyColumns ? 6 : 48;
+  const int64_t pairs = divide_up(tile.n_rows, kPairRows);
+  const int64_t steps = n_panels + divide_up(tile.n_columns, step_columns);
+  int64_t step = row / kPairRows * steps;
+  for (int64_t p = 0; p < n_panels; ++p) {
+    piece.ahead.ask(step++, pairs * steps);
+    const int64_t first_row = tile.panel_row(row / kernels::kPanelRows + p, w.rows);
+    context_.kernels.pack(w.type, {tile.base + first_row * job.row_bytes, job.row_bytes}, piece.first, piece.count,
+                          tile.panels[p]);
+  }
+  const kernels::PanelKind kind = kernels::panel_kind(w.type);
+  for (int64_t c = 0; c < tile.n_columns; c += step_columns) {
+    piece.ahead.ask(step++, pairs * steps);
+    context_.kernels.multiply(kind, tile.panels, static_cast<int>(n_panels), static_cast<int>(piece.count),
+                              piece.x + c, std::min(step_columns, tile.n_columns - c),
+                              tile.y + c * job.tile_rows + row, job.tile_rows);
   }
 }
 
@@ -115,32 +160,38 @@ void CpuProducts::float_tile(const Job& job, int64_t tile, int worker) {
   const bool widen = x.count >= kWideColumns;
   const int64_t wide = prepared_stride(w.cols);
   float* y = context_.worker_scratch[static_cast<size_t>(worker)].get<float>(
-      static_cast<size_t>(x.count * kTileRows + (widen ? kTileRows * wide : 0)));
+      static_cast<size_t>(x.count * kFloatTileRows + (widen ? kFloatTileRows * wide : 0)));
   const std::byte* base = w.matrix + first_row * job.row_bytes;
   ElementType type = w.type;
   int64_t stride = job.row_bytes;
   if (widen) {
-    float* rows = y + x.count * kTileRows;
+    float* rows = y + x.count * kFloatTileRows;
     for (int64_t r = 0; r < n_rows; ++r) context_.kernels.widen(w.type, base + r * stride, rows + r * wide, w.cols);
     base = reinterpret_cast<const std::byte*>(rows);
     type = ElementType::kF32;
     stride = wide * static_cast<int64_t>(sizeof(float));
   }
-  context_.kernels.dot(type, base, stride, n_rows, x.floats, x.float_stride, x.count, w.cols, y, kTileRows);
-  finish_tile(job, first_row, n_rows, y);
+  context_.kernels.dot(type, base, stride, n_rows, x.floats, x.float_stride, x.count, w.cols, y, kFloatTileRows);
+  finish_rows(job, {.row = first_row, .n_rows = n_rows, .column = 0, .n_columns = x.count}, y);
 }
 
-void CpuProducts::finish_tile(const Job& job, int64_t first_row, int64_t n_rows, const float* y) {
+void CpuProducts::finish_rows(const Job& job, const Finished& of, const float* y) {
   const Product& product = job.product;
-  const float* bias = product.bias ? product.bias + first_row : nullptr;
-  for (int64_t c = 0; c < product.columns.count; ++c) {
-    const int64_t out_row = product.out_rows ? product.out_rows[c] : c;
-    float* out = product.out.data + out_row * product.out.stride + first_row;
-    const float* from = y + c * kTileRows;
-    for (int64_t r = 0; r < n_rows; ++r) {
-      float value = from[r];
-      if (bias) value += bias[r];
-      out[r] = product.accumulate ? out[r] + value : value;
+  const float* bias = product.bias ? product.bias + of.row : nullptr;
+  for (int64_t c = 0; c < of.n_columns; ++c) {
+    const int64_t column = of.column + c;
+    float* out =
+        product.out.data + (product.out_rows ? product.out_rows[column] : column) * product.out.stride + of.row;
+    const float* from = y + c * job.tile_rows;
+    if (bias == nullptr && !product.accumulate) {
+      std::copy_n(from, of.n_rows, out);
+    } else if (bias == nullptr) {
+      for (int64_t r = 0; r < of.n_rows; ++r) out[r] += from[r];
+    } else {
+      for (int64_t r = 0; r < of.n_rows; ++r) {
+        const float value = from[r] + bias[r];
+        out[r] = product.accumulate ? out[r] + value : value;
+      }
     }
   }
 }

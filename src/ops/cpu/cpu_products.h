@@ -50,13 +50,33 @@ class CpuProducts {
   struct Job {
     Product product;
     bool quantized;
+    bool straight;  // without panels
     int64_t row_bytes;
     int64_t tile_rows;
     int64_t first_tile;  // in the numbering of all jobs
   };
-  void quantized_tile(const Job& job, int64_t tile, int worker);
+  // Rows of a quantised weight and a block of columns; y: [n_columns, job.tile_rows].
+  struct Tile {
+    int64_t first_row = 0, n_rows = 0, first_column = 0, n_columns = 0;
+    const std::byte* base = nullptr;  // the matrix, or 16 rows of it when it has fewer
+    kernels::Panel* panels = nullptr;
+    float* y = nullptr;
+    int64_t panel_row(int64_t panel, int64_t matrix_rows) const;
+  };
+  // A super-block of its columns.
+  struct Piece {
+    int64_t first, count;  // groups
+    const kernels::ActivationBlock* x;
+    kernels::Ahead ahead;
+  };
+  struct Finished {
+    int64_t row, n_rows, column, n_columns;
+  };
+  void quantized_tile(const Job& job, int64_t index, int worker);
+  void sum_tile(const Job& job, const Tile& tile);
+  void add_panels(const Job& job, const Tile& tile, int64_t row, const Piece& piece);
   void float_tile(const Job& job, int64_t tile, int worker);
-  static void finish_tile(const Job& job, int64_t first_row, int64_t n_rows, const float* y);
+  static void finish_rows(const Job& job, const Finished& of, const float* y);
 
   CpuContext& context_;
   std::vector<Job> jobs_;
