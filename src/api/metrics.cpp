@@ -1,6 +1,7 @@
 #include "api/metrics.h"
 
 #include <array>
+#include <map>
 #include <utility>
 
 #include "base/format.h"
@@ -68,6 +69,9 @@ void write_requests(Writer& out, const Services& services) {
   for (size_t i = 1; i < kReasons.size(); ++i) out.sample(statistics.finished[i], {{"reason", kReasons[i]}});
   out.family("exo_requests_resumed_total", "counter", "How often a ring died under a request and it went on.");
   out.sample(statistics.resumed);
+  out.family("exo_requests_moved_total", "counter",
+             "How often a request went on without a pause on the ring's successor.");
+  out.sample(statistics.moved);
   out.family("exo_prompt_tokens_total", "counter", "Tokens of the prompts of ended requests.");
   out.sample(statistics.prompt_tokens);
   out.family("exo_cached_tokens_total", "counter", "Of those, taken from the prefix cache.");
@@ -89,9 +93,11 @@ void write_stages(Writer& out, const Services& services) {
   };
   const auto each_stage = [&](std::string_view name, std::string_view type, std::string_view help, auto value) {
     out.family(name, type, help);
-    for (const auto& stage : stages) {
-      out.sample(value(stage), {{"model", model_of(stage)}, {"stage", std::to_string(stage.stage_index)}});
-    }
+    // While a ring is replaced two epochs of it may be here.
+    std::map<std::pair<std::string, int32_t>, decltype(value(stages.front()))> sums;
+    for (const auto& stage : stages) sums[{model_of(stage), stage.stage_index}] += value(stage);
+    for (const auto& [key, sum] : sums)
+      out.sample(sum, {{"model", key.first}, {"stage", std::to_string(key.second)}});
   };
   each_stage("exo_stage_steps_total", "counter", "Steps computed.", [](auto& s) { return s.counters.steps; });
   each_stage("exo_stage_rows_total", "counter", "Rows of those steps.", [](auto& s) { return s.counters.rows; });
@@ -101,9 +107,11 @@ void write_stages(Writer& out, const Services& services) {
 
   const auto each_scheduler = [&](std::string_view name, std::string_view type, std::string_view help, auto value) {
     out.family(name, type, help);
+    std::map<std::string, decltype(value(*stages.front().scheduler))> sums;
     for (const auto& stage : stages) {
-      if (stage.scheduler) out.sample(value(*stage.scheduler), {{"model", model_of(stage)}});
+      if (stage.scheduler) sums[model_of(stage)] += value(*stage.scheduler);
     }
+    for (const auto& [model, sum] : sums) out.sample(sum, {{"model", model}});
   };
   each_scheduler("exo_sequences_waiting", "gauge", "Requests in the queue.", [](auto& s) { return s.waiting; });
   each_scheduler("exo_sequences_running", "gauge", "Requests being computed.", [](auto& s) { return s.running; });

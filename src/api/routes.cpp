@@ -203,6 +203,45 @@ void delete_instance(const Services& services, const HttpRequest& request, HttpR
   send_error(response, Error{ErrorCode::kNotFound, fmt::format("no model named '{}' is loaded", name)});
 }
 
+// {"node"}: a name or the beginning of an id; absent or empty: this node.
+void post_leave(const Services& services, const HttpRequest& request, HttpResponse& response) {
+  std::string wanted;
+  if (!request.body.empty()) {
+    json::error_code error;
+    const auto value = json::parse(request.body, error);
+    const auto* object = error ? nullptr : value.if_object();
+    const auto* node = object == nullptr ? nullptr : object->if_contains("node");
+    if (object == nullptr || (node != nullptr && !node->is_string()))
+      return send_error(response, Error{ErrorCode::kInvalidArgument,
+                                        "the body must be empty or a JSON object with 'node', a string"});
+    if (node != nullptr) wanted = std::string(node->as_string());
+  }
+  const auto& self = services.cluster.self();
+  const auto members = services.cluster.members();
+  std::vector<const wire::NodeFacts*> found;
+  for (const auto& member : members) {
+    const bool is_it = wanted.empty() ? member.id == self.id : member.name == wanted || member.id.hex() == wanted;
+    if (is_it) found.push_back(&member);
+  }
+  if (found.empty() && wanted.size() >= 4) {
+    for (const auto& member : members)
+      if (member.id.hex().starts_with(wanted)) found.push_back(&member);
+  }
+  if (found.size() != 1) {
+    return send_error(
+        response, Error{found.empty() ? ErrorCode::kNotFound : ErrorCode::kInvalidArgument,
+                        fmt::format("{} device is called '{}'", found.empty() ? "no" : "more than one", wanted)});
+  }
+  const auto& node = *found.front();
+  const auto reason = fmt::format("asked for on {}", self.name);
+  if (node.id == self.id) {
+    services.leave(reason);
+  } else if (!services.transport.send(node.id, wire::LeaveRequest{reason})) {
+    return send_error(response, Error{ErrorCode::kUnavailable, fmt::format("there is no link to {}", node.name)});
+  }
+  send_json(response, json::object{{"leaving", node.id.hex()}, {"name", node.name}}, 202);
+}
+
 void send_page(const HttpRequest& request, HttpResponse& response) {
   const auto* asset = find_page_asset(request.path);
   if (asset == nullptr) {
@@ -237,6 +276,7 @@ HttpHandler make_routes(const Services& services) {
     if (post && path == "/v1/rerank") return post_rerank(services, request, response);
     if (post && path == "/v1/plan") return post_placement(services, request, response, false);
     if (post && path == "/v1/instances") return post_placement(services, request, response, true);
+    if (post && path == "/v1/leave") return post_leave(services, request, *response);
     if (request.method == "DELETE" && path.starts_with("/v1/instances/"))
       return delete_instance(services, request, *response);
     if (get) return send_page(request, *response);

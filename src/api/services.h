@@ -56,6 +56,7 @@ struct Services {
   std::string api_key;        // empty: none asked for
   std::string allowed_hosts;  // comma-separated extra Host names; loopback names and IP addresses always pass
   EmbeddingService* embeddings = nullptr;
+  std::function<void(const std::string& reason)> leave;  // this node leaves in an orderly way, later
 };
 
 }  // namespace exo::api

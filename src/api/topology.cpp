@@ -51,7 +51,8 @@ json::object node_json(const wire::NodeFacts& node, bool is_self) {
           {"peer_port", node.peer_port},
           {"api_port", node.api_port},
           {"tokens_per_s", node.tokens_per_s},
-          {"leaving", node.leaving},
+          {"leaving", node.leaving || !node.withdrawal.empty()},
+          {"withdrawal", node.withdrawal},
           {"models", std::move(models)}};
 }
 
@@ -73,7 +74,7 @@ void add_stage_times(json::object& stage, const wire::NodeFacts& node, const std
   }
 }
 
-json::object instance_json(const cluster::InstanceView& view, const cluster::Cluster& cluster) {
+json::array stages_json(const cluster::InstanceView& view, const cluster::Cluster& cluster) {
   const auto models = cluster.models();
   json::array stages;
   for (size_t i = 0; i < view.record.stages.size(); ++i) {
@@ -92,6 +93,16 @@ json::object instance_json(const cluster::InstanceView& view, const cluster::Clu
     }
     stages.push_back(std::move(stage));
   }
+  return stages;
+}
+
+// The ring that serves, and what is loading to take over from it.
+json::object instance_json(const cluster::InstanceView& present, const cluster::Cluster& cluster) {
+  const auto view = cluster::serving_view(present);
+  json::value successor;
+  if (view.record.epoch != present.record.epoch) {
+    successor = json::object{{"epoch", present.record.epoch.counter}, {"stages", stages_json(present, cluster)}};
+  }
   return {{"model", view.record.model_name},
           {"fingerprint", view.record.fingerprint},
           {"epoch", view.record.epoch.counter},
@@ -100,7 +111,8 @@ json::object instance_json(const cluster::InstanceView& view, const cluster::Clu
           {"stopped", view.record.stopped},
           {"problem", view.record.problem},
           {"context_tokens", view.record.context_tokens},
-          {"stages", std::move(stages)}};
+          {"stages", stages_json(view, cluster)},
+          {"successor", std::move(successor)}};
 }
 
 }  // namespace

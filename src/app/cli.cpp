@@ -32,6 +32,7 @@ struct Cli {
   BenchOptions bench;
   PlanOptions plan;
   PsOptions ps;
+  LeaveOptions leave;
   SynthArguments synth;
   DebugLogitsOptions logits;
   std::string inspect_output = "text", template_file, type_name, in_file, out_file;
@@ -104,6 +105,19 @@ void add_ps(Cli& cli) {
   ps->add_option("--timeout", cli.ps.timeout_s, "Seconds to wait")->capture_default_str();
   ps->add_flag("--json", cli.ps.json, "Print /v1/topology");
   ps->callback([&cli] { cli.action = [&cli] { return run_ps(cli.ps); }; });
+}
+
+void add_leave(Cli& cli) {
+  auto* leave = cli.app.add_subcommand(
+      "leave", "Let a device leave the cluster: others take over what it runs, then it stops");
+  leave->add_option("NODE", cli.leave.node,
+                    "Its name or the beginning of its id (default: the node that is asked)");
+  leave->add_option("--url", cli.leave.url, "Address of the node to ask")
+      ->envname("EXO_URL")
+      ->capture_default_str();
+  leave->add_option("--api-key", cli.leave.api_key, "The node's API key")->envname("EXO_API_KEY");
+  leave->add_option("--timeout", cli.leave.timeout_s, "Seconds to wait until it has left")->capture_default_str();
+  leave->callback([&cli] { cli.action = [&cli] { return run_leave(cli.leave); }; });
 }
 
 void add_plan(Cli& cli) {
@@ -316,6 +330,7 @@ int run_command_line(int argc, char** argv) {
   add_serve(cli);
   add_run(cli);
   add_ps(cli);
+  add_leave(cli);
   add_plan(cli);
   add_bench(cli);
   add_inspect(cli);

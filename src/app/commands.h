@@ -29,6 +29,14 @@ struct PsOptions {
 // Prints the ring of a running node; kDeadlineExceeded when what is waited for does not come.
 Status run_ps(const PsOptions& options);
 
+struct LeaveOptions {
+  std::string node;  // name or beginning of the id; empty: the one that is asked
+  std::string url = "http://127.0.0.1:52415", api_key;
+  int32_t timeout_s = 60;
+};
+// Asks a device to leave the cluster, and waits until it has.
+Status run_leave(const LeaveOptions& options);
+
 struct PlanOptions {
   std::string model, like, devices_file, url = "http://127.0.0.1:52415", output = "table";
   int32_t prompt_tokens = 512, concurrency = 4;  // of the predictions

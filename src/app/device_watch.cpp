@@ -51,6 +51,8 @@ void DeviceWatch::refresh(bool idle) {
   if (stale_ && idle_refreshes_ >= kIdleRefreshes) measure();
 }
 
+std::string DeviceWatch::strain() { return judge_.judge(read_strain(), loop_.now()); }
+
 void DeviceWatch::measure() {
   stale_ = false;
   cancelled_ = stopping_.load();
@@ -75,7 +77,8 @@ void DeviceWatch::on_step(const std::string& fingerprint, const cluster::Measure
   times_.observe(fingerprint, step);
 }
 
-void DeviceWatch::on_instance_changed(const cluster::InstanceView& view) {
+void DeviceWatch::on_instance_changed(const cluster::InstanceView& present) {
+  const cluster::InstanceView view = cluster::serving_view(present);
   const auto& fingerprint = view.record.fingerprint;
   if (!view.ready || !view.own_stage) {
     if (stages_.erase(fingerprint) != 0) times_.remove_stage(fingerprint);

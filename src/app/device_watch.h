@@ -8,6 +8,7 @@
 #include <string>
 
 #include "app/options.h"
+#include "app/strain.h"
 #include "app/worker.h"
 #include "cluster/cluster.h"
 #include "cluster/step_times.h"
@@ -24,6 +25,8 @@ class DeviceWatch final : public cluster::ClusterObserver {
   void connect(cluster::Cluster& cluster);  // once, before the cluster starts
   // Every few seconds. `idle`: nothing is computed now, so a measurement would neither disturb nor be disturbed.
   void refresh(bool idle);
+  // Why the device should give its stages away (app/strain.h); empty: it need not.
+  std::string strain();
   void on_step(const std::string& fingerprint, const cluster::MeasuredStep& step);
   void stop();  // cancels a measurement and waits for its end; not from the network thread
 
@@ -36,6 +39,7 @@ class DeviceWatch final : public cluster::ClusterObserver {
   net::EventLoop& loop_;
   cluster::Cluster* cluster_ = nullptr;
   cluster::StepTimes times_;
+  StrainJudge judge_;
   std::map<std::string, Epoch> stages_;  // whose steps are timed
   int32_t idle_refreshes_ = 0;
   bool stale_ = false;

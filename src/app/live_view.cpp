@@ -76,7 +76,9 @@ std::string link_text(const wire::NodeFacts* from, const NodeId& to) {
   if (from == nullptr) return "";
   for (const auto& link : from->links) {
     if (link.peer != to) continue;
-    return link.round_trip_us == 0 ? clean(link.interface) : fmt::format("{:.2f} ms {}", link.round_trip_us / 1000.0, clean(link.interface));
+    return link.round_trip_us == 0
+               ? clean(link.interface)
+               : fmt::format("{:.2f} ms {}", link.round_trip_us / 1000.0, clean(link.interface));
   }
   return "";
 }
@@ -95,7 +97,22 @@ std::string stage_state(const Painter& painter, const wire::StageStatus& status)
                                             human_bytes(status.done_bytes), human_bytes(status.total_bytes)));
 }
 
-void draw_instance(Painter& out, const ViewState& state, const cluster::InstanceView& view) {
+void draw_successor(Painter& out, const ViewState& state, const cluster::InstanceView& view) {
+  uint64_t done = 0, total = 0;
+  std::string names;
+  for (size_t i = 0; i < view.record.stages.size(); ++i) {
+    const auto* node = find(state.members, view.record.stages[i].node);
+    names += (i == 0 ? "" : ", ") + (node != nullptr ? clean(node->name) : view.record.stages[i].node.short_hex());
+    if (i >= view.statuses.size()) continue;
+    done += view.statuses[i].done_bytes;
+    total += view.statuses[i].total_bytes;
+  }
+  out.line(out.paint(kYellow, fmt::format("   moves to {} {} {} of {}", names, bar(done, total, 10),
+                                          human_bytes(done), human_bytes(total))));
+}
+
+void draw_instance(Painter& out, const ViewState& state, const cluster::InstanceView& present) {
+  const cluster::InstanceView view = cluster::serving_view(present);
   const auto& record = view.record;
   const std::string health = view.ready               ? out.paint(kGreen, "ready")
                              : record.problem.empty() ? out.paint(kYellow, "forming")
@@ -122,6 +139,7 @@ void draw_instance(Painter& out, const ViewState& state, const cluster::Instance
                            out.paint(kDim, fmt::format("{} {}", i + 1 == n ? "↺ back to the first" : "↓", text))));
     }
   }
+  if (record.epoch != present.record.epoch) draw_successor(out, state, present);
 }
 
 void draw_devices(Painter& out, const ViewState& state) {
@@ -133,6 +151,9 @@ void draw_devices(Painter& out, const ViewState& state) {
   for (const auto& node : state.members) {
     const bool self = &node == &state.members.front();
     const auto& device = node.device;
+    if (!node.withdrawal.empty())
+      out.line(out.paint(kYellow,
+                         fmt::format("   {} gives its stages away: {}", clean(node.name), clean(node.withdrawal))));
     out.line(fmt::format(
         "   {} {} {} {}", out.paint(kCyan, pad(clean(node.name) + (self ? " (this)" : ""), 22)),
         bar(device.memory_budget_bytes, total, 10), pad(human_bytes(device.memory_budget_bytes), 10),
@@ -180,13 +201,13 @@ std::string render_view(const ViewState& state, int columns, bool colour) {
   if (state.active_requests > 0)
     out.line(fmt::format(" answering {} request{}", state.active_requests, state.active_requests == 1 ? "" : "s"));
   for (const auto& refusal : state.refusals) {
-    out.line(
-        out.paint(kYellow, fmt::format(" refused {} {}: {}", clean(refusal.peer_name), clean(refusal.address), clean(refusal.reason))));
+    out.line(out.paint(kYellow, fmt::format(" refused {} {}: {}", clean(refusal.peer_name), clean(refusal.address),
+                                            clean(refusal.reason))));
   }
   for (const auto& notice : state.notices) out.line(out.paint(kYellow, " " + notice));
   if (state.members.size() == 1)
     out.line(out.paint(kDim, " Start exo on another device of this network and it joins by itself."));
-  out.line(out.paint(kDim, " Ctrl-C stops this device; the others go on."));
+  out.line(out.paint(kDim, " Ctrl-C lets this device leave; the others go on."));
   return out.take();
 }
 

@@ -94,12 +94,15 @@ struct Node::Impl {
         embedder(loop, files, o.threads),
         services{loop,    network,  cluster,        front,           ring,
                  library, kVersion, std::move(key), o.allowed_hosts, &embedder},
+        departure(loop, cluster, ring, front),
         http(loop.context(), {o.host, o.port}, api::make_routes(services)) {
+    services.leave = [this](const std::string& reason) { departure.begin(reason); };
     loader.connect(cluster, ring);
     library.connect(cluster);
     files.connect(cluster);
     network.add_listener(&ring);
     network.add_listener(&front);
+    network.add_listener(&departure);
     cluster.add_observer(&ring);
     cluster.add_observer(&front);
     device.connect(cluster);
@@ -120,6 +123,10 @@ struct Node::Impl {
       });
     }
     device.refresh(front.active_requests() == 0 && rate == 0);
+    if (const auto strain = device.strain(); !departure.begun() && strain.empty() != self.withdrawal.empty()) {
+      log_info("node", "{}", strain.empty() ? "takes part again" : "gives its stages away: " + strain);
+      cluster.withdraw(strain);
+    }
     report_seeds();
     refresh_timer = loop.run_after(kRefreshInterval, [this] { refresh(); });
   }
@@ -175,6 +182,7 @@ struct Node::Impl {
   Library library;
   Embedder embedder;
   api::Services services;
+  Departure departure;
   api::HttpServer http;
   net::TimerId refresh_timer = 0, placing_timer = 0;
   std::map<std::string, std::string> reported_seeds;
@@ -199,6 +207,7 @@ Result<std::unique_ptr<Node>> Node::create(const NodeOptions& options) {
   EXO_TRY(cluster_options.placement, placement_request(options));
   cluster_options.placement.preferred = identity.id();
   cluster_options.link_burst_bytes = wire::kMaxPingBytes;
+  cluster_options.rebalance = options.rebalance == "auto";
   wire::NodeFacts self;
   self.id = identity.id();
   self.name = options.name;
@@ -214,6 +223,18 @@ Status Node::start() {
   Status result;
   impl_->loop.run_and_wait([&] { result = impl_->start_on_network_thread(); });
   return result;
+}
+
+void Node::depart(const std::string& reason) {
+  impl_->loop.run_and_wait([&] { impl_->departure.begin(reason); });
+}
+
+std::optional<DepartureDecision> Node::departure() {
+  std::optional<DepartureDecision> decision;
+  impl_->loop.run_and_wait([&] {
+    if (impl_->departure.begun()) decision = impl_->departure.decide();
+  });
+  return decision;
 }
 
 void Node::stop() {
@@ -256,6 +277,11 @@ ViewState Node::view() {
     state.models = node.cluster.models();
     state.refusals = node.network.refusals();
     state.active_requests = node.front.active_requests();
+    if (node.departure.begun()) {
+      const auto waits = node.departure.decide().why;
+      state.notices.push_back(fmt::format("leaving ({}){}{}. Ctrl-C leaves at once.", node.departure.reason(),
+                                          waits.empty() ? "" : ": ", waits));
+    }
     if (!node.network.discovery_works())
       state.notices.push_back("the discovery port is taken: only --peer addresses are found");
     if (node.network.interfaces_used().empty())

@@ -2,8 +2,10 @@
 // A running device: the composition root of everything that lives while exo runs.
 
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "app/departure.h"
 #include "app/live_view.h"
 #include "app/options.h"
 #include "base/result.h"
@@ -17,6 +19,10 @@ class Node {
   ~Node();
 
   Status start();
+  // Gives stages away and finishes requests, while the node still runs (app/departure.h); also begun by others.
+  // Then stop() hurts nobody. Not from the network thread, as the rest.
+  void depart(const std::string& reason);
+  std::optional<DepartureDecision> departure();  // nullopt: it has not begun
   // Says goodbye to the others, ends requests with an error, waits for the engines. Not from the network thread.
   void stop();
 

@@ -167,6 +167,13 @@ void add_node_options(CLI::App& command, NodeOptions& o) {
           "the same either way")
       ->envname("EXO_DRAFT_TOKENS")
       ->capture_default_str();
+  command
+      .add_option("--rebalance", o.rebalance,
+                  "auto: a running model moves, without a pause, when a device joins that makes it faster; off: it "
+                  "stays")
+      ->envname("EXO_REBALANCE")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "off"}));
   command.add_option("--min-stages", o.min_stages, "Split over at least so many devices, also when fewer would do")
       ->envname("EXO_MIN_STAGES")
       ->capture_default_str();

@@ -39,7 +39,8 @@ struct NodeOptions {
   int32_t context_tokens = 4096;
   int32_t max_sequences = 16;
   int32_t min_stages = 1;
-  int32_t draft_tokens = 16;  // guesses per sequence and step; 0: no speculative decoding
+  std::string rebalance = "auto";  // "off": running models stay where they are when devices join
+  int32_t draft_tokens = 16;       // guesses per sequence and step; 0: no speculative decoding
   std::string api_key;
   std::string allowed_hosts;
   std::string log_level = "warning";

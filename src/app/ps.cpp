@@ -26,7 +26,7 @@ std::string missing(const ViewState& state, const PsOptions& options) {
   if (options.wait_model.empty()) return {};
   for (const auto& view : state.instances) {
     if (view.record.model_name != options.wait_model || view.record.stopped) continue;
-    if (view.ready) return {};
+    if (view.serves()) return {};
     return view.record.problem.empty() ? fmt::format("{} is still being loaded", options.wait_model)
                                        : view.record.problem;
   }

@@ -13,9 +13,9 @@ namespace exo::app {
 
 namespace {
 
-volatile std::sig_atomic_t stop_requested = 0;
+volatile std::sig_atomic_t stops_requested = 0;
 
-extern "C" void on_stop_signal(int) { stop_requested = 1; }
+extern "C" void on_stop_signal(int) { stops_requested = stops_requested + 1; }
 
 void install_signals() {
   struct sigaction action {};
@@ -51,15 +51,51 @@ class Screen {
   }
 };
 
-void wait_for_stop() {
-  while (stop_requested == 0) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+// Follows signals and the node's departure; true when the process should end. The first signal lets the node leave
+// in an orderly way, the second at once.
+class Ending {
+ public:
+  explicit Ending(Node& node) : node_(node) {}
+
+  bool due() {
+    if (stops_requested > 1) return true;
+    if (stops_requested == 1 && !asked_) {
+      asked_ = true;
+      node_.depart("it is being stopped");
+    }
+    const auto now = std::chrono::steady_clock::now();
+    if (now < look_again_) return false;
+    const auto departure = node_.departure();
+    if (!departure) return false;
+    last_ = departure->why;
+    look_again_ = now + std::chrono::milliseconds(200);  // to look means to plan
+    return departure->leave;
+  }
+  const std::string& why() const { return last_; }  // what is waited for; at the end: what is lost
+
+ private:
+  Node& node_;
+  bool asked_ = false;
+  std::string last_;
+  std::chrono::steady_clock::time_point look_again_{};
+};
+
+void wait_for_end(Ending& ending) {
+  std::string told;
+  while (!ending.due()) {
+    if (!ending.why().empty() && ending.why() != told) {
+      told = ending.why();
+      std::fprintf(stderr, "leaving: %s. Ctrl-C leaves at once.\n", told.c_str());
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
 }
 
-void show_until_stopped(Node& node) {
+void show_until_end(Node& node, Ending& ending) {
   Screen screen;
-  for (int tick = 0; stop_requested == 0; ++tick) {
-    if (tick % 5 == 0) screen.draw(render_view(node.view(), Screen::columns(), true));
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  for (int tick = 0; !ending.due(); ++tick) {
+    if (tick % 10 == 0) screen.draw(render_view(node.view(), Screen::columns(), true));
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
 }
 
@@ -79,13 +115,15 @@ Status run_node(const NodeOptions& options, bool live_view) {
   EXO_CHECK_OK(node->start());
   if (!node->api_key().empty() && options.api_key.empty())
     std::fprintf(stderr, "API key: %s\n", node->api_key().c_str());
+  Ending ending(*node);
   if (terminal) {
-    show_until_stopped(*node);
+    show_until_end(*node, ending);
   } else {
     std::fprintf(stderr, "exo %s: chat and API at %s. Ctrl-C stops.\n", options.name.c_str(),
                  node->view().api_url.c_str());
-    wait_for_stop();
+    wait_for_end(ending);
   }
+  if (!ending.why().empty()) std::fprintf(stderr, "left: %s\n", ending.why().c_str());
   node->stop();
   return {};
 }

@@ -95,11 +95,10 @@ void StageLoader::stop() {
 }
 
 void StageLoader::load_stage(const wire::InstanceRecord& record, int32_t stage_index) {
-  unload_stage(record.fingerprint);
   auto job = std::make_shared<Job>();
   job->record = record;
   job->stage_index = stage_index;
-  jobs_[record.fingerprint] = job;
+  jobs_[{record.fingerprint, record.epoch}] = job;
   if (!worker_.submit([this, job] { run(job); })) {
     auto status = job->status(wire::StageState::kFailed);
     status.error = "this device is stopping";
@@ -107,12 +106,12 @@ void StageLoader::load_stage(const wire::InstanceRecord& record, int32_t stage_i
   }
 }
 
-void StageLoader::unload_stage(const std::string& fingerprint) {
-  if (auto it = jobs_.find(fingerprint); it != jobs_.end()) {
+void StageLoader::unload_stage(const std::string& fingerprint, const Epoch& epoch) {
+  if (auto it = jobs_.find({fingerprint, epoch}); it != jobs_.end()) {
     it->second->cancelled = true;
     jobs_.erase(it);
   }
-  ring_->remove_executor(fingerprint);
+  ring_->remove_executor(fingerprint, epoch);
 }
 
 void StageLoader::report(const std::shared_ptr<Job>& job, wire::StageStatus status) {

@@ -33,7 +33,7 @@ class StageLoader final : public cluster::StageHost {
   void stop();  // cancels what is loading and waits; not from the network thread
 
   void load_stage(const wire::InstanceRecord& record, int32_t stage_index) override;
-  void unload_stage(const std::string& fingerprint) override;
+  void unload_stage(const std::string& fingerprint, const Epoch& epoch) override;
 
  private:
   struct Job;
@@ -48,7 +48,7 @@ class StageLoader final : public cluster::StageHost {
   cluster::Cluster* cluster_ = nullptr;
   serve::RingService* ring_ = nullptr;
   StepObserver on_step_;
-  std::map<std::string, std::shared_ptr<Job>> jobs_;  // the current one per fingerprint; network thread
+  std::map<std::pair<std::string, Epoch>, std::shared_ptr<Job>> jobs_;  // per stage; network thread
   std::atomic<bool> stopping_ = false;
   Worker worker_;
 };

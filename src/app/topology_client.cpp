@@ -1,6 +1,7 @@
 #include "app/topology_client.h"
 
 #include <boost/json/parse.hpp>
+#include <utility>
 
 namespace exo::app {
 namespace json = boost::json;
@@ -52,13 +53,29 @@ wire::NodeFacts node_of(const json::object& entry) {
   node.id = node_id(entry, "id");
   node.name = text(entry, "name");
   node.tokens_per_s = number<double>(entry, "tokens_per_s");
-  node.leaving = flag(entry, "leaving");
+  node.withdrawal = text(entry, "withdrawal");
   node.device.processor = text(entry, "processor");
   node.device.threads = number<int32_t>(entry, "threads");
   node.device.memory_total_bytes = number<uint64_t>(entry, "memory_total_bytes");
   node.device.memory_budget_bytes = number<uint64_t>(entry, "memory_budget_bytes");
   node.device.memory_bandwidth_bytes_per_s = number<double>(entry, "memory_bandwidth_bytes_per_s");
   return node;
+}
+
+void read_stages(const json::object& entry, std::vector<wire::PlannedStage>& stages,
+                 std::vector<wire::StageStatus>& statuses) {
+  each(entry, "stages", [&](const json::object& stage) {
+    stages.push_back({node_id(stage, "node"), layers(stage)});
+    wire::StageStatus status;
+    const auto state = text(stage, "state");
+    status.state = state == "ready"    ? wire::StageState::kReady
+                   : state == "failed" ? wire::StageState::kFailed
+                                       : wire::StageState::kLoading;
+    status.done_bytes = number<uint64_t>(stage, "done_bytes");
+    status.total_bytes = number<uint64_t>(stage, "total_bytes");
+    status.error = text(stage, "error");
+    statuses.push_back(std::move(status));
+  });
 }
 
 cluster::InstanceView instance_of(const json::object& entry) {
@@ -70,18 +87,16 @@ cluster::InstanceView instance_of(const json::object& entry) {
   view.record.epoch.counter = number<uint64_t>(entry, "epoch");
   view.record.context_tokens = number<int32_t>(entry, "context_tokens");
   view.ready = flag(entry, "ready");
-  each(entry, "stages", [&](const json::object& stage) {
-    view.record.stages.push_back({node_id(stage, "node"), layers(stage)});
-    wire::StageStatus status;
-    const auto state = text(stage, "state");
-    status.state = state == "ready"    ? wire::StageState::kReady
-                   : state == "failed" ? wire::StageState::kFailed
-                                       : wire::StageState::kLoading;
-    status.done_bytes = number<uint64_t>(stage, "done_bytes");
-    status.total_bytes = number<uint64_t>(stage, "total_bytes");
-    status.error = text(stage, "error");
-    view.statuses.push_back(std::move(status));
-  });
+  read_stages(entry, view.record.stages, view.statuses);
+  const auto* successor = entry.if_contains("successor");
+  if (successor == nullptr || !successor->is_object()) return view;
+  // What serves is the previous ring of the one that is loading.
+  view.record.previous = wire::PlannedRing{view.record.epoch, view.record.stages, view.record.context_tokens, 0};
+  view.previous_ready = std::exchange(view.ready, false);
+  view.record.epoch.counter = number<uint64_t>(successor->as_object(), "epoch");
+  view.record.stages.clear();
+  view.statuses.clear();
+  read_stages(successor->as_object(), view.record.stages, view.statuses);
   return view;
 }
 

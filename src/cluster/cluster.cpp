@@ -193,6 +193,12 @@ void Cluster::update_self(const std::function<void(wire::NodeFacts&)>& change) {
   impl_->membership.update_self(change);
 }
 void Cluster::report_stage(const wire::StageStatus& status) { impl_->instances.report_stage(status); }
+void Cluster::retire_previous(const std::string& fingerprint) { impl_->instances.retire_previous(fingerprint); }
+
+void Cluster::withdraw(const std::string& reason) {
+  impl_->membership.update_self([&](wire::NodeFacts& facts) { facts.withdrawal = reason; });
+}
+std::vector<StageHold> Cluster::holds() const { return impl_->instances.holds(); }
 
 const wire::NodeFacts& Cluster::self() const { return impl_->membership.self(); }
 std::vector<wire::NodeFacts> Cluster::members() const {

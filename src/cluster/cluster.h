@@ -24,8 +24,12 @@ struct ClusterOptions {
   net::Duration suspect_after = std::chrono::milliseconds(1250);  // silence after which a peer counts as dead
   net::Duration ready_deadline = std::chrono::minutes(30);  // loading without any progress for 60 s fails earlier
   uint32_t link_burst_bytes = 0;  // largest burst that measures a link's bandwidth; 0: it is not measured
-  PlacementRequest placement;                               // defaults for instances that this node creates
-  RingCapabilities capabilities = kRingCapabilities;        // instances are placed within these
+  PlacementRequest placement;     // defaults for instances that this node creates
+  RingCapabilities capabilities = kRingCapabilities;  // instances are placed within these
+  // Move a running instance when a device that it does not use would make it faster (cluster/rebalance.h).
+  bool rebalance = false;
+  double rebalance_gain = 0.15;                                 // at least so much faster, by the prediction
+  net::Duration rebalance_interval = std::chrono::seconds(10);  // since the last move; doubles with every one
 };
 
 // An instance as one node sees it now.
@@ -34,16 +38,33 @@ struct InstanceView {
   bool ready = false;                       // every stage of record.epoch is loaded and its node alive
   std::optional<int32_t> own_stage;         // index in record.stages
   std::vector<wire::StageStatus> statuses;  // per stage; default-constructed when its node said nothing yet
+  // Of record.previous, which serves on while the present epoch loads and until its requests have moved:
+  bool previous_ready = false;                // every stage is loaded and its node alive
+  std::optional<int32_t> own_previous_stage;  // loaded here: index in record.previous->stages
+
+  bool serves() const { return ready || previous_ready; }
+};
+
+// The record as if record.previous, which must be there, were still the present ring.
+wire::InstanceRecord previous_record(const wire::InstanceRecord& record);
+// The ring that serves: the view itself, or while only the previous ring serves that one as if it were present.
+InstanceView serving_view(const InstanceView& view);
+
+// A loaded stage that others count on.
+struct StageHold {
+  std::string fingerprint, model_name;
+  // Why no ring without this node can take over; empty: one can, or does already.
+  std::string problem;
 };
 
 // What the cluster asks of this device. Implemented by the node (app/), faked in simulations.
 class StageHost {
  public:
   virtual ~StageHost() = default;
-  // Load (or re-shape) the own stage of the record. Answer through Cluster::report_stage. A later load for the same
-  // model supersedes an earlier one, also one that is still loading.
+  // Load the own stage of the record. Answer through Cluster::report_stage. Stages of two epochs of a model may be
+  // loaded at the same time: the one that serves and the one that will.
   virtual void load_stage(const wire::InstanceRecord& record, int32_t stage_index) = 0;
-  virtual void unload_stage(const std::string& fingerprint) = 0;
+  virtual void unload_stage(const std::string& fingerprint, const Epoch& epoch) = 0;  // also one that still loads
 };
 
 class ClusterObserver {
@@ -60,12 +81,18 @@ class Cluster : public net::TransportListener {
   ~Cluster() override;
 
   void start();
-  void leave(const std::string& reason);         // says goodbye on every link; the node then stops
+  void leave(const std::string& reason);  // says goodbye on every link; the node then stops
+  // Takes no stages from now on, and rings without this node take over those that it has, while it serves on. With
+  // an empty reason it takes part again. The node may leave when holds() is empty.
+  void withdraw(const std::string& reason);
+  std::vector<StageHold> holds() const;
   void add_observer(ClusterObserver* observer);  // in order; outlives the cluster
 
   // ---- own facts; each change is gossiped
   void update_self(const std::function<void(wire::NodeFacts&)>& change);
   void report_stage(const wire::StageStatus& status);
+  // The first stage's node says so when no request runs on record.previous any more: its stages are unloaded.
+  void retire_previous(const std::string& fingerprint);
 
   // ---- members: self first, then living nodes by id
   const wire::NodeFacts& self() const;

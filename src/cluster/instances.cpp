@@ -14,7 +14,8 @@ constexpr uint64_t kStopLead = 1 << 16;
 constexpr size_t kMostInstances = wire::kMaxInstances;
 
 bool same_view(const InstanceView& a, const InstanceView& b) {
-  return a.record == b.record && a.ready == b.ready && a.own_stage == b.own_stage && a.statuses == b.statuses;
+  return a.record == b.record && a.ready == b.ready && a.own_stage == b.own_stage && a.statuses == b.statuses &&
+         a.previous_ready == b.previous_ready && a.own_previous_stage == b.own_previous_stage;
 }
 
 // A total order on records of one epoch, the same on every node.
@@ -78,7 +79,16 @@ void Instances::propose(const wire::ModelFacts& model, const Plan& plan, int32_t
   for (auto& stage : record.stages) stage.incarnation = membership_.find(stage.node)->incarnation;
   record.context_tokens = plan.context_tokens;
   record.max_sequences = max_sequences;
-  log_info("cluster", "{}: epoch {} on {} devices", model.name, record.epoch.counter, record.stages.size());
+  if (auto serving = serving_ring(model.fingerprint)) {
+    if (const auto tight = too_tight(model, plan, *serving)) {
+      log_info("cluster", "{}: epoch {} ends before the next is loaded: {}", model.name, serving->epoch.counter,
+               *tight);
+    } else {
+      record.previous = std::move(serving);
+    }
+  }
+  log_info("cluster", "{}: epoch {} on {} devices{}", model.name, record.epoch.counter, record.stages.size(),
+           record.previous ? fmt::format(", while epoch {} serves", record.previous->epoch.counter) : "");
   adopt(std::move(record), membership_.self().id);
   entries_[model.fingerprint].model = model;
 }
@@ -86,6 +96,7 @@ void Instances::propose(const wire::ModelFacts& model, const Plan& plan, int32_t
 void Instances::propose_problem(const Entry& entry, const std::string& problem) {
   wire::InstanceRecord record = entry.record;
   record.stages.clear();
+  record.previous.reset();
   record.problem = problem.substr(0, wire::kMaxTextBytes);
   if (record.problem == entry.record.problem && entry.record.stages.empty()) return;
   record.epoch = next_epoch(record.fingerprint);
@@ -113,13 +124,26 @@ NodeId Instances::keeper(const std::string& fingerprint) const {
   return found == entries_.end() || found->second.record.stopped ? NodeId{} : keeper_of(found->second);
 }
 
-const wire::StageStatus* Instances::status_of(const Entry& entry, const wire::PlannedStage& stage) const {
-  const auto* facts = membership_.find(stage.node);
+const wire::StageStatus* Instances::status_of(const std::string& fingerprint, const Epoch& epoch,
+                                              const NodeId& node) const {
+  const auto* facts = membership_.find(node);
   if (facts == nullptr) return nullptr;
   for (const auto& status : facts->stages) {
-    if (status.fingerprint == entry.record.fingerprint && status.epoch == entry.record.epoch) return &status;
+    if (status.fingerprint == fingerprint && status.epoch == epoch) return &status;
   }
   return nullptr;
+}
+
+const wire::StageStatus* Instances::status_of(const Entry& entry, const wire::PlannedStage& stage) const {
+  return status_of(entry.record.fingerprint, entry.record.epoch, stage.node);
+}
+
+bool Instances::is_ready(const std::string& fingerprint, const Epoch& epoch,
+                         const std::vector<wire::PlannedStage>& stages) const {
+  return !stages.empty() && std::ranges::all_of(stages, [&](const wire::PlannedStage& stage) {
+    const auto* status = status_of(fingerprint, epoch, stage.node);
+    return is_valid(stage) && status != nullptr && status->state == wire::StageState::kReady;
+  });
 }
 
 // ---- views
@@ -127,14 +151,21 @@ const wire::StageStatus* Instances::status_of(const Entry& entry, const wire::Pl
 InstanceView Instances::view_of(const Entry& entry) const {
   InstanceView view;
   view.record = entry.record;
-  view.ready = !entry.record.stages.empty() && !entry.record.stopped;
-  for (size_t i = 0; i < entry.record.stages.size(); ++i) {
-    const auto& stage = entry.record.stages[i];
+  const auto& record = entry.record;
+  view.ready = !record.stopped && is_ready(record.fingerprint, record.epoch, record.stages);
+  for (size_t i = 0; i < record.stages.size(); ++i) {
+    const auto& stage = record.stages[i];
     if (stage.node == membership_.self().id && is_valid(stage)) view.own_stage = static_cast<int32_t>(i);
     const auto* status = status_of(entry, stage);
     view.statuses.push_back(status != nullptr ? *status : wire::StageStatus{});
-    const bool ready = status != nullptr && status->state == wire::StageState::kReady;
-    if (!ready || !is_valid(stage)) view.ready = false;
+  }
+  if (record.stopped || !record.previous) return view;
+  const auto& previous = *record.previous;
+  view.previous_ready = is_ready(record.fingerprint, previous.epoch, previous.stages);
+  for (size_t i = 0; i < previous.stages.size(); ++i) {
+    const bool own = previous.stages[i].node == membership_.self().id;
+    if (own && loaded_.contains({record.fingerprint, previous.epoch}))
+      view.own_previous_stage = static_cast<int32_t>(i);
   }
   return view;
 }
@@ -201,12 +232,20 @@ Result<Plan> Instances::preview(const std::string& fingerprint, const PlacementR
 // ---- the own stage
 
 void Instances::report_stage(const wire::StageStatus& status) {
-  const auto found = loaded_.find(status.fingerprint);
-  if (found == loaded_.end() || found->second != status.epoch) return;  // of an older epoch
+  if (!loaded_.contains({status.fingerprint, status.epoch})) return;  // of an epoch that is over
   membership_.update_self([&](wire::NodeFacts& self) {
-    std::erase_if(self.stages, [&](const auto& s) { return s.fingerprint == status.fingerprint; });
+    std::erase_if(self.stages,
+                  [&](const auto& s) { return s.fingerprint == status.fingerprint && s.epoch == status.epoch; });
     self.stages.push_back(status);
   });
+}
+
+void Instances::drop_stage(const std::string& fingerprint, const Epoch& epoch) {
+  if (loaded_.erase({fingerprint, epoch}) == 0) return;
+  membership_.update_self([&](wire::NodeFacts& self) {
+    std::erase_if(self.stages, [&](const auto& s) { return s.fingerprint == fingerprint && s.epoch == epoch; });
+  });
+  host_.unload_stage(fingerprint, epoch);
 }
 
 void Instances::follow(Entry& entry) {
@@ -214,18 +253,19 @@ void Instances::follow(Entry& entry) {
   const auto own = std::find_if(record.stages.begin(), record.stages.end(), [&](const auto& stage) {
     return stage.node == membership_.self().id && is_valid(stage);
   });
-  const auto loaded = loaded_.find(record.fingerprint);
-  if (own == record.stages.end() || record.stopped || membership_.left()) {
-    if (loaded == loaded_.end()) return;
-    loaded_.erase(loaded);
-    membership_.update_self([&](wire::NodeFacts& self) {
-      std::erase_if(self.stages, [&](const auto& s) { return s.fingerprint == record.fingerprint; });
-    });
-    host_.unload_stage(record.fingerprint);
-    return;
+  const bool active = !record.stopped && !membership_.left();
+  const bool takes_part = active && own != record.stages.end();
+  // What is over goes before anything is loaded: its memory may be needed.
+  std::vector<Epoch> over;
+  for (auto at = loaded_.lower_bound({record.fingerprint, Epoch{}});
+       at != loaded_.end() && at->first == record.fingerprint; ++at) {
+    const bool present = takes_part && at->second == record.epoch;
+    const bool previous =
+        active && record.previous && at->second == record.previous->epoch && !previous_is_over(record);
+    if (!present && !previous) over.push_back(at->second);
   }
-  if (loaded != loaded_.end() && loaded->second == record.epoch) return;
-  loaded_[record.fingerprint] = record.epoch;
+  for (const Epoch& epoch : over) drop_stage(record.fingerprint, epoch);
+  if (!takes_part || !loaded_.emplace(record.fingerprint, record.epoch).second) return;
   report_stage({record.fingerprint, record.epoch, own->layers, wire::StageState::kLoading, 0, 0, {}});
   host_.load_stage(record, static_cast<int32_t>(own - record.stages.begin()));
 }

@@ -4,7 +4,13 @@
 // The highest epoch wins everywhere. The keeper – the first living participant by node id, of an unplaced instance
 // the first living node – makes a new epoch when a participant is gone, has restarted, lost its place in the ring
 // or could not load. A participant that has restarted has lost its stage; whoever knows that does not count it as
-// keeper. Network thread only; changes take effect in settle(), which the owner calls in a turn of its own.
+// keeper.
+//
+// Make before break: a new epoch that is made while a ring serves names that ring as its `previous`. Its stages
+// stay loaded, if there is room for both, until those of the new epoch are ready and requests have moved. Nothing
+// is decided at the switch: an epoch is ready when all its stages say so, and the previous one is over when its
+// first stage no longer says so. Network thread only; changes take effect in settle(), which the owner calls in a
+// turn of its own.
 
 #include <functional>
 #include <map>
@@ -33,6 +39,8 @@ class Instances {
 
   void merge(wire::InstanceRecord record, const NodeId& from);
   void report_stage(const wire::StageStatus& status);
+  void retire_previous(const std::string& fingerprint);
+  std::vector<StageHold> holds() const;
   // Looks at every instance: own stages are loaded or unloaded, the keeper's duties done, observers told.
   void settle();
 
@@ -59,6 +67,8 @@ class Instances {
     bool conflict = false;  // two records of this epoch were seen
     std::string tried;      // the cluster as the last vain attempt saw it
     net::TimePoint tried_at{};
+    std::string looked_at;  // the cluster as the last look for a better ring saw it
+    net::TimePoint look_again_at{};
   };
   struct Ban {
     net::TimePoint until{};
@@ -69,12 +79,17 @@ class Instances {
 
   bool is_valid(const wire::PlannedStage& stage) const;  // its node lives, and has not restarted since
   const wire::StageStatus* status_of(const Entry& entry, const wire::PlannedStage& stage) const;
+  const wire::StageStatus* status_of(const std::string& fingerprint, const Epoch& epoch, const NodeId& node) const;
+  bool is_ready(const std::string& fingerprint, const Epoch& epoch,
+                const std::vector<wire::PlannedStage>& stages) const;
+  bool previous_is_over(const wire::InstanceRecord& record) const;
   InstanceView view_of(const Entry& entry) const;
   NodeId keeper_of(const Entry& entry) const;
 
   void note_failures(Entry& entry);
-  void follow(Entry& entry);  // own stage
-  void keep(Entry& entry);    // the keeper's duties
+  void follow(Entry& entry);  // own stages
+  void drop_stage(const std::string& fingerprint, const Epoch& epoch);
+  void keep(Entry& entry);  // the keeper's duties
   struct Fault {
     std::string why;
     net::Duration patience{};  // how long it must last before the keeper acts
@@ -83,10 +98,18 @@ class Instances {
   void ban(const Entry& entry, const NodeId& node, const std::string& error);
   void replace(Entry& entry, const std::string& why);
   void retry(Entry& entry);
+  void improve(Entry& entry);
+  void relieve(Entry& entry, const wire::NodeFacts& leaving);
+  void rebalance(Entry& entry);
   void tell(Entry& entry);
 
   Result<wire::ModelFacts> model_facts(const std::string& fingerprint, const Entry* entry) const;
   Status check_weights_available(const wire::ModelFacts& model) const;
+  struct Candidates {
+    std::vector<PlacementDevice> devices;
+    std::vector<PlacementLink> links;
+  };
+  Candidates candidates(const std::set<NodeId>& out) const;
   Result<Plan> plan(const wire::ModelFacts& model, const PlacementRequest& request) const;
   // A plan that the ring can execute, whatever the request says it could.
   Result<Plan> plan_to_run(const wire::ModelFacts& model, PlacementRequest request) const;
@@ -94,6 +117,10 @@ class Instances {
   std::string cluster_signature(const std::string& fingerprint) const;
   std::set<NodeId> banned(const std::string& fingerprint) const;
   void propose(const wire::ModelFacts& model, const Plan& plan, int32_t max_sequences);
+  std::optional<wire::PlannedRing> serving_ring(const std::string& fingerprint) const;
+  // Why a device cannot hold its stages of both rings; nullopt: all can.
+  std::optional<std::string> too_tight(const wire::ModelFacts& model, const Plan& next,
+                                       const wire::PlannedRing& now) const;
   void propose_problem(const Entry& entry, const std::string& problem);
   Epoch next_epoch(const std::string& fingerprint, uint64_t lead = 1) const;
   void adopt(wire::InstanceRecord record, const NodeId& from);
@@ -104,8 +131,13 @@ class Instances {
   StageHost& host_;
   const ClusterOptions options_;
   const Hooks hooks_;
-  std::map<std::string, Entry> entries_;  // by fingerprint
-  std::map<std::string, Epoch> loaded_;   // own stages that the host was asked to load
+  std::map<std::string, Entry> entries_;            // by fingerprint
+  std::set<std::pair<std::string, Epoch>> loaded_;  // own stages that the host was asked to load
+  struct Moves {
+    net::TimePoint last{};
+    int32_t times = 0;
+  };
+  std::map<std::string, Moves> moves_;  // for a better ring, by fingerprint
   std::map<std::pair<std::string, NodeId>, Ban> bans_;
   net::TimerId wake_timer_ = 0;
   net::TimePoint wake_time_{};

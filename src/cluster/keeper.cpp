@@ -104,7 +104,7 @@ void Instances::keep(Entry& entry) {
   const auto fault = find_fault(entry);
   if (!fault) {
     entry.broken_since.reset();
-    return;
+    return improve(entry);
   }
   if (!entry.broken_since) entry.broken_since = now;
   const net::TimePoint act = *entry.broken_since + fault->patience;
@@ -150,8 +150,8 @@ std::string Instances::cluster_signature(const std::string& fingerprint) const {
     const int has = offer == node->models.end() ? 0 : offer->complete ? 2 : 1;
     size_t links = 0;
     for (const auto& link : node->links) links ^= std::hash<NodeId>()(link.peer);
-    fmt::format_to(std::back_inserter(text), "{}/{}/{}/{:x}/{} ", node->id.hex(), node->incarnation,
-                   static_cast<int>(16 * std::log2(budget)), links, has);
+    fmt::format_to(std::back_inserter(text), "{}/{}/{}/{:x}/{}{} ", node->id.hex(), node->incarnation,
+                   static_cast<int>(16 * std::log2(budget)), links, has, node->withdrawal.empty() ? "" : "/leaves");
   }
   for (const NodeId& id : banned(fingerprint)) text += "-" + id.hex();
   return text;
@@ -165,9 +165,11 @@ PlacementRequest Instances::request_of(const wire::InstanceRecord& record) const
   request.objective = parse_objective(record.objective).value_or(request.objective);
   request.context_tokens = record.context_tokens;
   request.max_sequences = record.max_sequences;
-  const auto here = static_cast<int32_t>(
-      membership_.living().size() - std::min(membership_.living().size() - 1, banned(record.fingerprint).size()));
-  request.min_stages = request.strategy == Strategy::kSingle ? 1 : std::min(request.min_stages, here);
+  const std::set<NodeId> out = banned(record.fingerprint);
+  const auto here = static_cast<int32_t>(std::ranges::count_if(
+      membership_.living(), [&](const auto* node) { return node->withdrawal.empty() && !out.contains(node->id); }));
+  request.min_stages =
+      request.strategy == Strategy::kSingle ? 1 : std::clamp(here, 1, std::max(request.min_stages, 1));
   return request;
 }
 
@@ -201,38 +203,46 @@ Status Instances::check_weights_available(const wire::ModelFacts& model) const {
               model.name, model.file_bytes);
 }
 
-Result<Plan> Instances::plan(const wire::ModelFacts& model, const PlacementRequest& request) const {
-  EXO_CHECK_OK(check_weights_available(model));
-  const std::set<NodeId> out = banned(model.fingerprint);
-  std::vector<const wire::NodeFacts*> candidates;
+Instances::Candidates Instances::candidates(const std::set<NodeId>& out) const {
+  std::vector<const wire::NodeFacts*> nodes;
   for (const auto* node : membership_.living()) {
-    if (!out.contains(node->id)) candidates.push_back(node);
+    if (!out.contains(node->id) && node->withdrawal.empty()) nodes.push_back(node);
   }
   // A ring hops directly: its devices must all be linked with each other. Best connected first, then by memory.
-  std::stable_sort(candidates.begin(), candidates.end(), [](const auto* a, const auto* b) {
+  std::stable_sort(nodes.begin(), nodes.end(), [](const auto* a, const auto* b) {
     return std::pair(a->links.size(), a->device.memory_budget_bytes) >
            std::pair(b->links.size(), b->device.memory_budget_bytes);
   });
-  std::vector<PlacementDevice> devices;
-  std::vector<PlacementLink> links;
+  Candidates result;
   std::vector<const wire::NodeFacts*> ring;
-  for (const auto* node : candidates) {
+  for (const auto* node : nodes) {
     const bool linked = std::all_of(ring.begin(), ring.end(),
                                     [&](const auto* other) { return membership_.is_linked(node->id, other->id); });
     if (!linked) continue;
     ring.push_back(node);
-    devices.push_back({node->id, node->name, node->device, node->stage_times});
+    result.devices.push_back({node->id, node->name, node->device, node->stage_times});
     for (const auto& link : node->links) {
       if (node->id < link.peer)
-        links.push_back({node->id, link.peer, link.round_trip_us * 1e-6, link.bandwidth_bytes_per_s});
+        result.links.push_back({node->id, link.peer, link.round_trip_us * 1e-6, link.bandwidth_bytes_per_s});
     }
   }
-  auto chosen = place(model, devices, links, request);
-  if (chosen || out.empty()) return chosen;
+  return result;
+}
+
+Result<Plan> Instances::plan(const wire::ModelFacts& model, const PlacementRequest& request) const {
+  EXO_CHECK_OK(check_weights_available(model));
+  const std::set<NodeId> out = banned(model.fingerprint);
+  const Candidates from = candidates(out);
+  auto chosen = place(model, from.devices, from.links, request);
+  if (chosen) return chosen;
   Error error = std::move(chosen).error();
   for (const NodeId& id : out) {
     const auto found = bans_.find({model.fingerprint, id});
     error.message += fmt::format("; {} is left out: {}", name_of(membership_, id), found->second.error);
+  }
+  for (const auto* node : membership_.living()) {
+    if (!node->withdrawal.empty())
+      error.message += fmt::format("; {} takes no part: {}", name_of(membership_, node->id), node->withdrawal);
   }
   return std::unexpected(std::move(error));
 }

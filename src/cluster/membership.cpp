@@ -39,6 +39,7 @@ void keep_within_limits(wire::NodeFacts& facts) {
   if (facts.addresses.size() > wire::kMaxAddresses) facts.addresses.resize(wire::kMaxAddresses);
   if (facts.models.size() > wire::kMaxModels) facts.models.resize(wire::kMaxModels);
   if (facts.stages.size() > wire::kMaxStages) facts.stages.resize(wire::kMaxStages);
+  facts.withdrawal = cut(std::move(facts.withdrawal), wire::kMaxTextBytes);
   for (auto& stage : facts.stages) stage.error = cut(std::move(stage.error), wire::kMaxTextBytes);
   const auto sane = [](double& rate) {
     if (!(rate >= 0) || std::isinf(rate)) rate = 0;

@@ -90,6 +90,7 @@ void StageRunner::compute(wire::Step step) {
     trip.closed_slots = step.closed_slots;
   }
   ++computing_;
+  counters_.last_step = clock_.now();
   auto shared_trip = std::make_shared<Trip>(std::move(trip));
   executor_->execute(std::move(step),
                      [this, alive = std::weak_ptr<bool>(alive_), shared_trip](Result<StageOutput> output) {

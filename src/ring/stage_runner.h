@@ -31,6 +31,7 @@ class StepSink {
 struct StageCounters {
   uint64_t steps = 0, rows = 0, failures = 0;
   double compute_s = 0;
+  net::TimePoint last_step{};  // when the last one began
 };
 
 class StageRunner {

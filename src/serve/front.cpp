@@ -1,12 +1,9 @@
 #include "serve/front.h"
 
-#include <algorithm>
 #include <limits>
-#include <random>
-#include <set>
-#include <unordered_map>
 
 #include "base/log.h"
+#include "serve/front_impl.h"
 
 namespace exo::serve {
 namespace {
@@ -18,93 +15,7 @@ constexpr auto kTick = std::chrono::milliseconds(250);
 constexpr auto kEnsureInterval = std::chrono::seconds(1);
 constexpr auto kRetryDelay = std::chrono::milliseconds(200);
 
-double seconds(net::Duration duration) { return std::chrono::duration<double>(duration).count(); }
-
-struct Request {
-  RequestId id;
-  uint64_t order = 0;  // as they came
-  GenerateRequest asked;
-  std::shared_ptr<RequestObserver> observer;
-  std::vector<TokenId> tokens;  // prompt and answer so far
-  bool finished = false;
-  RequestStatus status;
-  bool told_status = false;
-  RequestUsage usage;
-
-  // While submitted:
-  bool submitted = false;
-  bool was_submitted = false;  // ever
-  NodeId first_node;
-  Epoch epoch;
-  net::TimePoint heard_at{};  // or asked
-  std::optional<net::TimePoint> silent_since;
-
-  // While waiting for a ring:
-  net::TimePoint waiting_since{};  // without progress
-  std::optional<net::TimePoint> problem_since;
-  std::optional<net::TimePoint> unavailable_since;  // the scheduler said so, and nothing moved since
-  net::TimePoint next_try{}, next_ensure{};
-  Epoch seen_epoch;
-  uint64_t seen_bytes = 0;
-  std::string obstacle;  // what it waits for, for people
-
-  net::TimePoint started{};
-  std::optional<net::TimePoint> prefill_began, first_token;
-
-  size_t generated() const { return tokens.size() - asked.prompt.size(); }
-};
-using RequestPtr = std::shared_ptr<Request>;
-
 }  // namespace
-
-struct Front::Impl {
-  Impl(net::Clock& clock_in, net::Transport& transport_in, cluster::Cluster& cluster_in, FrontOptions options_in)
-      : clock(clock_in), transport(transport_in), cluster(cluster_in), options(options_in) {
-    std::random_device device;
-    ids.seed(options.id_seed != 0 ? options.id_seed : (uint64_t{device()} << 32) ^ device());
-    if (options.id_seed == 0) salt = (uint64_t{device()} << 32) ^ device();
-    for (const auto& link : transport.links()) linked.insert(link.peer);
-  }
-  ~Impl() { clock.cancel(timer); }
-
-  // Steps of one request's life. Each may end it; observers may call back into the front.
-  void advance(const RequestPtr& request);
-  bool find_ring(const RequestPtr& request);
-  void submit(const RequestPtr& request, const wire::InstanceRecord& record);
-  void detach(const RequestPtr& request, net::Duration retry_after);
-  void on_problem(const RequestPtr& request, Error error);
-  void ensure(const RequestPtr& request);
-  void on_update(const NodeId& from, wire::RequestUpdate& update);
-  void take_tokens(const RequestPtr& request, wire::RequestUpdate& update);
-  void take_progress(const RequestPtr& request, const wire::RequestUpdate& update);
-  void take_finish(const RequestPtr& request, wire::RequestUpdate& update);
-  void set_status(const RequestPtr& request, RequestStatus status);
-  void finish(const RequestPtr& request, FinishReason reason, std::optional<Error> error);
-  void count(const Request& request, FinishReason reason, double first_token_s);
-  void progress(Request& request) {
-    request.waiting_since = clock.now();
-    request.problem_since.reset();
-    request.unavailable_since.reset();
-  }
-  int32_t context_of(const wire::InstanceRecord& record) const;
-  std::vector<RequestPtr> all() const;
-  void arm();
-  void tick();
-
-  net::Clock& clock;
-  net::Transport& transport;
-  cluster::Cluster& cluster;
-  const FrontOptions options;
-  std::mt19937_64 ids;
-  uint64_t salt = 0;
-  uint64_t n_started = 0;
-  FrontStatistics statistics;
-  std::unordered_map<RequestId, RequestPtr> requests;
-  std::set<NodeId> linked;
-  size_t n_members = 0;
-  std::optional<net::TimePoint> lost_member_at;
-  net::TimerId timer = 0;
-};
 
 // ---- ring found, ring lost ------------------------------------------------------------------------------------
 
@@ -115,6 +26,8 @@ void Front::Impl::advance(const RequestPtr& request) {
     return finish(request, FinishReason::kError,
                   Error{ErrorCode::kDeadlineExceeded,
                         fmt::format("the request took longer than {:.0f} s", seconds(request->asked.deadline))});
+  if (request->submitted) consider_move(request);
+  if (request->finished) return;
   if (request->submitted) {
     if (now - request->heard_at < options.silence) return;
     if (!request->silent_since) request->silent_since = request->heard_at;
@@ -160,6 +73,10 @@ bool Front::Impl::find_ring(const RequestPtr& request) {
     submit(request, view->record);
     return request->submitted;
   }
+  if (view->previous_ready) {
+    submit(request, cluster::previous_record(view->record));
+    return request->submitted;
+  }
   request->obstacle = "its stages are still loading";
   for (const auto& stage : view->statuses)
     if (stage.state == wire::StageState::kFailed)
@@ -199,7 +116,7 @@ void Front::Impl::submit(const RequestPtr& request, const wire::InstanceRecord& 
   message.stop_tokens = request->asked.stop_tokens;
   message.sampler = request->asked.sampler;
   const NodeId first = record.stages.front().node;
-  if ((first != transport.self() && !linked.contains(first)) || !transport.send(first, std::move(message))) {
+  if (!is_linked(first) || !transport.send(first, std::move(message))) {
     request->obstacle = fmt::format("there is no link to {}, which holds the first stage", first.short_hex());
     return;
   }
@@ -213,6 +130,7 @@ void Front::Impl::submit(const RequestPtr& request, const wire::InstanceRecord& 
 }
 
 void Front::Impl::detach(const RequestPtr& request, net::Duration retry_after) {
+  end_rehearsal(request);
   request->submitted = false;
   request->silent_since.reset();
   if (!request->unavailable_since) request->waiting_since = clock.now();
@@ -250,6 +168,8 @@ void Front::Impl::ensure(const RequestPtr& request) {
 void Front::Impl::on_update(const NodeId& from, wire::RequestUpdate& update) {
   const auto found = requests.find(update.request);
   if (found == requests.end()) {
+    if (const auto rehearsed = rehearsals.find(update.request); rehearsed != rehearsals.end())
+      return on_rehearsal(RequestPtr(rehearsed->second), from, update);
     if (update.finish == FinishReason::kNone) transport.send(from, wire::CancelRequest{update.request});
     return;
   }
@@ -275,6 +195,7 @@ void Front::Impl::take_progress(const RequestPtr& request, const wire::RequestUp
   status.queue_position = update.queue_position;
   status.phase = update.queue_position > 0 ? Phase::kQueued : Phase::kPrefilling;
   if (update.finish == FinishReason::kError) return;
+  request->accepted = true;
   if (update.queue_position == 0 && !request->prefill_began) request->prefill_began = clock.now();
   const bool moved =
       request->status.phase == Phase::kQueued && update.queue_position < request->status.queue_position;
@@ -304,7 +225,9 @@ void Front::Impl::take_tokens(const RequestPtr& request, wire::RequestUpdate& up
 void Front::Impl::take_finish(const RequestPtr& request, wire::RequestUpdate& update) {
   if (update.finish != FinishReason::kError) return finish(request, update.finish, {});
   Error error{update.error_code, std::move(update.error)};
-  if (error.code == ErrorCode::kUnavailable || error.code == ErrorCode::kCancelled) {
+  // A full queue is an answer for new requests; one that a ring had taken waits.
+  if (error.code == ErrorCode::kUnavailable || error.code == ErrorCode::kCancelled ||
+      (error.code == ErrorCode::kResourceExhausted && request->accepted)) {
     if (!request->unavailable_since) request->unavailable_since = clock.now();
     if (clock.now() - *request->unavailable_since < options.resume_deadline) {
       detach(request, kRetryDelay);
@@ -328,7 +251,7 @@ void Front::Impl::set_status(const RequestPtr& request, RequestStatus status) {
   request->observer->on_status(status);
 }
 
-void Front::Impl::count(const Request& request, FinishReason reason, double first_token_s) {
+void Front::Impl::count(const FrontRequest& request, FinishReason reason, double first_token_s) {
   const RequestUsage& usage = request.usage;
   ++statistics.finished[static_cast<size_t>(reason)];
   statistics.prompt_tokens += static_cast<uint64_t>(usage.prompt_tokens);
@@ -343,6 +266,7 @@ void Front::Impl::count(const Request& request, FinishReason reason, double firs
 void Front::Impl::finish(const RequestPtr& request, FinishReason reason, std::optional<Error> error) {
   if (request->finished) return;
   request->finished = true;
+  end_rehearsal(request);
   requests.erase(request->id);
   const auto now = clock.now();
   const auto began = request->prefill_began.value_or(now);
@@ -363,7 +287,7 @@ void Front::Impl::finish(const RequestPtr& request, FinishReason reason, std::op
 std::vector<RequestPtr> Front::Impl::all() const {
   std::vector<RequestPtr> found;
   for (const auto& [id, request] : requests) found.push_back(request);
-  std::ranges::sort(found, {}, &Request::order);
+  std::ranges::sort(found, {}, &FrontRequest::order);
   return found;
 }
 
@@ -384,8 +308,8 @@ Front::Front(net::Clock& clock, net::Transport& transport, cluster::Cluster& clu
 Front::~Front() = default;
 
 RequestId Front::start(GenerateRequest request, std::shared_ptr<RequestObserver> observer) {
-  auto started = std::make_shared<Request>();
-  started->id = {impl_->ids() ^ impl_->salt, impl_->ids()};
+  auto started = std::make_shared<FrontRequest>();
+  started->id = impl_->new_id();
   started->order = impl_->n_started++;
   started->asked = std::move(request);
   started->tokens = started->asked.prompt;
@@ -397,6 +321,8 @@ RequestId Front::start(GenerateRequest request, std::shared_ptr<RequestObserver>
     // The front owns its requests: while one lives, so does the front.
     const auto next = weak.lock();
     if (!next || next->finished) return;
+    if (!impl->closed_because.empty())
+      return impl->finish(next, FinishReason::kError, Error{ErrorCode::kUnavailable, impl->closed_because});
     if (next->asked.prompt.empty())
       return impl->finish(next, FinishReason::kError, Error{ErrorCode::kInvalidArgument, "the prompt is empty"});
     impl->advance(next);
@@ -413,6 +339,8 @@ void Front::cancel(const RequestId& id) {
   impl_->finish(request, FinishReason::kCancelled, {});
 }
 
+void Front::close(const std::string& why) { impl_->closed_because = why; }
+
 const FrontStatistics& Front::statistics() const { return impl_->statistics; }
 size_t Front::active_requests() const { return impl_->requests.size(); }
 
@@ -423,9 +351,11 @@ void Front::on_link_up(const net::LinkInfo& link) {
 
 void Front::on_link_down(const NodeId& peer, const Error&) {
   impl_->linked.erase(peer);
-  for (const auto& request : impl_->all())
-    if (!request->finished && request->submitted && request->first_node == peer)
-      impl_->detach(request, net::Duration{});
+  for (const auto& request : impl_->all()) {
+    if (request->finished) continue;
+    if (request->rehearsal && request->rehearsal->node == peer) impl_->end_rehearsal(request);
+    if (request->submitted && request->first_node == peer) impl_->detach(request, net::Duration{});
+  }
 }
 
 void Front::on_message(const NodeId& from, wire::Message message) {
@@ -435,7 +365,10 @@ void Front::on_message(const NodeId& from, wire::Message message) {
 void Front::on_instance_changed(const cluster::InstanceView& view) {
   for (const auto& request : impl_->all()) {
     if (request->finished || request->asked.fingerprint != view.record.fingerprint) continue;
-    if (request->submitted && (view.record.epoch != request->epoch || view.record.stopped)) {
+    const bool on_previous =
+        view.previous_ready && view.record.previous && view.record.previous->epoch == request->epoch;
+    const bool serves = !view.record.stopped && (view.record.epoch == request->epoch || on_previous);
+    if (request->submitted && !serves) {
       impl_->transport.send(request->first_node, wire::CancelRequest{request->id});
       impl_->detach(request, net::Duration{});
     }

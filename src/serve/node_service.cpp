@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::string_view kComponent = "ring";
 constexpr auto kRateInterval = std::chrono::milliseconds(500);
+constexpr auto kPreviousInterval = std::chrono::milliseconds(20);
 constexpr size_t kRateSamples = 7;  // a window of three seconds
 
 }  // namespace
@@ -28,6 +29,7 @@ struct RingService::Instance final : SchedulerPort {
   std::unique_ptr<Scheduler> scheduler;
   SchedulerConfig config;  // what the executor was installed with
   MicroBatchId next_micro_batch{1};
+  std::optional<net::TimePoint> superseded_at;  // the next epoch is ready since
 };
 
 RingService::RingService(net::Clock& clock, net::Transport& transport, cluster::Cluster& cluster,
@@ -39,7 +41,8 @@ RingService::RingService(net::Clock& clock, net::Transport& transport, cluster::
 
 RingService::~RingService() {
   clock_.cancel(rate_timer_);
-  for (auto& [fingerprint, instance] : instances_) end_stage(*instance);
+  clock_.cancel(previous_timer_);
+  for (auto& [key, instance] : instances_) end_stage(*instance);
 }
 
 void RingService::dispose(std::unique_ptr<ring::StageExecutor> executor) {
@@ -49,24 +52,53 @@ void RingService::dispose(std::unique_ptr<ring::StageExecutor> executor) {
 // ---- epochs ---------------------------------------------------------------------------------------------------
 
 void RingService::on_instance_changed(const cluster::InstanceView& view) {
-  auto found = instances_.find(view.record.fingerprint);
-  const bool takes_part = view.own_stage.has_value() && !view.record.stopped && !view.record.stages.empty();
-  if (found != instances_.end() && (!takes_part || found->second->epoch != view.record.epoch)) {
-    end_stage(*found->second);
-    instances_.erase(found);
-    found = instances_.end();
+  const auto& record = view.record;
+  const bool active = !record.stopped && !record.stages.empty();
+  const bool present = active && view.own_stage.has_value();
+  const bool previous = active && view.own_previous_stage.has_value();
+  for (auto at = instances_.lower_bound({record.fingerprint, Epoch{}});
+       at != instances_.end() && at->first.first == record.fingerprint;) {
+    const Epoch& epoch = at->first.second;
+    const bool stays = (present && epoch == record.epoch) || (previous && epoch == record.previous->epoch);
+    if (!stays) end_stage(*at->second);
+    at = stays ? std::next(at) : instances_.erase(at);
   }
-  if (!takes_part) return;
-  if (found == instances_.end()) {
-    found = instances_.emplace(view.record.fingerprint, std::make_unique<Instance>(transport_)).first;
-    start_stage(*found->second, view);
-  }
-  follow(*found->second, view);
+  if (previous) take_part(cluster::previous_record(record), *view.own_previous_stage, view.previous_ready);
+  if (present) take_part(record, *view.own_stage, view.ready);
+  if (previous && view.ready && *view.own_previous_stage == 0 && previous_timer_ == 0)
+    previous_timer_ = clock_.run_after({}, [this] { watch_previous(); });
 }
 
-void RingService::start_stage(Instance& instance, const cluster::InstanceView& view) {
-  instance.epoch = view.record.epoch;
-  instance.runner = std::make_unique<ring::StageRunner>(clock_, transport_, view.record, *view.own_stage);
+void RingService::take_part(const wire::InstanceRecord& record, int32_t stage_index, bool ready) {
+  auto& instance = instances_[{record.fingerprint, record.epoch}];
+  if (!instance) {
+    instance = std::make_unique<Instance>(transport_);
+    instance->epoch = record.epoch;
+    instance->runner = std::make_unique<ring::StageRunner>(clock_, transport_, record, stage_index);
+  }
+  if (instance->scheduler) instance->scheduler->set_ready(ready);
+}
+
+// A ring whose successor is ready ends when nobody uses it any more.
+void RingService::watch_previous() {
+  previous_timer_ = 0;
+  for (const auto& view : cluster_.instances()) {
+    if (!view.ready || view.own_previous_stage != 0) continue;
+    Instance* instance = find(view.record.fingerprint, view.record.previous->epoch);
+    if (instance != nullptr && instance->scheduler) {
+      const auto now = clock_.now();
+      if (!instance->superseded_at) instance->superseded_at = now;
+      const auto statistics = instance->scheduler->statistics();
+      const bool busy = statistics.waiting + statistics.running > 0;
+      if (busy && now - *instance->superseded_at < options_.previous_deadline) {
+        if (previous_timer_ == 0)
+          previous_timer_ = clock_.run_after(kPreviousInterval, [this] { watch_previous(); });
+        continue;
+      }
+    }
+    log_info(kComponent, "{}: epoch {} is over", view.record.model_name, view.record.previous->epoch.counter);
+    cluster_.retire_previous(view.record.fingerprint);
+  }
 }
 
 void RingService::end_stage(Instance& instance) {
@@ -77,10 +109,6 @@ void RingService::end_stage(Instance& instance) {
   }
   instance.scheduler.reset();
   instance.runner.reset();
-}
-
-void RingService::follow(Instance& instance, const cluster::InstanceView& view) {
-  if (instance.scheduler) instance.scheduler->set_ready(view.ready);
 }
 
 void RingService::start_scheduler(Instance& instance, const wire::InstanceRecord& record) {
@@ -117,31 +145,32 @@ bool RingService::install_executor(const std::string& fingerprint, const Epoch& 
     dispose(std::move(executor));
     return false;
   }
-  remove_executor(fingerprint);
+  remove_executor(fingerprint, epoch);
   instance->config = {.n_blocks = n_blocks,
                       .block_positions = block_positions,
                       .max_slots = max_slots,
                       .max_batch_rows = max_batch_rows,
                       .keeps_state = executor->keeps_state()};
   instance->runner->set_executor(std::move(executor), max_slots);
-  if (instance->runner->is_first()) start_scheduler(*instance, view->record);
-  follow(*instance, *view);
+  const bool is_previous = epoch != view->record.epoch;
+  if (instance->runner->is_first())
+    start_scheduler(*instance, is_previous ? cluster::previous_record(view->record) : view->record);
+  if (instance->scheduler) instance->scheduler->set_ready(is_previous ? view->previous_ready : view->ready);
   return true;
 }
 
-void RingService::remove_executor(const std::string& fingerprint) {
-  const auto found = instances_.find(fingerprint);
-  if (found == instances_.end()) return;
-  Instance& instance = *found->second;
-  instance.runner->set_sink(nullptr);
-  if (instance.scheduler) instance.next_micro_batch = instance.scheduler->next_micro_batch();
-  instance.scheduler.reset();
-  dispose(instance.runner->set_executor(nullptr, 0));
+void RingService::remove_executor(const std::string& fingerprint, const Epoch& epoch) {
+  Instance* instance = find(fingerprint, epoch);
+  if (instance == nullptr) return;
+  instance->runner->set_sink(nullptr);
+  if (instance->scheduler) instance->next_micro_batch = instance->scheduler->next_micro_batch();
+  instance->scheduler.reset();
+  dispose(instance->runner->set_executor(nullptr, 0));
 }
 
 RingService::Instance* RingService::find(const std::string& fingerprint, const Epoch& epoch) {
-  const auto found = instances_.find(fingerprint);
-  return found == instances_.end() || found->second->epoch != epoch ? nullptr : found->second.get();
+  const auto found = instances_.find({fingerprint, epoch});
+  return found == instances_.end() ? nullptr : found->second.get();
 }
 
 // ---- messages -------------------------------------------------------------------------------------------------
@@ -166,7 +195,7 @@ void RingService::on_message(const NodeId& from, wire::Message message) {
   } else if (auto* request = std::get_if<wire::SubmitRequest>(&message)) {
     submit(from, std::move(*request));
   } else if (const auto* cancelled = std::get_if<wire::CancelRequest>(&message)) {
-    for (auto& [fingerprint, instance] : instances_)
+    for (auto& [key, instance] : instances_)
       if (instance->scheduler) instance->scheduler->cancel(from, cancelled->request);
   }
 }
@@ -183,13 +212,13 @@ void RingService::submit(const NodeId& from, wire::SubmitRequest request) {
 
 void RingService::on_link_up(const net::LinkInfo& link) {
   linked_.insert(link.peer);
-  for (auto& [fingerprint, instance] : instances_)
+  for (auto& [key, instance] : instances_)
     if (instance->scheduler) instance->scheduler->on_link(link.peer, true);
 }
 
 void RingService::on_link_down(const NodeId& peer, const Error&) {
   linked_.erase(peer);
-  for (auto& [fingerprint, instance] : instances_) {
+  for (auto& [key, instance] : instances_) {
     instance->runner->on_link_down(peer);
     if (instance->scheduler) instance->scheduler->on_link(peer, false);
   }
@@ -199,7 +228,7 @@ void RingService::on_link_down(const NodeId& peer, const Error&) {
 
 void RingService::sample_rate() {
   uint64_t rows = rows_of_ended_;
-  for (const auto& [fingerprint, instance] : instances_) rows += instance->runner->counters().rows;
+  for (const auto& [key, instance] : instances_) rows += instance->runner->counters().rows;
   rate_samples_.emplace_back(clock_.now(), rows);
   if (rate_samples_.size() > kRateSamples) rate_samples_.pop_front();
   rate_timer_ = clock_.run_after(kRateInterval, [this] { sample_rate(); });
@@ -212,10 +241,16 @@ double RingService::tokens_per_s() const {
   return window_s > 0 ? static_cast<double>(rows_now - rows_before) / window_s : 0;
 }
 
+net::TimePoint RingService::last_step() const {
+  net::TimePoint last{};
+  for (const auto& [key, instance] : instances_) last = std::max(last, instance->runner->counters().last_step);
+  return last;
+}
+
 std::vector<RingStageView> RingService::stages() const {
   std::vector<RingStageView> views;
-  for (const auto& [fingerprint, instance] : instances_) {
-    RingStageView view{fingerprint,
+  for (const auto& [key, instance] : instances_) {
+    RingStageView view{key.first,
                        instance->epoch,
                        instance->runner->stage_index(),
                        instance->runner->has_executor(),

@@ -7,6 +7,9 @@
 //   cluster.add_observer(&ring); cluster.add_observer(&front);
 // and, when a stage asked for by StageHost::load_stage has loaded, calls install_executor *before* it reports
 // kReady.
+//
+// Two epochs of an instance may run here at once: the previous one serves while the present one loads and until its
+// requests have moved. Its first stage's node sees when that is so, and retires it.
 
 #include <deque>
 #include <functional>
@@ -25,10 +28,11 @@
 namespace exo::serve {
 
 struct RingServiceOptions {
-  size_t queue_limit = 256;  // waiting requests per instance
+  size_t queue_limit = 256;       // waiting requests per instance
   int32_t max_draft_tokens = 16;  // of a sequence in one step (serve/scheduler.h)
   net::Duration step_deadline = std::chrono::seconds(60);
   net::Duration trouble_deadline = std::chrono::seconds(30);
+  net::Duration previous_deadline = std::chrono::minutes(2);  // for requests to move to an epoch that is ready
   // Gets executors that are no longer needed. Destroying a real one may wait for a step, so the node does that on
   // another thread; without a function they are destroyed at once.
   std::function<void(std::unique_ptr<ring::StageExecutor>)> dispose;
@@ -56,10 +60,12 @@ class RingService final : public net::TransportListener, public cluster::Cluster
                         std::unique_ptr<ring::StageExecutor> executor, int32_t n_blocks, int32_t block_positions,
                         int32_t max_slots, int32_t max_batch_rows);
   // For StageHost::unload_stage and before a stage is loaded anew.
-  void remove_executor(const std::string& fingerprint);
+  void remove_executor(const std::string& fingerprint, const Epoch& epoch);
 
   // Rows per second that this node's stages computed, over the last seconds.
   double tokens_per_s() const;
+  // When a stage here last began a step; the clock's beginning: none that is here did.
+  net::TimePoint last_step() const;
   std::vector<RingStageView> stages() const;
 
   void on_link_up(const net::LinkInfo& link) override;
@@ -69,11 +75,12 @@ class RingService final : public net::TransportListener, public cluster::Cluster
 
  private:
   struct Instance;
+  using Key = std::pair<std::string, Epoch>;  // fingerprint and epoch
 
-  void start_stage(Instance& instance, const cluster::InstanceView& view);
+  void take_part(const wire::InstanceRecord& record, int32_t stage_index, bool ready);
   void end_stage(Instance& instance);
   void start_scheduler(Instance& instance, const wire::InstanceRecord& record);
-  void follow(Instance& instance, const cluster::InstanceView& view);
+  void watch_previous();
   Instance* find(const std::string& fingerprint, const Epoch& epoch);
   void dispose(std::unique_ptr<ring::StageExecutor> executor);
   void submit(const NodeId& from, wire::SubmitRequest request);
@@ -83,11 +90,11 @@ class RingService final : public net::TransportListener, public cluster::Cluster
   net::Transport& transport_;
   cluster::Cluster& cluster_;
   const RingServiceOptions options_;
-  std::map<std::string, std::unique_ptr<Instance>> instances_;  // by fingerprint
+  std::map<Key, std::unique_ptr<Instance>> instances_;
   std::set<NodeId> linked_;
   uint64_t rows_of_ended_ = 0;  // computed by stages that are no more
   std::deque<std::pair<net::TimePoint, uint64_t>> rate_samples_;
-  net::TimerId rate_timer_ = 0;
+  net::TimerId rate_timer_ = 0, previous_timer_ = 0;
 };
 
 }  // namespace exo::serve

@@ -56,6 +56,7 @@ NodeFacts full_node(uint8_t seed) {
   facts.tokens_per_s = 12.5;
   facts.leaving = true;
   facts.stage_times = {{std::string(64, 'a'), layers(1, 3), 3.5, 0.25}};
+  facts.withdrawal = "battery at 8 %";
   return facts;
 }
 
@@ -69,7 +70,8 @@ InstanceRecord full_instance() {
           8,
           "too big",
           true,
-          "throughput"};
+          "throughput",
+          PlannedRing{{2, node(5)}, {{node(3), layers(0, 3), 73}}, 2048, 4}};
 }
 
 std::vector<SampledToken> full_tokens() {
@@ -96,6 +98,7 @@ std::vector<Message> samples() {
       Gossip{{full_node(1), NodeFacts{}}, {full_instance(), InstanceRecord{}}},
       Gossip{},
       Goodbye{"shutting down"},
+      LeaveRequest{"asked for by kitchen mac"},
       SubmitRequest{request, model, epoch, {TokenId(1), TokenId(-1)}, 2, 100, {TokenId(2)}, full_sampler()},
       CancelRequest{request},
       RequestUpdate{request, epoch, 12, full_tokens(), FinishReason::kError, 3, 4, 5, ErrorCode::kUnavailable,

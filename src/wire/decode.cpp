@@ -186,7 +186,14 @@ class Reader {
     facts.leaving = n->leaving();
     facts.stage_times = tables<StageTimes>(n->stage_times(), kMaxStages, "node.stage_times",
                                            [this](auto* s) { return stage_times(s); });
+    facts.withdrawal = text(n->withdrawal(), kMaxTextBytes, "node.withdrawal");
     return facts;
+  }
+  template <typename Stages>
+  std::vector<PlannedStage> planned_stages(const Stages* stages) {
+    return tables<PlannedStage>(stages, kMaxStages, "instance.stages", [this](auto* s) {
+      return PlannedStage{id(*s->node()), layers(s->layers()), s->incarnation()};
+    });
   }
   InstanceRecord instance(const fb::InstanceRecord* r) {
     InstanceRecord record;
@@ -194,14 +201,17 @@ class Reader {
     record.model_name = name(r->model_name(), "instance.model_name");
     record.epoch = epoch(r->epoch());
     record.strategy = name(r->strategy(), "instance.strategy");
-    record.stages = tables<PlannedStage>(r->stages(), kMaxStages, "instance.stages", [this](auto* s) {
-      return PlannedStage{id(*s->node()), layers(s->layers()), s->incarnation()};
-    });
+    record.stages = planned_stages(r->stages());
     record.context_tokens = count(r->context_tokens(), "instance.context_tokens");
     record.max_sequences = count(r->max_sequences(), "instance.max_sequences");
     record.problem = text(r->problem(), kMaxTextBytes, "instance.problem");
     record.stopped = r->stopped();
     record.objective = name(r->objective(), "instance.objective");
+    if (const auto* previous = r->previous()) {
+      record.previous = PlannedRing{epoch(previous->epoch()), planned_stages(previous->stages()),
+                                    count(previous->context_tokens(), "ring.context_tokens"),
+                                    count(previous->max_sequences(), "ring.max_sequences")};
+    }
     return record;
   }
 
@@ -257,6 +267,8 @@ class Reader {
         return gossip(envelope.body_as_Gossip());
       case fb::Body::GossipDigest:
         return digest(envelope.body_as_GossipDigest());
+      case fb::Body::LeaveRequest:
+        return LeaveRequest{text(envelope.body_as_LeaveRequest()->reason(), kMaxTextBytes, "leave")};
       case fb::Body::Goodbye:
         return Goodbye{text(envelope.body_as_Goodbye()->reason(), kMaxTextBytes, "goodbye")};
       case fb::Body::SubmitRequest:

@@ -183,9 +183,10 @@ class Writer {
     const auto stages = tables(n.stages, kMaxStages, "node.stages", each);
     const auto links = tables(n.links, kMaxLinks, "node.links", each);
     const auto times = tables(n.stage_times, kMaxStages, "node.stage_times", each);
+    const auto withdrawal = text(n.withdrawal, kMaxTextBytes, "node.withdrawal");
     return fb::CreateNodeFacts(builder_, &self, n.incarnation, n.sequence, node_name, version, n.peer_port,
                                n.api_port, addresses, device, models, stages, links,
-                               rate(n.tokens_per_s, "node.tokens_per_s"), n.leaving, times);
+                               rate(n.tokens_per_s, "node.tokens_per_s"), n.leaving, times, withdrawal);
   }
   // In a vector an empty string must still be an object.
   Offset<String> required_name(const std::string& value, const char* what) {
@@ -197,6 +198,13 @@ class Writer {
     const auto range = layers(s.layers);
     return fb::CreatePlannedStage(builder_, &node, &range, s.incarnation);
   }
+  Offset<fb::PlannedRing> make(const PlannedRing& r) {
+    const auto stages =
+        tables(r.stages, kMaxStages, "ring.stages", [this](const auto& value) { return make(value); });
+    const auto at = epoch(r.epoch);
+    return fb::CreatePlannedRing(builder_, &at, stages, count(r.context_tokens, "ring.context_tokens"),
+                                 count(r.max_sequences, "ring.max_sequences"));
+  }
   Offset<fb::InstanceRecord> make(const InstanceRecord& r) {
     const auto fingerprint = name(r.fingerprint, "instance.fingerprint");
     const auto model = name(r.model_name, "instance.model_name"), strategy = name(r.strategy, "instance.strategy");
@@ -205,9 +213,10 @@ class Writer {
     const auto problem = text(r.problem, kMaxTextBytes, "instance.problem");
     const auto objective = name(r.objective, "instance.objective");
     const auto at = epoch(r.epoch);
+    const auto previous = r.previous ? make(*r.previous) : Offset<fb::PlannedRing>();
     return fb::CreateInstanceRecord(
         builder_, fingerprint, model, &at, strategy, stages, count(r.context_tokens, "instance.context_tokens"),
-        count(r.max_sequences, "instance.max_sequences"), problem, r.stopped, objective);
+        count(r.max_sequences, "instance.max_sequences"), problem, r.stopped, objective, previous);
   }
   Offset<fb::NodeVersion> make(const NodeVersion& v) {
     const auto node = id(v.id);
@@ -275,6 +284,10 @@ class Writer {
     const auto nodes = tables(m.nodes, kMaxNodes, "digest.nodes", each);
     const auto instances = tables(m.instances, kMaxInstances, "digest.instances", each);
     return {fb::Body::GossipDigest, fb::CreateGossipDigest(builder_, nodes, instances).Union()};
+  }
+  Body body_of(const LeaveRequest& m) {
+    const auto reason = text(m.reason, kMaxTextBytes, "leave");
+    return {fb::Body::LeaveRequest, fb::CreateLeaveRequest(builder_, reason).Union()};
   }
   Body body_of(const Goodbye& m) {
     const auto reason = text(m.reason, kMaxTextBytes, "goodbye.reason");

@@ -111,6 +111,8 @@ struct NodeFacts {
   double tokens_per_s = 0;  // lately produced by stages of this node
   bool leaving = false;
   std::vector<StageTimes> stage_times;
+  // Not empty: the node takes no new stages and wants to be rid of those it has; why, for people.
+  std::string withdrawal;
   bool operator==(const NodeFacts&) const = default;
 };
 
@@ -121,6 +123,14 @@ struct PlannedStage {
   LayerRange layers;
   uint64_t incarnation = 0;  // of the node when it was planned; a later one has lost the stage. 0: not checked
   bool operator==(const PlannedStage&) const = default;
+};
+
+// The ring that an instance had before its present epoch. It goes on serving while the present one loads.
+struct PlannedRing {
+  Epoch epoch;
+  std::vector<PlannedStage> stages;
+  int32_t context_tokens = 0, max_sequences = 0;
+  bool operator==(const PlannedRing&) const = default;
 };
 
 // A model placed on a ring. One per model; the highest epoch wins everywhere.
@@ -135,6 +145,7 @@ struct InstanceRecord {
   std::string problem;
   bool stopped = false;   // unloaded on request
   std::string objective;  // of strategy "auto": "latency", "throughput" or "ttft"; may be empty
+  std::optional<PlannedRing> previous;
   bool operator==(const InstanceRecord&) const = default;
 };
 
@@ -179,6 +190,12 @@ struct GossipDigest {
 struct Goodbye {
   std::string reason;
   bool operator==(const Goodbye&) const = default;
+};
+
+// Asks the receiver to leave in an orderly way, as if it had been stopped there.
+struct LeaveRequest {
+  std::string reason;
+  bool operator==(const LeaveRequest&) const = default;
 };
 
 // Front → first stage. `tokens`: prompt and, on a resumed request, what was generated before.
@@ -234,8 +251,8 @@ struct StepSequence {
   int32_t first_block = 0;
   std::vector<BlockId> blocks;
   std::optional<SlotOpening> opening;
-  // Speculative decoding: the last of the n_tokens are guesses, and these are they. The last stage samples at the row
-  // before the first guess and goes on as long as it samples what was guessed.
+  // Speculative decoding: the last of the n_tokens are guesses, and these are they. The last stage samples at the
+  // row before the first guess and goes on as long as it samples what was guessed.
   std::vector<TokenId> draft;
   bool operator==(const StepSequence&) const = default;
 };
@@ -253,8 +270,8 @@ struct Step {
   bool operator==(const Step&) const = default;
 };
 
-// Last stage → first stage. counts: of `tokens` for each sequence that wanted logits, in order; one, and one more for
-// each guess that was right.
+// Last stage → first stage. counts: of `tokens` for each sequence that wanted logits, in order; one, and one more
+// for each guess that was right.
 struct StepResult {
   std::string fingerprint;
   Epoch epoch;
@@ -275,6 +292,6 @@ struct StepFailed {
 };
 
 using Message = std::variant<Ping, Pong, Gossip, Goodbye, SubmitRequest, CancelRequest, RequestUpdate, Step,
-                             StepResult, StepFailed, GossipDigest>;
+                             StepResult, StepFailed, GossipDigest, LeaveRequest>;
 
 }  // namespace exo::wire

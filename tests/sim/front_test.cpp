@@ -81,6 +81,56 @@ TEST_F(FrontTest, SurvivesTheDeathOfEachStage) {
   }
 }
 
+TEST_F(FrontTest, APlannedLeaveIsNoPause) {
+  for (const bool front_leaves : {false, true}) {
+    for (size_t place = 0; place < 3; ++place) {
+      start(4, 3);
+      const auto warm_up = simulation->ask(1, prompt_of(4), 2);
+      ASSERT_TRUE(simulation->settle(seconds(20)));
+      const auto ring = simulation->ring_of(1);
+      ASSERT_GE(ring.size(), 3u);
+      const uint32_t leaver = ring[place];
+      const uint32_t front = front_leaves ? leaver : leaver == 1 ? 2 : 1;
+      std::vector<std::shared_ptr<Client>> clients;
+      for (int i = 0; i < 3; ++i) clients.push_back(simulation->ask(front, prompt_of(20 + 9 * i), 110));
+      run_until_answer_has(*clients.back(), 50);
+      auto& node = *simulation->living.at(leaver);
+      node.cluster.withdraw("test");
+      node.front.close("test");
+      ASSERT_TRUE(simulation->clock.run_until(
+          [&] { return node.cluster.holds().empty() && node.front.active_requests() * front_leaves == 0; },
+          seconds(20)));
+      if (!front_leaves) {
+        EXPECT_FALSE(clients.back()->finished) << "the answer should outlive the leaver";
+        simulation->leave(leaver);
+      }
+      ASSERT_TRUE(simulation->settle(seconds(30)));
+      for (const auto& client : clients) {
+        expect_complete(*client);
+        EXPECT_EQ(client->usage.resumed, 0);
+        EXPECT_LT(longest_pause_s(*client), 0.1) << "stage " << place;
+      }
+      simulation->clock.advance(seconds(2));
+      EXPECT_EQ(simulation->leaks(), "");
+    }
+  }
+}
+
+TEST_F(FrontTest, AJoinThatPaysMovesRunningRequests) {
+  simulation = std::make_unique<RingSimulation>(SimulationOptions{
+      .context_tokens = 512, .rebalance = true, .step_time = milliseconds(40), .bytes_per_s = 0.1e9});
+  simulation->start(1);
+  simulation->clock.advance(seconds(2));
+  const auto client = simulation->ask(1, prompt_of(20), 450);
+  run_until_answer_has(*client, 20);
+  for (uint32_t n : {2u, 3u}) simulation->start(n);
+  ASSERT_TRUE(simulation->clock.run_until([&] { return simulation->ring_of(1).size() == 3; }, seconds(60)));
+  ASSERT_TRUE(simulation->settle(seconds(30)));
+  expect_complete(*client);
+  EXPECT_EQ(client->usage.resumed, 0);
+  EXPECT_LT(longest_pause_s(*client), 0.5) << "a step takes 40 ms on each of three stages";
+}
+
 TEST_F(FrontTest, ALinkThatFlapsInsideTheRingOnlyPauses) {
   start(3, 3);
   const auto client = simulation->ask(1, prompt_of(20), 300);

@@ -22,8 +22,10 @@ struct SimulationOptions {
   int32_t block_positions = 4;
   int32_t max_sequences = 4;
   int32_t min_stages = 1;
+  bool rebalance = false;
   net::Duration load_time = std::chrono::milliseconds(100);
   net::Duration step_time = std::chrono::milliseconds(2);
+  double bytes_per_s = 50e9;  // of each device's memory, as placement believes
 };
 
 // One client's request and everything it was told.
@@ -90,9 +92,8 @@ class RingSimulation {
       cluster.start();
     }
     void load_stage(const wire::InstanceRecord& record, int32_t index) override {
-      net.clock().cancel(timer);
-      ring.remove_executor(record.fingerprint);
-      timer = net.clock().run_after(simulation.options.load_time, [this, record, index] {
+      const Epoch epoch = record.epoch;
+      timers[epoch] = net.clock().run_after(simulation.options.load_time, [this, record, index] {
         const auto& options = simulation.options;
         const auto n_stages = static_cast<int32_t>(record.stages.size());
         const int32_t n_blocks = record.context_tokens / options.block_positions;
@@ -105,26 +106,26 @@ class RingSimulation {
         auto stage = std::make_unique<ring::testing::HashExecutor>(
             net.clock(), limits, simulation.log,
             [this](const wire::Step&) { return simulation.options.step_time; });
-        executor = stage.get();
+        executors[record.epoch] = stage.get();
         const auto layers = record.stages[static_cast<size_t>(index)].layers;
         if (!ring.install_executor(record.fingerprint, record.epoch, std::move(stage), n_blocks,
                                    options.block_positions, options.max_sequences, 32)) {
-          executor = nullptr;
+          executors.erase(record.epoch);
           return;
         }
         cluster.report_stage({record.fingerprint, record.epoch, layers, wire::StageState::kReady, 1, 1, {}});
       });
     }
-    void unload_stage(const std::string& fingerprint) override {
-      net.clock().cancel(timer);
-      ring.remove_executor(fingerprint);
-      executor = nullptr;
+    void unload_stage(const std::string& fingerprint, const Epoch& epoch) override {
+      net.clock().cancel(timers[epoch]);
+      ring.remove_executor(fingerprint, epoch);
+      executors.erase(epoch);
     }
 
     RingSimulation& simulation;
     net::SimulatedNode& net;
-    net::TimerId timer = 0;
-    ring::testing::HashExecutor* executor = nullptr;  // owned by `ring`; null or dangling between epochs
+    std::map<Epoch, net::TimerId> timers;
+    std::map<Epoch, ring::testing::HashExecutor*> executors;  // owned by `ring`
     cluster::Cluster cluster;
     serve::RingService ring;
     serve::Front front;
@@ -135,6 +136,7 @@ class RingSimulation {
     cluster_options.placement.max_sequences = options.max_sequences;
     cluster_options.placement.min_stages = options.min_stages;
     cluster_options.placement.max_batch_rows = 32;
+    cluster_options.rebalance = options.rebalance;
     model.name = "hash";
     model.fingerprint = std::string(64, 'a');
     model.architecture = "llama";
@@ -160,8 +162,8 @@ class RingSimulation {
     result.software_version = "0.1.0";
     result.incarnation = incarnation;
     result.device.memory_total_bytes = result.device.memory_budget_bytes = memory;
-    result.device.memory_bandwidth_bytes_per_s = 50e9;
-    result.device.int8_ops_per_s = 1e12;
+    result.device.memory_bandwidth_bytes_per_s = options.bytes_per_s;
+    result.device.int8_ops_per_s = 10 * options.bytes_per_s;
     result.models.push_back({model, true});
     return result;
   }
@@ -177,6 +179,12 @@ class RingSimulation {
     }
     living.erase(n);
     std::erase_if(clients, [&](const auto& client) { return client->node == n; });
+  }
+  // The node says goodbye and is gone.
+  void leave(uint32_t n) {
+    living.at(n)->cluster.leave("test");
+    clock.advance(std::chrono::milliseconds(30));
+    end(n, true);
   }
   Node& operator[](uint32_t n) { return *living.at(n); }
 
@@ -233,7 +241,8 @@ class RingSimulation {
     for (auto& [n, node] : living) {
       if (node->front.active_requests() != 0) text += fmt::format("node {}: front has requests; ", n);
       for (const auto& stage : node->ring.stages()) {
-        if (stage.has_executor && node->executor && node->executor->open_slots() != 0)
+        const auto executor = node->executors.find(stage.epoch);
+        if (stage.has_executor && executor != node->executors.end() && executor->second->open_slots() != 0)
           text += fmt::format("node {}: stage {} has open slots; ", n, stage.stage_index);
         if (!stage.scheduler) continue;
         const auto& scheduler = *stage.scheduler;

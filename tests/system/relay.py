@@ -15,7 +15,7 @@ class Relay:
     """Listens at `here` in namespace `middle` and joins every connection to one of its own to `there`."""
 
     def __init__(self, middle, here, there, delay_s=0.0, bytes_per_s=0):
-        self.middle, self.there, self.delay_s, self.bytes_per_s = middle, there, delay_s, bytes_per_s
+        self.middle, self.here, self.there, self.delay_s, self.bytes_per_s = middle, here, there, delay_s, bytes_per_s
         self.closed = False
         with inside(middle):
             self.listener = socket.create_server(here)

@@ -45,6 +45,9 @@ class SimulatedCluster {
       epochs_went_back = epochs_went_back || view.record.epoch < last;
       last = view.record.epoch;
       was_ready = was_ready || view.ready;
+      // No request runs here: the ring before is given up as soon as the new one is ready.
+      if (view.ready && view.own_previous_stage == 0)
+        link.clock().post([this, model = view.record.fingerprint] { cluster.retire_previous(model); });
     }
 
     net::SimulatedNode& link;
