@@ -12,6 +12,7 @@ namespace exo::app {
 namespace {
 
 constexpr auto kDiscoveryTime = std::chrono::milliseconds(1500);  // beacons come every second
+constexpr auto kLongestFarewell = std::chrono::seconds(10);
 
 // A node of this process's own, for one command: it joins whoever is there, on ports that disturb nobody.
 Result<int> run_with_own_node(NodeOptions options, ChatOptions chat) {
@@ -29,6 +30,11 @@ Result<int> run_with_own_node(NodeOptions options, ChatOptions chat) {
   EXO_CHECK_OK(node->start());
   std::this_thread::sleep_for(kDiscoveryTime);
   const int status = run_chat({"127.0.0.1", std::to_string(node->api_port())}, chat);
+  // Others may count on this node by now.
+  node->depart("its command has ended");
+  const auto deadline = std::chrono::steady_clock::now() + kLongestFarewell;
+  while (!node->departure()->leave && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
   node->stop();
   return status;
 }

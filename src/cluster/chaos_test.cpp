@@ -25,6 +25,9 @@ class Schedule {
     sim_.network.set_default_quality({.latency = std::chrono::microseconds(pick(100, 20'000)),
                                       .jitter = std::chrono::microseconds(pick(0, 10'000)),
                                       .bandwidth_bytes_per_s = pick(0, 1) == 0 ? 0 : 1e6});
+    sim_.options.rebalance = pick(0, 1) == 0;
+    sim_.options.rebalance_gain = 0.05;
+    sim_.options.rebalance_interval = std::chrono::milliseconds(pick(500, 10'000));
     sim_.load_time = std::chrono::milliseconds(pick(1, 800));
     size_ = static_cast<uint32_t>(pick(2, 7));
     for (uint32_t n = 1; n <= size_; ++n) start(n);
@@ -53,6 +56,7 @@ class Schedule {
     frozen_.clear();
     sim_.network.heal_all();
     if (sim_.living.empty()) start(1);
+    for (auto& [n, node] : sim_.living) node->cluster.withdraw("");
     // Suspicion, new links, gossip, a ban of a few seconds for each failed load, loading.
     sim_.clock.run_until([this] { return settled(false); }, 60s);
     sim_.advance(3s);
@@ -86,7 +90,7 @@ class Schedule {
   void act() {
     const uint32_t n = any(), other = any();
     Node* node = living(n);
-    switch (pick(0, 17)) {
+    switch (pick(0, 19)) {
       case 0:
         if (node != nullptr) sim_.kill(n);
         break;
@@ -128,6 +132,10 @@ class Schedule {
         break;
       case 13:
         if (pick(0, 3) == 0 && node != nullptr) (void)node->cluster.stop_instance(any_model());
+        break;
+      case 14:
+      case 15:
+        if (node != nullptr && !frozen_.contains(n)) node->cluster.withdraw(pick(0, 2) == 0 ? "" : "chaos");
         break;
       default:
         if (node == nullptr) start(n);
@@ -180,10 +188,15 @@ class Schedule {
         require(facts != nullptr && facts->incarnation == other->cluster.self().incarnation,
                 fmt::format("node {} does not know node {} as it is", n, m));
       }
+      size_t stages = 0;
       for (const auto& model : sim_.models) {
         if (!good && !report) return false;
         agree_on(model, first, *node, require);
+        const auto view = cluster.find_instance(model.fingerprint);
+        stages += view && view->own_stage && !view->record.stopped;
       }
+      require(node->host.n_loaded() == stages,
+              fmt::format("node {} holds {} stages for {} instances", n, node->host.n_loaded(), stages));
     }
     return good;
   }

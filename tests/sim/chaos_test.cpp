@@ -1,10 +1,13 @@
-// Random schedules of requests, deaths, freezes, cuts and returns. Every request ends in bounded time; what was
-// delivered is the oracle's answer, none lost and none repeated; where a ring is always possible nothing fails; and
-// at the end no slot and no block is held. EXO_SIM_SEEDS and EXO_SIM_FIRST_SEED choose other seeds.
+// Random schedules of requests, deaths, freezes, cuts, splits, planned leaves, joins that pay, and returns. Every
+// request ends in bounded time; what was delivered is the oracle's answer, none lost and none repeated; where a
+// ring is always possible nothing fails; and at the end no slot and no block is held. EXO_SIM_SEEDS and
+// EXO_SIM_FIRST_SEED choose other seeds.
 
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <map>
+#include <optional>
 #include <random>
 #include <set>
 
@@ -22,7 +25,7 @@ uint64_t number_from(const char* name, uint64_t otherwise) {
 }
 
 struct Kind {
-  bool deaths = true, freezes = true, cuts = true;
+  bool deaths = true, freezes = true, cuts = true, moves = true;
   bool needs_two = false;  // no single device holds the model
 };
 
@@ -40,46 +43,54 @@ class Chaos {
     const uint32_t n_events = 15 + below(25);
     for (uint32_t i = 0; i < n_events; ++i) {
       event();
+      part_with_leavers(false);
       widest_ = std::max<uint64_t>(widest_, simulation_.ring_of(living()).size());
       simulation_.clock.advance(milliseconds(below(700)));
     }
     simulation_.network.heal_all();
     for (const uint32_t n : std::set<uint32_t>(frozen_)) thaw(n);
+    part_with_leavers(true);
     if (kind_.needs_two)
       while (simulation_.living.size() < 2) restart();
   }
   void check() {
     const bool finished = simulation_.settle(seconds(90));
-    for (const auto& client : simulation_.clients) {
-      ASSERT_TRUE(client->finished) << "node " << client->node << " after " << client->answer.size() << " tokens; "
-                                    << simulation_.leaks();
-      ASSERT_TRUE(client->is_prefix_of_oracle())
-          << fmt::format("node {}: {} tokens of {}", client->node, client->answer.size(), client->oracle().size());
-      if (client->reason == wire::FinishReason::kStop || client->reason == wire::FinishReason::kLength) {
-        ASSERT_EQ(client->answer.size(), client->oracle().size());
-      } else if (client->reason == wire::FinishReason::kError) {
-        ASSERT_TRUE(client->error);
-        ASSERT_TRUE(kind_.needs_two) << "node " << client->node << ": " << client->error->message
-                                     << simulation_.describe();
-      }
-      ++finished_;
-      resumed_ += static_cast<uint64_t>(client->usage.resumed);
-      failed_ += client->reason == wire::FinishReason::kError;
-    }
+    for (const auto& client : simulation_.clients) check(*client);
     ASSERT_TRUE(finished);
     ASSERT_TRUE(simulation_.log.violations.empty()) << simulation_.log.violations.front();
     simulation_.clock.advance(seconds(20));
     ASSERT_EQ(simulation_.leaks(), "");
+    for (auto& [n, node] : simulation_.living) moved_ += node->front.statistics().moved;
   }
 
-  uint64_t finished_ = 0, resumed_ = 0, failed_ = 0, widest_ = 0;
+  uint64_t finished_ = 0, resumed_ = 0, failed_ = 0, widest_ = 0, moved_ = 0, left_ = 0;
 
  private:
+  void check(const Client& one) {
+    const Client* client = &one;
+    ASSERT_TRUE(client->finished) << "node " << client->node << " after " << client->answer.size() << " tokens; "
+                                  << simulation_.leaks();
+    ASSERT_TRUE(client->is_prefix_of_oracle())
+        << fmt::format("node {}: {} tokens of {}", client->node, client->answer.size(), client->oracle().size());
+    if (client->reason == wire::FinishReason::kStop || client->reason == wire::FinishReason::kLength) {
+      ASSERT_EQ(client->answer.size(), client->oracle().size());
+    } else if (client->reason == wire::FinishReason::kError) {
+      ASSERT_TRUE(client->error);
+      ASSERT_TRUE(kind_.needs_two) << "node " << client->node << ": " << client->error->message
+                                   << simulation_.describe();
+    }
+    ++finished_;
+    resumed_ += static_cast<uint64_t>(client->usage.resumed);
+    failed_ += client->reason == wire::FinishReason::kError;
+  }
   SimulationOptions options(uint64_t seed) {
     SimulationOptions chosen{.seed = seed};
     chosen.context_tokens = 96 + static_cast<int32_t>(4 * below(40));
     chosen.max_sequences = 1 + static_cast<int32_t>(below(6));
     chosen.load_time = milliseconds(20 + below(400));
+    chosen.rebalance = kind_.moves && below(2) == 0;
+    chosen.rebalance_interval = milliseconds(500 + below(3000));
+    if (below(2)) chosen.bytes_per_s = 0.1e9;  // so that another device is worth a move
     return chosen;
   }
   uint32_t below(uint32_t n) { return static_cast<uint32_t>(random_() % n); }
@@ -88,6 +99,48 @@ class Chaos {
     auto it = simulation_.living.begin();
     std::advance(it, below(static_cast<uint32_t>(simulation_.living.size())));
     return it->first;
+  }
+  // Asks a device to leave; it goes when nobody needs it, at the latest after ten seconds.
+  void begin_leave(uint32_t n) {
+    if (frozen_.contains(n) || !leavers_.emplace(n, simulation_.clock.now() + seconds(10)).second) return;
+    simulation_[n].cluster.withdraw("chaos");
+    simulation_[n].front.close("chaos");
+  }
+  void part_with_leavers(bool all) {
+    for (auto at = leavers_.begin(); at != leavers_.end();) {
+      const auto [n, deadline] = *at;
+      if (!simulation_.living.contains(n)) {
+        at = leavers_.erase(at);
+        continue;
+      }
+      auto& node = simulation_[n];
+      const bool free = node.cluster.holds().empty() && node.front.active_requests() == 0;
+      if (!free && !all && simulation_.clock.now() < deadline) {
+        ++at;
+        continue;
+      }
+      thaw(n);
+      moved_ += node.front.statistics().moved;
+      left_ += free;
+      for (const auto& client : simulation_.clients)
+        if (client->node == n && client->finished) check(*client);
+      simulation_.leave(n);
+      at = leavers_.erase(at);
+    }
+    if (simulation_.living.empty()) restart();
+  }
+  // A living device whose front takes requests.
+  std::optional<uint32_t> open_front() {
+    for (int tries = 0; tries < 10; ++tries)
+      if (const uint32_t n = living(); !leavers_.contains(n)) return n;
+    return std::nullopt;
+  }
+  void split() {
+    std::vector<NodeId> sides[2];
+    for (const auto& [n, node] : simulation_.living) sides[below(2)].push_back(RingSimulation::id_of(n));
+    simulation_.network.partition(sides[0], sides[1]);
+    simulation_.clock.advance(milliseconds(below(4000)));
+    if (below(3)) simulation_.network.heal_all();
   }
   void thaw(uint32_t n) {
     if (frozen_.erase(n)) simulation_.network.thaw(RingSimulation::id_of(n));
@@ -98,6 +151,8 @@ class Chaos {
   }
 
   void request() {
+    const auto front = open_front();
+    if (!front) return;
     std::vector<TokenId> prompt;
     const uint32_t length = 1 + below(40);
     if (below(2))
@@ -108,7 +163,7 @@ class Chaos {
     std::vector<TokenId> stops;
     if (below(4) == 0) stops.emplace_back(static_cast<int32_t>(below(97)));
     const auto client =
-        simulation_.ask(living(), prompt, static_cast<int32_t>(1 + below(room - 1)), random_(), stops);
+        simulation_.ask(*front, prompt, static_cast<int32_t>(1 + below(room - 1)), random_(), stops);
     if (below(8) == 0) {
       simulation_.clock.advance(milliseconds(below(300)));
       if (const auto node = simulation_.living.find(client->node); node != simulation_.living.end())
@@ -116,7 +171,7 @@ class Chaos {
     }
   }
   void event() {
-    const uint32_t what = below(20);
+    const uint32_t what = below(23);
     const NodeId a = RingSimulation::id_of(living()), b = RingSimulation::id_of(living());
     auto& network = simulation_.network;
     if (what < 8) return request();
@@ -146,6 +201,9 @@ class Chaos {
       return;
     }
     if (what < 19) return network.heal_all();
+    if (what == 20 && kind_.cuts) return split();
+    if (what > 20 && kind_.moves && simulation_.living.size() > leavers_.size() + (kind_.needs_two ? 2u : 1u))
+      return begin_leave(living());
     for (const uint32_t n : std::set<uint32_t>(frozen_)) thaw(n);
   }
 
@@ -153,12 +211,13 @@ class Chaos {
   const Kind kind_;
   RingSimulation simulation_;
   std::set<uint32_t> frozen_;
+  std::map<uint32_t, net::TimePoint> leavers_;  // until when, at most
 };
 
 void run_seeds(Kind kind, uint64_t first, uint64_t otherwise) {
   const uint64_t n_seeds = number_from("EXO_SIM_SEEDS", otherwise);
   first = number_from("EXO_SIM_FIRST_SEED", first);
-  uint64_t requests = 0, resumed = 0, failed = 0, stages = 0;
+  uint64_t requests = 0, resumed = 0, failed = 0, stages = 0, moved = 0, left = 0;
   for (uint64_t seed = first; seed < first + n_seeds; ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
     Chaos chaos(seed, kind);
@@ -168,19 +227,25 @@ void run_seeds(Kind kind, uint64_t first, uint64_t otherwise) {
     resumed += chaos.resumed_;
     failed += chaos.failed_;
     stages += chaos.widest_;
+    moved += chaos.moved_;
+    left += chaos.left_;
     if (::testing::Test::HasFailure()) {
       fmt::print("failed with seed {} (EXO_SIM_FIRST_SEED={} EXO_SIM_SEEDS=1)\n", seed, seed);
       return;
     }
   }
   fmt::print(
-      "{} schedules from seed {}: {} requests, {} resumes, {} explicit errors, rings of up to {:.1f} stages\n",
-      n_seeds, first, requests, resumed, failed, static_cast<double>(stages) / static_cast<double>(n_seeds));
+      "{} schedules from seed {}: {} requests, {} resumes, {} moves, {} orderly leaves, {} explicit errors, rings "
+      "of "
+      "up to {:.1f} stages\n",
+      n_seeds, first, requests, resumed, moved, left, failed,
+      static_cast<double>(stages) / static_cast<double>(n_seeds));
 }
 
-TEST(Chaos, DeathsAndReturns) { run_seeds({.freezes = false, .cuts = false}, 1, 100); }
+TEST(Chaos, DeathsAndReturns) { run_seeds({.freezes = false, .cuts = false, .moves = false}, 1, 100); }
 TEST(Chaos, Freezes) { run_seeds({.deaths = false, .cuts = false}, 1001, 60); }
 TEST(Chaos, CutsAndFlaps) { run_seeds({.deaths = false, .freezes = false}, 2001, 100); }
+TEST(Chaos, LeavesAndJoins) { run_seeds({.deaths = false, .freezes = false, .cuts = false}, 5001, 100); }
 TEST(Chaos, Everything) { run_seeds({}, 3001, 140); }
 TEST(Chaos, EverythingWhereTheModelMayNotFit) { run_seeds({.needs_two = true}, 4001, 80); }
 

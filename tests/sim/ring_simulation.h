@@ -23,6 +23,7 @@ struct SimulationOptions {
   int32_t max_sequences = 4;
   int32_t min_stages = 1;
   bool rebalance = false;
+  net::Duration rebalance_interval = std::chrono::seconds(10);
   net::Duration load_time = std::chrono::milliseconds(100);
   net::Duration step_time = std::chrono::milliseconds(2);
   double bytes_per_s = 50e9;  // of each device's memory, as placement believes
@@ -137,6 +138,7 @@ class RingSimulation {
     cluster_options.placement.min_stages = options.min_stages;
     cluster_options.placement.max_batch_rows = 32;
     cluster_options.rebalance = options.rebalance;
+    cluster_options.rebalance_interval = options.rebalance_interval;
     model.name = "hash";
     model.fingerprint = std::string(64, 'a');
     model.architecture = "llama";
