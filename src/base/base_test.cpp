@@ -1,8 +1,5 @@
 #include <gtest/gtest.h>
 
-#include <thread>
-
-#include "base/bounded_queue.h"
 #include "base/element_type.h"
 #include "base/ids.h"
 #include "base/result.h"
@@ -40,16 +37,6 @@ TEST(ElementType, RowBytesNeedWholeBlocksAndDoNotOverflow) {
   EXPECT_EQ(row_bytes(ElementType::kF64, ~0ull), std::nullopt);
   EXPECT_EQ(find_element_type("q4_k")->type, ElementType::kQ4_K);
   EXPECT_EQ(find_element_type(4u), nullptr);
-}
-
-TEST(BoundedQueue, RefusesBeyondItsBoundAndWakesOnClose) {
-  BoundedQueue<int> queue(1);
-  EXPECT_TRUE(queue.try_push(1));
-  EXPECT_FALSE(queue.try_push(2));
-  EXPECT_EQ(queue.pop(), 1);
-  std::jthread closer([&] { queue.close(); });
-  EXPECT_EQ(queue.pop(), std::nullopt);
-  EXPECT_FALSE(queue.try_push(3));
 }
 
 }  // namespace

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <set>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #ifdef __linux__
 #include <sched.h>
@@ -57,23 +59,27 @@ int ThreadPool::physical_cores() {
 #endif
 }
 
-ThreadPool::ThreadPool(int threads) {
-  if (threads <= 0) threads = physical_cores();
-  workers_.reserve(static_cast<size_t>(threads - 1));
-  for (int worker = 1; worker < threads; ++worker) workers_.emplace_back([this, worker] { work(worker); });
+struct ThreadPool::Threads {
+  std::vector<std::thread> list;
+};
+
+ThreadPool::ThreadPool(int threads)
+    : threads_(std::make_unique<Threads>()), size_(threads > 0 ? threads : physical_cores()) {
+  threads_->list.reserve(static_cast<size_t>(size_ - 1));
+  for (int worker = 1; worker < size_; ++worker) threads_->list.emplace_back([this, worker] { work(worker); });
 }
 
 ThreadPool::~ThreadPool() {
   stop_.store(true);
   bell_.fetch_add(1);
   bell_.notify_all();
-  for (auto& thread : workers_) thread.join();
+  for (auto& thread : threads_->list) thread.join();
 }
 
 void ThreadPool::parallel_for(int64_t count, int64_t grain, RangeTask task) {
   if (count <= 0) return;
   grain = std::max<int64_t>(1, grain);
-  if (workers_.empty() || count <= grain) {
+  if (size_ == 1 || count <= grain) {
     for (int64_t begin = 0; begin < count; begin += grain) task(begin, std::min(count, begin + grain), 0);
     return;
   }

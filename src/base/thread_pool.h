@@ -6,9 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <thread>
 #include <type_traits>
-#include <vector>
 
 namespace exo {
 
@@ -30,13 +28,14 @@ class RangeTask {
 
 class ThreadPool {
  public:
-  // `threads` in all, the caller's included; 0: one per physical core that this process may use.
+  // `threads` in all, the caller's included; 0: one per physical core that this process may use. Where the system
+  // has no threads (thread_pool_single.cpp), it is the caller alone.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  int size() const { return static_cast<int>(workers_.size()) + 1; }
+  int size() const { return size_; }
 
   // Calls task(begin, end, worker) for disjoint ranges of at most `grain` that cover [0, count), on several threads
   // at once, and returns when all are done. `worker` is in [0, size()) and no two ranges with the same worker run
@@ -63,7 +62,9 @@ class ThreadPool {
   std::atomic<int32_t> sleepers_{0};
   std::atomic<bool> stop_{false};
   Job job_;
-  std::vector<std::thread> workers_;
+  struct Threads;
+  std::unique_ptr<Threads> threads_;
+  int size_ = 1;
 };
 
 }  // namespace exo
