@@ -1,40 +1,16 @@
 #include "formats/gguf.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstring>
-#include <fstream>
 
+#include "formats/gguf_example.h"
 #include "formats/gguf_writer.h"
-#include "formats/mapped_file.h"
 
 namespace exo::formats {
 namespace {
 
 using Bytes = std::vector<std::byte>;
-
-Status fill_with_offsets(const GgufWriter::Tensor& tensor, uint64_t offset, std::span<std::byte> piece) {
-  for (size_t i = 0; i < piece.size(); ++i)
-    piece[i] = static_cast<std::byte>((offset + i + tensor.name.size()) % 251);
-  return {};
-}
-
-GgufWriter example() {
-  GgufWriter writer;
-  writer.set("general.architecture", "llama");
-  writer.set("t.u32", uint32_t{4'000'000'000});
-  writer.set("t.i32", int32_t{-7});
-  writer.set("t.f32", 0.25f);
-  writer.set("t.bool", true);
-  writer.set("t.u64", uint64_t{1} << 63);
-  writer.set("t.texts", std::vector<std::string>{"a", "", "ü"});
-  writer.set("t.ints", std::vector<int32_t>{1, -2, 3});
-  writer.set("t.floats", std::vector<float>{0.5f, -1.5f});
-  writer.add_tensor("a", ElementType::kF32, {5, 3});
-  writer.add_tensor("b", ElementType::kQ4_0, {64, 2, 2});
-  return writer;
-}
 
 Bytes example_bytes() { return *example().encode(fill_with_offsets); }
 
@@ -69,11 +45,6 @@ class RawFile {
  private:
   Bytes bytes_;
 };
-
-void expect_refused(const Result<GgufFile>& file, std::string_view part_of_message) {
-  ASSERT_FALSE(file.has_value()) << "accepted, expected: " << part_of_message;
-  EXPECT_NE(file.error().message.find(part_of_message), std::string::npos) << file.error().message;
-}
 
 TEST(Gguf, ReadsWhatWasWritten) {
   const Bytes bytes = example_bytes();
@@ -163,87 +134,6 @@ TEST(Gguf, AlignmentMustBeAPowerOfTwo) {
     const auto bytes = *writer.encode(fill_with_offsets);
     expect_refused(GgufFile::parse(bytes), "general.alignment");
   }
-}
-
-class GgufOnDisk : public testing::Test {
- protected:
-  void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() / fmt::format("exo-gguf-{}", ::getpid());
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
-  void write_split(int part, int count, const std::string& tensor, std::string name = {}) {
-    GgufWriter writer;
-    writer.set("split.no", static_cast<uint16_t>(part));
-    writer.set("split.count", static_cast<uint16_t>(count));
-    writer.set("split.tensors.count", static_cast<int32_t>(count));
-    writer.add_tensor(tensor, ElementType::kF32, {8});
-    if (name.empty()) name = fmt::format("m-{:05}-of-{:05}.gguf", part + 1, count);
-    ASSERT_TRUE(writer.write(folder_ / name, fill_with_offsets).has_value());
-  }
-  Result<GgufFile> open(const char* name) { return GgufFile::open(folder_ / name); }
-
-  std::filesystem::path folder_;
-};
-
-TEST_F(GgufOnDisk, WritesAndMaps) {
-  ASSERT_TRUE(example().write(folder_ / "m.gguf", fill_with_offsets).has_value());
-  const auto file = open("m.gguf");
-  ASSERT_TRUE(file.has_value()) << file.error().message;
-  EXPECT_EQ(file->file_bytes(), example().file_bytes());
-  EXPECT_EQ(file->file_bytes(), std::filesystem::file_size(folder_ / "m.gguf"));
-  EXPECT_FALSE(std::filesystem::exists(folder_ / "m.gguf.partial"));
-  prefetch(file->find_tensor("b")->data);
-  fault_in(file->find_tensor("b")->data);
-  EXPECT_EQ(file->find_tensor("a")->data[3], static_cast<std::byte>(4));
-}
-
-TEST_F(GgufOnDisk, AFailedSourceLeavesNoFile) {
-  const auto written = example().write(folder_ / "m.gguf", [](const auto&, uint64_t, auto) -> Status {
-    return fail(ErrorCode::kCancelled, "stopped");
-  });
-  EXPECT_EQ(written.error().code, ErrorCode::kCancelled);
-  EXPECT_TRUE(std::filesystem::is_empty(folder_));
-}
-
-TEST_F(GgufOnDisk, OddPathsAreErrors) {
-  EXPECT_EQ(open("absent.gguf").error().code, ErrorCode::kNotFound);
-  EXPECT_EQ(GgufFile::open(folder_).error().code, ErrorCode::kInvalidArgument);
-  std::ofstream(folder_ / "empty.gguf").flush();
-  EXPECT_EQ(open("empty.gguf").error().code, ErrorCode::kCorrupt);
-}
-
-TEST_F(GgufOnDisk, HolesOfASparseFileReadAsZeros) {
-  ASSERT_TRUE(example().write(folder_ / "m.gguf", fill_with_offsets).has_value());
-  const auto offset = GgufFile::open(folder_ / "m.gguf")->data_offset();
-  const auto size = std::filesystem::file_size(folder_ / "m.gguf");
-  std::filesystem::resize_file(folder_ / "m.gguf", offset);
-  expect_refused(open("m.gguf"), "beyond the end");
-  std::filesystem::resize_file(folder_ / "m.gguf", size);
-  const auto file = open("m.gguf");
-  ASSERT_TRUE(file.has_value());
-  for (const auto byte : file->find_tensor("b")->data) EXPECT_EQ(byte, std::byte{0});
-}
-
-TEST_F(GgufOnDisk, JoinsSplitFiles) {
-  for (int part = 0; part < 3; ++part) write_split(part, 3, std::string(1, static_cast<char>('a' + part)));
-  const auto file = open("m-00001-of-00003.gguf");
-  ASSERT_TRUE(file.has_value()) << file.error().message;
-  EXPECT_EQ(file->tensors().size(), 3u);
-  EXPECT_EQ(file->find_tensor("c")->file_part, 2);
-  expect_refused(open("m-00002-of-00003.gguf"), "open its first part");
-}
-
-TEST_F(GgufOnDisk, BrokenSplitsAreRefused) {
-  write_split(0, 3, "a");
-  expect_refused(open("m-00001-of-00003.gguf"), "m-00002-of-00003.gguf");
-  write_split(1, 3, "a");
-  expect_refused(open("m-00001-of-00003.gguf"), "occurs twice");
-  write_split(2, 3, "b", "m-00002-of-00003.gguf");
-  expect_refused(open("m-00001-of-00003.gguf"), "says it is part 3 of 3");
-  write_split(0, 3, "a", "other.gguf");
-  expect_refused(open("other.gguf"), "name must end in");
 }
 
 }  // namespace

@@ -181,7 +181,6 @@ Status GgufWriter::stream(const TensorSource& source, const Sink& sink) const {
 Status GgufWriter::write(const std::filesystem::path& path, const TensorSource& source) const {
   auto partial = path;
   partial += ".partial";
-  std::error_code ignored;
   File file(std::fopen(partial.c_str(), "wb"));
   if (file == nullptr) return disk_error(partial);
   auto written = stream(source, [&](std::span<const std::byte> piece) -> Status {
@@ -191,7 +190,7 @@ Status GgufWriter::write(const std::filesystem::path& path, const TensorSource& 
   if (written && std::fflush(file.get()) != 0) written = disk_error(partial);
   if (written && std::fclose(file.release()) != 0) written = disk_error(partial);
   if (written && std::rename(partial.c_str(), path.c_str()) != 0) written = disk_error(path);
-  if (!written) std::filesystem::remove(partial, ignored);
+  if (!written) std::remove(partial.c_str());
   return written;
 }
 

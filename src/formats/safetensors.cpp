@@ -62,7 +62,7 @@ std::optional<uint64_t> size_of(SafetensorsType type, std::span<const int64_t> s
 
 Result<SafetensorsTensor> make_tensor(const HeaderEntry& entry, std::span<const std::byte> data) {
   SafetensorsTensor tensor;
-  const auto* type = std::ranges::find(kTypes, entry.dtype, &TypeRow::name);
+  const auto type = std::ranges::find(kTypes, entry.dtype, &TypeRow::name);
   if (type == kTypes.end()) {
     return fail(ErrorCode::kUnsupported, "number format '{}' is unknown", printable(entry.dtype));
   }

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 
+#include "model/golden_file.h"
 #include "model/load.h"
 #include "model/tiny_model.h"
 #include "ops/cpu/cpu_ops.h"
@@ -13,28 +13,8 @@
 namespace exo::model {
 namespace {
 
-struct Expected {
-  std::vector<TokenId> tokens;
-  std::vector<float> vector;
-};
-
-std::string path_of(std::string_view name) { return fmt::format("{}/src/model/testdata/{}", EXO_SOURCE_DIR, name); }
-
-Expected read_golden(const std::string& name) {
-  std::ifstream in(path_of(name + ".golden"), std::ios::binary);
-  int32_t n_tokens = 0, width = 0;
-  in.read(reinterpret_cast<char*>(&n_tokens), 4).read(reinterpret_cast<char*>(&width), 4);
-  Expected expected;
-  expected.tokens.resize(static_cast<size_t>(n_tokens));
-  expected.vector.resize(static_cast<size_t>(width));
-  in.read(reinterpret_cast<char*>(expected.tokens.data()), n_tokens * 4);
-  in.read(reinterpret_cast<char*>(expected.vector.data()), width * 4);
-  EXPECT_TRUE(in.good()) << name;
-  return expected;
-}
-
 std::shared_ptr<const formats::GgufFile> open(const std::string& name) {
-  auto file = formats::GgufFile::open(path_of(name + ".gguf"));
+  auto file = formats::GgufFile::open(testdata_path(name + ".gguf"));
   EXPECT_TRUE(file.has_value()) << file.error().message;
   return std::make_shared<const formats::GgufFile>(std::move(*file));
 }
@@ -63,7 +43,7 @@ TEST_F(EncoderTest, EmbeddingsEqualTransformers) {
     const auto encoder = load(name);
     const auto vector = encoder->embed(expected.tokens);
     ASSERT_TRUE(vector.has_value()) << name << ": " << vector.error().message;
-    EXPECT_LT(largest_difference(*vector, expected.vector), 1e-5f) << name;
+    EXPECT_LT(largest_difference(*vector, expected.values), 1e-5f) << name;
     // Again, and after a shorter text.
     ASSERT_TRUE(encoder->embed(std::span(expected.tokens).first(3)).has_value());
     EXPECT_EQ(*encoder->embed(expected.tokens), *vector) << name;
@@ -76,7 +56,7 @@ TEST_F(EncoderTest, ScoresEqualTransformers) {
   const auto encoder = load("bert-rank");
   const auto score = encoder->rank(expected.tokens);
   ASSERT_TRUE(score.has_value()) << score.error().message;
-  EXPECT_NEAR(*score, expected.vector[0], 1e-4f);
+  EXPECT_NEAR(*score, expected.values[0], 1e-4f);
   EXPECT_EQ(encoder->embed(expected.tokens).error().code, ErrorCode::kUnsupported);
 }
 

@@ -4,8 +4,8 @@
 
 #include <cmath>
 #include <cstring>
-#include <fstream>
 
+#include "model/golden_file.h"
 #include "model/load.h"
 #include "model/reference_run.h"
 #include "model/tiny_model.h"
@@ -74,18 +74,10 @@ TEST_F(StageRun, LogitsDependOnTheOrderOfTheirContext) {
 class Golden : public testing::TestWithParam<const char*> {};
 
 TEST_P(Golden, EqualsTransformers) {
-  const std::string base = std::string(EXO_SOURCE_DIR) + "/src/model/testdata/" + GetParam();
-  std::ifstream in(base + ".golden", std::ios::binary);
-  int32_t n_tokens = 0, n_vocab = 0;
-  in.read(reinterpret_cast<char*>(&n_tokens), 4).read(reinterpret_cast<char*>(&n_vocab), 4);
-  ASSERT_TRUE(in.good() && n_tokens > 0 && n_vocab > 0);
-  std::vector<TokenId> tokens(static_cast<size_t>(n_tokens));
-  std::vector<float> expected(tokens.size() * static_cast<size_t>(n_vocab));
-  in.read(reinterpret_cast<char*>(tokens.data()), static_cast<std::streamsize>(tokens.size() * 4));
-  in.read(reinterpret_cast<char*>(expected.data()), static_cast<std::streamsize>(expected.size() * 4));
-  ASSERT_TRUE(in.good());
+  const auto [tokens, n_vocab, expected] = read_golden(GetParam());
+  ASSERT_EQ(expected.size(), tokens.size() * n_vocab);
 
-  auto opened = formats::GgufFile::open(base + ".gguf");
+  auto opened = formats::GgufFile::open(testdata_path(std::string(GetParam()) + ".gguf"));
   ASSERT_TRUE(opened.has_value()) << opened.error().message;
   const auto file = std::make_shared<const formats::GgufFile>(std::move(*opened));
   const auto ops = ops::make_cpu_ops({.threads = 1});

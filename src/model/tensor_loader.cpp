@@ -188,7 +188,7 @@ Result<ops::Weight> TensorLoader::interleaved_matrices(std::string_view name, co
   const int64_t all = rows.n_matrices * rows.period;
   if (tensor->shape[0] != cols || tensor->rows() != all) return wrong_shape(*tensor, all, cols);
   const RowPart chosen = rows.chosen();
-  const auto row = tensor->bytes() / static_cast<size_t>(all);
+  const auto row = static_cast<size_t>(tensor->bytes()) / static_cast<size_t>(all);
   const auto apart =
       tensor->content != nullptr ? tensor->content->parts() : std::span<const std::span<const std::byte>>();
   if (!apart.empty() && apart.size() != static_cast<size_t>(rows.n_matrices))
