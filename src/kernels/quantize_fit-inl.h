@@ -18,9 +18,9 @@ inline int round_to(float value, int low, int high) {
 
 // The element of largest magnitude, with its sign.
 inline float extreme(const float* x, int n) {
-  float result = 0.0f;
+  float result = 0.0f, largest = 0.0f;  // both, since clang 19 loses a sign of fabs(result)
   for (int i = 0; i < n; ++i) {
-    if (std::fabs(x[i]) > std::fabs(result)) result = x[i];
+    if (std::fabs(x[i]) > largest) result = x[i], largest = std::fabs(x[i]);
   }
   return result;
 }
