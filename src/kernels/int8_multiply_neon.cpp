@@ -1,0 +1,30 @@
+// What every 64-bit Arm processor has (a Raspberry Pi 4 has no more): products of bytes as 16-bit integers, summed
+// by pairs.
+#include "kernels/int8_neon-inl.h"
+
+namespace exo::kernels {
+namespace {
+struct Neon : NeonVectors {
+  // |w| reaches 128 and |x| 127, so a sum of two products stays below 2^15.
+  static I dot(I sum, I w, I x) {
+    const int16x8_t low = vmull_s8(vget_low_s8(as_bytes(w)), vget_low_s8(as_bytes(x)));
+    const int16x8_t high = vmull_high_s8(as_bytes(w), as_bytes(x));
+    return vpadalq_s16(sum, vpaddq_s16(low, high));
+  }
+  static I small_dot(I sum, I w, I x) { return dot(sum, w, x); }
+};
+}  // namespace
+
+void int8_multiply_neon(PanelKind kind, const Panel* panels, int n_panels, int groups, const ActivationBlock* x,
+                        int64_t n_columns, float* y, int64_t y_stride) {
+  multiply<Neon>(kind, panels, n_panels, groups, x, n_columns, y, y_stride);
+}
+
+bool int8_rows_neon(ElementType type, const PanelRows& rows, const Ahead& ahead, int64_t first, int64_t count,
+                    const ActivationBlock* x, int64_t n_columns, float* y, int64_t y_stride) {
+  return multiply_rows<Neon>(type, rows, ahead, first, count, x, n_columns, y, y_stride);
+}
+
+int straight_columns_neon(ElementType type) { return straight_columns<Neon>(type); }
+
+}  // namespace exo::kernels
