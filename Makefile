@@ -2,7 +2,10 @@
 PRESET ?= release
 JOBS   ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 
-.PHONY: run test build deps fast-test asan tsan fuzz bench format tidy clean
+# Other processors are tested with Debian's cross compilers.
+OTHERS ?= $(if $(shell command -v apt-get),test-arm test-wasm)
+
+.PHONY: run test test-arm test-wasm build deps fast-test asan tsan fuzz bench format tidy clean
 
 run: build
 	@tools/demo-ring --exo build/$(PRESET)/exo $(ARGS)
@@ -10,6 +13,15 @@ run: build
 test: build
 	@tools/check-includes
 	@cd build/$(PRESET) && ctest --output-on-failure -j$(JOBS)
+	@$(if $(OTHERS),$(MAKE) --no-print-directory $(OTHERS))
+
+# What computes, base/ to model/, for 64-bit Arm (under qemu) and for WebAssembly (under node).
+test-arm: CROSS = aarch64
+test-wasm: CROSS = wasm
+test-arm test-wasm:
+	@tools/install-deps $(CROSS)
+	@cmake --preset $(CROSS) >/dev/null && cmake --build --preset $(CROSS) -j$(JOBS)
+	@cd build/$(CROSS) && ctest --output-on-failure -j$(JOBS)
 
 build: deps
 	@cmake --preset $(PRESET) >build-configure.log 2>&1 || { cat build-configure.log; rm -f build-configure.log; exit 1; }

@@ -16,7 +16,7 @@ endif()
 
 # Links in a fraction of the time, where it is installed.
 find_program(EXO_MOLD mold)
-if(EXO_MOLD)
+if(EXO_MOLD AND NOT CMAKE_CROSSCOMPILING)
   add_link_options(-fuse-ld=mold)
 endif()
 

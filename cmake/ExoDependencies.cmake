@@ -1,5 +1,9 @@
 # Every library from outside, by the name the module table uses. Static where the system has an archive, so that
 # the binary can be copied to another device.
+if(EXO_CORE_ONLY)
+  include(ExoPortableDependencies)
+  return()
+endif()
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_path(EXO_BOOST_INCLUDE boost/asio.hpp REQUIRED)
