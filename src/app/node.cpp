@@ -2,6 +2,7 @@
 
 #include <fstream>
 #include <random>
+#include <thread>
 
 #include "api/http_server.h"
 #include "api/routes.h"
