@@ -19,6 +19,8 @@ enum class Function : uint8_t { kSilu, kGeluTanh, kGeluErf, kRelu, kReluSquared,
 
 // Scores and values of attention are handled in chunks of this many positions, at multiples of it.
 inline constexpr int kAttentionChunk = 32;
+
+inline constexpr int kStraightFloatColumns = 4;
 struct ChunkRange {  // of positions within a chunk; empty: begin ≥ end
   int32_t begin = 0, end = kAttentionChunk;
 };
@@ -52,10 +54,19 @@ struct KernelTable {
   bool (*multiply_rows)(ElementType type, const PanelRows& rows, const Ahead& ahead, int64_t first, int64_t count,
                         const ActivationBlock* x, int64_t n_columns, float* y, int64_t y_stride);
 
-  // Float products. out[c * out_stride + r] = Σ w[r][k] * x[c * x_stride + k]; w of F32, F16 or BF16. Per (r, c)
-  // the order of summation depends on n only.
-  void (*dot)(ElementType type, const std::byte* w, int64_t w_stride_bytes, int64_t n_rows, const float* x,
-              int64_t x_stride, int64_t n_columns, int64_t n, float* out, int64_t out_stride);
+  // Float products (panel.h): columns [first, first + count) of 16 rows of F32, F16 or BF16, count ≤ kFloatPiece.
+  void (*pack_floats)(ElementType type, const PanelRows& rows, const Ahead& ahead, int64_t first, int64_t count,
+                      float* panel);
+  // y[c * y_stride + 16p + r] continues the sums of rows of n_panels panels, which are kFloatPiece * 16 floats
+  // apart; x[c * x_stride + k] belongs to the panels' column k. All panels but the last of a row have a multiple of
+  // kFloatChain columns.
+  void (*multiply_floats)(const float* panels, int n_panels, int64_t count, const float* x, int64_t x_stride,
+                          int64_t n_columns, float* y, int64_t y_stride);
+  // pack_floats and multiply_floats in one, without a panel in between, for up to kStraightFloatColumns columns and
+  // a count that is a multiple of kFloatChain; false, and nothing is done, for others.
+  bool (*multiply_float_rows)(ElementType type, const PanelRows& rows, const Ahead& ahead, int64_t first,
+                              int64_t count, const float* x, int64_t x_stride, int64_t n_columns, float* y,
+                              int64_t y_stride);
   // F32, F16, BF16 or Q8_0 → f32.
   void (*widen)(ElementType type, const std::byte* from, float* to, int64_t n);
   void (*narrow_f16)(const float* from, uint16_t* to, int64_t n);

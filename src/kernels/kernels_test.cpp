@@ -209,9 +209,9 @@ TEST_P(KernelsTest, ActivationsKeepTheirValue) {
 
 TEST_P(KernelsTest, DotsOfFloats) {
   for (ElementType type : {kF32, kF16, kBF16}) {
-    for (int64_t k : {1, 15, 32, 80, 96, 129, 2048}) {
+    for (int64_t k : {1, 15, 32, 80, 129, 400, 2048}) {
       for (int64_t n : {1, 2, 3, 4, 7, 17}) {
-        const int64_t rows = 9;
+        const int64_t n_panels = k == 80 ? 4 : k == 129 ? 3 : 1, rows = n_panels * kPanelRows;
         const auto w = random_floats(static_cast<size_t>(rows * k), 1),
                    x = random_floats(static_cast<size_t>(n * (k + 3)), 2);
         const size_t row = *row_bytes(type, static_cast<uint64_t>(k));
@@ -221,11 +221,30 @@ TEST_P(KernelsTest, DotsOfFloats) {
           quantize_row(type, w.data() + r * k, bytes.data() + static_cast<size_t>(r) * row, k);
           dequantize_row(type, bytes.data() + static_cast<size_t>(r) * row, values.data() + r * k, k);
         }
-        std::vector<float> out(static_cast<size_t>(n * 11), -1.0f), one(11);
-        kernels().dot(type, bytes.data(), static_cast<int64_t>(row), rows, x.data(), k + 3, n, k, out.data(), 11);
+        std::vector<float> out(static_cast<size_t>(n * (rows + 2)), 0.0f), one(static_cast<size_t>(rows + 2));
+        const auto multiply = [&](const float* from, int64_t columns, float* to) {
+          std::vector<float> panels(static_cast<size_t>(n_panels * kFloatPiece * kPanelRows));
+          for (int64_t first = 0; first < k; first += kFloatPiece) {
+            const int64_t count = std::min<int64_t>(kFloatPiece, k - first);
+            bool done = false;
+            for (int64_t p = 0; p < n_panels; ++p) {
+              const PanelRows of{bytes.data() + static_cast<size_t>(p * kPanelRows) * row,
+                                 static_cast<int64_t>(row)};
+              done = kernels().multiply_float_rows(type, of, Ahead(), first, count, from + first, k + 3, columns,
+                                                   to + p * kPanelRows, rows + 2);
+              if (done) continue;
+              kernels().pack_floats(type, of, Ahead(), first, count,
+                                    &panels[static_cast<size_t>(p * kFloatPiece * kPanelRows)]);
+            }
+            if (done) continue;
+            kernels().multiply_floats(panels.data(), static_cast<int>(n_panels), count, from + first, k + 3,
+                                      columns, to, rows + 2);
+          }
+        };
+        multiply(x.data(), n, out.data());
         for (int64_t t = 0; t < n; ++t) {
-          kernels().dot(type, bytes.data(), static_cast<int64_t>(row), rows, x.data() + t * (k + 3), k + 3, 1, k,
-                        one.data(), 11);
+          std::ranges::fill(one, 0.0f);
+          multiply(x.data() + t * (k + 3), 1, one.data());
           for (int64_t r = 0; r < rows; ++r) {
             double exact = 0.0, size = 0.0;
             for (int64_t i = 0; i < k; ++i) {
@@ -234,10 +253,10 @@ TEST_P(KernelsTest, DotsOfFloats) {
               exact += product;
               size += std::abs(product);
             }
-            ASSERT_NEAR(out[static_cast<size_t>(t * 11 + r)], exact, 1e-6 * size + 1e-30);
-            ASSERT_EQ(out[static_cast<size_t>(t * 11 + r)], one[static_cast<size_t>(r)]);
+            ASSERT_NEAR(out[static_cast<size_t>(t * (rows + 2) + r)], exact, 1e-6 * size + 1e-30);
+            ASSERT_EQ(out[static_cast<size_t>(t * (rows + 2) + r)], one[static_cast<size_t>(r)]);
           }
-          ASSERT_EQ(out[static_cast<size_t>(t * 11 + rows)], -1.0f);
+          ASSERT_EQ(out[static_cast<size_t>(t * (rows + 2) + rows)], 0.0f);
         }
       }
     }

@@ -10,6 +10,7 @@
 #include "kernels/blocks.h"
 #include "kernels/kernel_table.h"
 #include "kernels/math-inl.h"
+#include "kernels/rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace exo::kernels {
@@ -23,78 +24,6 @@ void pack(ElementType type, const PanelRows& rows, int64_t first, int64_t count,
 }
 
 #else
-
-using D8 = hn::ScalableTag<uint8_t>;
-using D64 = hn::ScalableTag<uint64_t>;
-using V8 = hn::Vec<D8>;
-constexpr D8 d8;
-constexpr D64 d64;
-constexpr int kVectorBytes = HWY_MAX_BYTES;
-constexpr int kRowsPerVector = kVectorBytes / 4;
-constexpr int kSets = kPanelRows / kRowsPerVector;  // vectors that hold one 32-bit word of all 16 rows
-
-// The rows of one set, addressed so that few registers serve all of them.
-struct Rows {
-  const std::byte* quad[kVectorBytes / 16];
-  int64_t stride;
-  HWY_INLINE Rows(const PanelRows& rows, int set) : stride(rows.stride) {
-    for (int b = 0; b < kVectorBytes / 16; ++b) quad[b] = rows.row(set * kRowsPerVector + 4 * b);
-  }
-  HWY_INLINE const std::byte* at(int b, int j, int64_t offset) const { return quad[b] + offset + j * stride; }
-};
-
-template <typename T>
-HWY_INLINE T load_as(const std::byte* p) {
-  T value;
-  std::memcpy(&value, p, sizeof value);
-  return value;
-}
-
-// Block b of the result: 16 bytes at `offset` of row 4 * b + j of the set.
-HWY_INLINE V32 load_rows(const Rows& rows, int j, int64_t offset) {
-#if HWY_TARGET <= HWY_AVX3 && HWY_MAX_BYTES == 64
-  const auto at = [&](int b)
-                      HWY_ATTR { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows.at(b, j, offset))); };
-  __m512i v = _mm512_castsi128_si512(at(0));
-  v = _mm512_inserti32x4(v, at(1), 1);
-  v = _mm512_inserti32x4(v, at(2), 2);
-  return V32{_mm512_inserti32x4(v, at(3), 3)};
-#elif HWY_TARGET == HWY_AVX2
-  const auto at = [&](int b)
-                      HWY_ATTR { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows.at(b, j, offset))); };
-  return V32{_mm256_inserti128_si256(_mm256_castsi128_si256(at(0)), at(1), 1)};
-#else
-  return hn::BitCast(d32, hn::LoadU(d8, reinterpret_cast<const uint8_t*>(rows.at(0, j, offset))));
-#endif
-}
-
-// to[i]: word i of 16 bytes at `offset`, for the rows of the set in order.
-HWY_INLINE void load_words(const Rows& rows, int64_t offset, V32* to) {
-  const V32 a0 = load_rows(rows, 0, offset), a1 = load_rows(rows, 1, offset);
-  const V32 a2 = load_rows(rows, 2, offset), a3 = load_rows(rows, 3, offset);
-  const auto low01 = hn::BitCast(d64, hn::InterleaveLower(d32, a0, a1));
-  const auto low23 = hn::BitCast(d64, hn::InterleaveLower(d32, a2, a3));
-  const auto high01 = hn::BitCast(d64, hn::InterleaveUpper(d32, a0, a1));
-  const auto high23 = hn::BitCast(d64, hn::InterleaveUpper(d32, a2, a3));
-  to[0] = hn::BitCast(d32, hn::InterleaveLower(d64, low01, low23));
-  to[1] = hn::BitCast(d32, hn::InterleaveUpper(d64, low01, low23));
-  to[2] = hn::BitCast(d32, hn::InterleaveLower(d64, high01, high23));
-  to[3] = hn::BitCast(d32, hn::InterleaveUpper(d64, high01, high23));
-}
-
-// One 32-bit (or, widened, smaller) field of each row of the set. Pairs are put together in integer registers: the
-// stores that build the vector are what a packing loop has too many of.
-template <typename T>
-HWY_INLINE V32 load_field(const Rows& rows, int64_t offset) {
-  HWY_ALIGN uint64_t pairs[kRowsPerVector / 2];
-  for (int b = 0; b < kVectorBytes / 16; ++b) {
-    for (int j = 0; j < 4; j += 2) {
-      const uint64_t low = load_as<T>(rows.at(b, j, offset)), high = load_as<T>(rows.at(b, j + 1, offset));
-      pairs[2 * b + j / 2] = low | high << 32;
-    }
-  }
-  return hn::BitCast(d32, hn::Load(d64, pairs));
-}
 
 HWY_INLINE V to_float(V32 v) { return hn::ConvertTo(d, hn::BitCast(hn::RebindToSigned<D>(), v)); }
 HWY_INLINE V32 bits(V32 v, int shift, uint32_t mask) {

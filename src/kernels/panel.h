@@ -58,15 +58,42 @@ struct PanelRows {
   const std::byte* row(int r) const { return base + r * stride; }
 };
 
-// Memory that is read next: asked for in step with the computation, it arrives as one stream and delays nothing.
+// Float weights are multiplied in panels of 16 rows too, element k of row r at k * 16 + r:
+//
+//   y = 0;  for each kFloatChain columns, in order:  a = 0;  for each of them:  a = fma(w, x, a);  y = y + a
+//
+// Instruction sets without fused multiply-add round the product first.
+inline constexpr int kFloatChain = 64;
+inline constexpr int kFloatPiece = 256;  // columns of a panel at most
+inline constexpr int kFloatPanels = 4;   // that are multiplied together at most
+
+// Memory that is read next, `bytes` of each of `rows` rows: asked for in step with the computation, it arrives as
+// one stream and delays nothing.
 struct Ahead {
   const std::byte* from = nullptr;
   int64_t bytes = 0;
+  int64_t rows = 1, stride = 0;
 
   // The part that belongs to step `i` of `n`.
   EXO_INLINE void ask(int64_t i, int64_t n) const {
+    if (rows > 1) return ask_rows(i * rows / n, (i + 1) * rows / n);
     const int64_t lines = (bytes + 64 * n - 1) / (64 * n);
     for (int64_t line = i * lines; line < (i + 1) * lines; ++line) __builtin_prefetch(from + 64 * line, 0, 3);
+  }
+  // The same as something to ask for.
+  Ahead part(int64_t i, int64_t n) const {
+    if (rows > 1) {
+      const int64_t begin = i * rows / n;
+      return {from + begin * stride, bytes, (i + 1) * rows / n - begin, stride};
+    }
+    return {from + i * bytes / n, bytes / n, 1, 0};
+  }
+
+ private:
+  void ask_rows(int64_t begin, int64_t end) const {
+    for (int64_t r = begin; r < end; ++r) {
+      for (int64_t at = 0; at < bytes + 63; at += 64) __builtin_prefetch(from + r * stride + at, 0, 2);
+    }
   }
 };
 

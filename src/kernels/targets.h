@@ -13,7 +13,8 @@ namespace exo::kernels {
 struct KernelTable;
 // Each fills its part of the table with the functions for one Highway target; false when the build lacks it.
 bool fill_vector_math(int64_t target, KernelTable& table);
-bool fill_float_dot(int64_t target, KernelTable& table);
+bool fill_float_conversions(int64_t target, KernelTable& table);
+bool fill_float_product(int64_t target, KernelTable& table);
 bool fill_attention(int64_t target, KernelTable& table);
 bool fill_delta_rule(int64_t target, KernelTable& table);
 bool fill_pack(int64_t target, bool unsigned_panels, KernelTable& table);

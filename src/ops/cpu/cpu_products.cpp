@@ -6,7 +6,7 @@ namespace exo::ops {
 namespace {
 
 constexpr int64_t kPairRows = 2 * kernels::kPanelRows;  // of the two panels that are multiplied together
-constexpr int64_t kFloatTileRows = 32;
+constexpr int64_t kFloatRows = kernels::kFloatPanels * kernels::kPanelRows;
 // With many columns a tile has so many rows that the columns' super-blocks, which the second-level cache holds, are
 // used several times before the next ones come.
 constexpr int64_t kManyColumns = 64, kMostTileRows = 128;
@@ -14,10 +14,13 @@ constexpr int64_t kColumnBlock = 512;  // columns whose activations and sums sta
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Tiles for everybody, some of whom may be slow.
-int64_t rows_of_tile(const Product& product, int threads) {
-  if (product.columns.count < kManyColumns) return kPairRows;
-  return std::clamp(product.rows / (4 * threads) / kPairRows * kPairRows, kPairRows, kMostTileRows);
+// A larger tile's rows are asked for piece by piece; what a smaller one's next tile takes, the cache keeps.
+constexpr int64_t kStreamBytes = 256 << 10;
+
+// Tiles for everybody, some of whom may be slow; multiples of `unit`.
+int64_t rows_of_tile(const Product& product, int64_t unit, int threads) {
+  if (product.columns.count < kManyColumns) return unit;
+  return std::clamp(product.rows / (4 * threads) / unit * unit, unit, kMostTileRows);
 }
 
 }  // namespace
@@ -25,10 +28,10 @@ int64_t rows_of_tile(const Product& product, int threads) {
 void CpuProducts::add(const Product& product) {
   if (product.columns.count == 0) return;
   const bool quantized = kernels::is_quantized(product.type);
-  const bool straight = quantized && product.columns.count <= context_.kernels.straight_columns(product.type);
-  const int64_t tile_rows = !quantized ? kFloatTileRows
-                            : straight ? kernels::kPanelRows
-                                       : rows_of_tile(product, context_.pool.size());
+  const bool straight = product.columns.count <= (quantized ? context_.kernels.straight_columns(product.type)
+                                                            : kernels::kStraightFloatColumns);
+  const int64_t unit = straight ? kernels::kPanelRows : quantized ? kPairRows : kFloatRows;
+  const int64_t tile_rows = straight ? unit : rows_of_tile(product, unit, context_.pool.size());
   const int64_t first_tile =
       jobs_.empty() ? 0 : jobs_.back().first_tile + divide_up(jobs_.back().product.rows, jobs_.back().tile_rows);
   jobs_.push_back({product, quantized, straight,
@@ -52,11 +55,7 @@ void CpuProducts::run() {
     for (int64_t tile = begin; tile < end; ++tile) {
       while (j + 1 < jobs_.size() && jobs_[j + 1].first_tile <= tile) ++j;
       const Job& job = jobs_[j];
-      if (job.quantized) {
-        quantized_tile(job, tile - job.first_tile, worker);
-      } else {
-        float_tile(job, tile - job.first_tile, worker);
-      }
+      run_tile(job, tile - job.first_tile, worker);
     }
   });
 }
@@ -67,19 +66,20 @@ int64_t CpuProducts::Tile::panel_row(int64_t panel, int64_t matrix_rows) const {
                              std::max<int64_t>(0, matrix_rows - kernels::kPanelRows));
 }
 
-void CpuProducts::quantized_tile(const Job& job, int64_t index, int worker) {
+void CpuProducts::run_tile(const Job& job, int64_t index, int worker) {
   const Product& w = job.product;
   Tile tile{.first_row = index * job.tile_rows};
   tile.n_rows = std::min(job.tile_rows, w.rows - tile.first_row);
   tile.base = w.matrix;
   const bool short_matrix = w.rows < kernels::kPanelRows;
-  constexpr size_t kPanelFloats = 2 * sizeof(kernels::Panel) / sizeof(float);
+  constexpr size_t kPanelFloats =
+      std::max(2 * sizeof(kernels::Panel) / sizeof(float), size_t{kernels::kFloatPiece * kFloatRows});
   const int64_t block = std::min(w.columns.count, kColumnBlock);
   const auto sums = static_cast<size_t>(block * job.tile_rows);
   Scratch& memory = context_.worker_scratch[static_cast<size_t>(worker)];
   float* scratch = memory.get<float>(
       kPanelFloats + sums + (short_matrix ? static_cast<size_t>(job.row_bytes) * kernels::kPanelRows / 4 : 0));
-  tile.panels = reinterpret_cast<kernels::Panel*>(scratch);
+  tile.panels = scratch;
   tile.y = scratch + kPanelFloats;
   if (short_matrix) {
     auto* copy = reinterpret_cast<std::byte*>(tile.y + sums);
@@ -91,24 +91,43 @@ void CpuProducts::quantized_tile(const Job& job, int64_t index, int worker) {
   }
   for (tile.first_column = 0; tile.first_column < w.columns.count; tile.first_column += block) {
     tile.n_columns = std::min(block, w.columns.count - tile.first_column);
-    sum_tile(job, tile);
+    std::memset(tile.y, 0, static_cast<size_t>(tile.n_columns * job.tile_rows) * sizeof(float));
+    if (job.quantized) {
+      sum_quantized(job, tile);
+    } else {
+      sum_floats(job, tile);
+    }
+    finish_tile(job, tile);
   }
 }
 
-void CpuProducts::sum_tile(const Job& job, const Tile& tile) {
+// What comes after piece `s` of `n`, each of `bytes` of a row: the next tile, which follows in memory, bit by bit
+// as one stream, or for large tiles the next piece.
+kernels::Ahead CpuProducts::after(const Job& job, const Tile& tile, int64_t s, int64_t n, int64_t bytes) {
   const Product& w = job.product;
-  std::memset(tile.y, 0, static_cast<size_t>(tile.n_columns * job.tile_rows) * sizeof(float));
-  // The next tile follows in memory; asked for in step with the use of this one, it arrives as one stream.
   const std::byte* next = w.matrix + (tile.first_row + tile.n_rows) * job.row_bytes;
-  const int64_t left = w.matrix + w.rows * job.row_bytes - next;
+  const int64_t rows = std::min(tile.n_rows, w.rows - tile.first_row - tile.n_rows);
+  if (tile.n_rows * job.row_bytes <= kStreamBytes) {
+    const int64_t part = rows * job.row_bytes / n;
+    return {.from = next + s * part, .bytes = part};
+  }
+  if (s + 1 == n) return {.from = next, .bytes = bytes, .rows = rows, .stride = job.row_bytes};
+  return {.from = w.matrix + tile.first_row * job.row_bytes + (s + 1) * bytes,
+          .bytes = std::min(bytes, job.row_bytes - (s + 1) * bytes),
+          .rows = tile.n_rows,
+          .stride = job.row_bytes};
+}
+
+void CpuProducts::sum_quantized(const Job& job, const Tile& tile) {
+  const Product& w = job.product;
   const int64_t groups = w.cols / kernels::kGroup, supers = divide_up(groups, kernels::kGroupsPerSuper);
-  const int64_t ahead = std::min<int64_t>(tile.n_rows * job.row_bytes, left) / supers;
+  const int64_t piece_bytes = job.row_bytes * kernels::kGroupsPerSuper / groups;
   for (int64_t s = 0; s < supers; ++s) {
     const Piece piece{
         .first = s * kernels::kGroupsPerSuper,
         .count = std::min<int64_t>(kernels::kGroupsPerSuper, groups - s * kernels::kGroupsPerSuper),
         .x = w.columns.quantized + s * w.columns.count + tile.first_column,
-        .ahead = {next + s * ahead, ahead},
+        .ahead = after(job, tile, s, supers, piece_bytes),
     };
     if (job.straight &&
         context_.kernels.multiply_rows(
@@ -118,9 +137,13 @@ void CpuProducts::sum_tile(const Job& job, const Tile& tile) {
     }
     for (int64_t row = 0; row < tile.n_rows; row += kPairRows) add_panels(job, tile, row, piece);
   }
+}
+
+void CpuProducts::finish_tile(const Job& job, const Tile& tile) {
+  const int64_t matrix_rows = job.product.rows;
   // All rows but those of a last panel that began earlier.
   const int64_t last = (tile.n_rows - 1) / kernels::kPanelRows;
-  const int64_t skip = tile.first_row + last * kernels::kPanelRows - tile.panel_row(last, w.rows);
+  const int64_t skip = tile.first_row + last * kernels::kPanelRows - tile.panel_row(last, matrix_rows);
   const int64_t whole = skip == 0 ? tile.n_rows : last * kernels::kPanelRows;
   Finished rows{.row = tile.first_row, .n_rows = whole, .column = tile.first_column, .n_columns = tile.n_columns};
   finish_rows(job, rows, tile.y);
@@ -138,41 +161,50 @@ void CpuProducts::add_panels(const Job& job, const Tile& tile, int64_t row, cons
   const int64_t pairs = divide_up(tile.n_rows, kPairRows);
   const int64_t steps = n_panels + divide_up(tile.n_columns, step_columns);
   int64_t step = row / kPairRows * steps;
+  auto* panels = reinterpret_cast<kernels::Panel*>(tile.panels);
   for (int64_t p = 0; p < n_panels; ++p) {
     piece.ahead.ask(step++, pairs * steps);
     const int64_t first_row = tile.panel_row(row / kernels::kPanelRows + p, w.rows);
     context_.kernels.pack(w.type, {tile.base + first_row * job.row_bytes, job.row_bytes}, piece.first, piece.count,
-                          tile.panels[p]);
+                          panels[p]);
   }
   const kernels::PanelKind kind = kernels::panel_kind(w.type);
   for (int64_t c = 0; c < tile.n_columns; c += step_columns) {
     piece.ahead.ask(step++, pairs * steps);
-    context_.kernels.multiply(kind, tile.panels, static_cast<int>(n_panels), static_cast<int>(piece.count),
-                              piece.x + c, std::min(step_columns, tile.n_columns - c),
-                              tile.y + c * job.tile_rows + row, job.tile_rows);
+    context_.kernels.multiply(kind, panels, static_cast<int>(n_panels), static_cast<int>(piece.count), piece.x + c,
+                              std::min(step_columns, tile.n_columns - c), tile.y + c * job.tile_rows + row,
+                              job.tile_rows);
   }
 }
 
-void CpuProducts::float_tile(const Job& job, int64_t tile, int worker) {
+void CpuProducts::sum_floats(const Job& job, const Tile& tile) {
   const Product& w = job.product;
-  const auto& x = w.columns;
-  const int64_t first_row = tile * job.tile_rows, n_rows = std::min(job.tile_rows, w.rows - first_row);
-  const bool widen = x.count >= kWideColumns;
-  const int64_t wide = prepared_stride(w.cols);
-  float* y = context_.worker_scratch[static_cast<size_t>(worker)].get<float>(
-      static_cast<size_t>(x.count * kFloatTileRows + (widen ? kFloatTileRows * wide : 0)));
-  const std::byte* base = w.matrix + first_row * job.row_bytes;
-  ElementType type = w.type;
-  int64_t stride = job.row_bytes;
-  if (widen) {
-    float* rows = y + x.count * kFloatTileRows;
-    for (int64_t r = 0; r < n_rows; ++r) context_.kernels.widen(w.type, base + r * stride, rows + r * wide, w.cols);
-    base = reinterpret_cast<const std::byte*>(rows);
-    type = ElementType::kF32;
-    stride = wide * static_cast<int64_t>(sizeof(float));
+  // Panels of many columns share the first-level cache with their activations.
+  const int64_t length =
+      tile.n_columns <= kernels::kStraightFloatColumns ? kernels::kFloatPiece : kernels::kFloatPiece / 2;
+  const int64_t pieces = divide_up(w.cols, length), quads = divide_up(tile.n_rows, kFloatRows);
+  for (int64_t s = 0; s < pieces; ++s) {
+    const int64_t first = s * length, count = std::min(length, w.cols - first);
+    const auto ahead = after(job, tile, s, pieces, job.row_bytes * length / w.cols);
+    const float* x = w.columns.floats + tile.first_column * w.columns.float_stride + first;
+    if (job.straight && context_.kernels.multiply_float_rows(
+                            w.type, {tile.base + tile.panel_row(0, w.rows) * job.row_bytes, job.row_bytes}, ahead,
+                            first, count, x, w.columns.float_stride, tile.n_columns, tile.y, job.tile_rows)) {
+      continue;
+    }
+    for (int64_t row = 0; row < tile.n_rows; row += kFloatRows) {
+      const int64_t n_panels =
+          std::min<int64_t>(kernels::kFloatPanels, divide_up(tile.n_rows - row, kernels::kPanelRows));
+      for (int64_t p = 0; p < n_panels; ++p) {
+        const std::byte* base = tile.base + tile.panel_row(row / kernels::kPanelRows + p, w.rows) * job.row_bytes;
+        context_.kernels.pack_floats(w.type, {base, job.row_bytes},
+                                     ahead.part(row / kFloatRows * n_panels + p, quads * n_panels), first, count,
+                                     tile.panels + p * kernels::kFloatPiece * kernels::kPanelRows);
+      }
+      context_.kernels.multiply_floats(tile.panels, static_cast<int>(n_panels), count, x, w.columns.float_stride,
+                                       tile.n_columns, tile.y + row, job.tile_rows);
+    }
   }
-  context_.kernels.dot(type, base, stride, n_rows, x.floats, x.float_stride, x.count, w.cols, y, kFloatTileRows);
-  finish_rows(job, {.row = first_row, .n_rows = n_rows, .column = 0, .n_columns = x.count}, y);
 }
 
 void CpuProducts::finish_rows(const Job& job, const Finished& of, const float* y) {

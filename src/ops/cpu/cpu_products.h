@@ -18,8 +18,7 @@ struct PreparedColumns {
   int64_t float_stride = 0;                             // prepared_stride() from kWideColumns columns on
 };
 
-inline constexpr int64_t kWideColumns =
-    4;  // columns from which float weights are converted to f32 in the cache first
+inline constexpr int64_t kWideColumns = 4;  // columns from which float activations are padded
 
 // Rows a multiple of 4096 bytes apart would share the few places of a cache set.
 inline int64_t prepared_stride(int64_t cols) { return (cols + 15) / 16 * 16 + 16; }
@@ -59,7 +58,7 @@ class CpuProducts {
   struct Tile {
     int64_t first_row = 0, n_rows = 0, first_column = 0, n_columns = 0;
     const std::byte* base = nullptr;  // the matrix, or 16 rows of it when it has fewer
-    kernels::Panel* panels = nullptr;
+    float* panels = nullptr;          // two Panels, or kFloatPanels of float weights
     float* y = nullptr;
     int64_t panel_row(int64_t panel, int64_t matrix_rows) const;
   };
@@ -72,10 +71,12 @@ class CpuProducts {
   struct Finished {
     int64_t row, n_rows, column, n_columns;
   };
-  void quantized_tile(const Job& job, int64_t index, int worker);
-  void sum_tile(const Job& job, const Tile& tile);
+  void run_tile(const Job& job, int64_t index, int worker);
+  static kernels::Ahead after(const Job& job, const Tile& tile, int64_t s, int64_t n, int64_t bytes);
+  void sum_quantized(const Job& job, const Tile& tile);
   void add_panels(const Job& job, const Tile& tile, int64_t row, const Piece& piece);
-  void float_tile(const Job& job, int64_t tile, int worker);
+  void sum_floats(const Job& job, const Tile& tile);
+  static void finish_tile(const Job& job, const Tile& tile);
   static void finish_rows(const Job& job, const Finished& of, const float* y);
 
   CpuContext& context_;
