@@ -103,7 +103,6 @@ void time_placing(const char* what, size_t n, bool equal_links, bool alike, cons
                                   Strategy::kHybrid, Strategy::kAuto}) {
     const std::clock_t start = std::clock();
     PlacementRequest request{.strategy = strategy};
-    if (strategy == Strategy::kHybrid) request.capabilities = cluster::kEveryCapability;
     const auto plan = cluster::place(model, devices, links, request);
     const double ms = 1e3 * static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
     fmt::print("{:<28} {:<22} {:>8.1f} ms   {}\n", what, to_string(strategy), ms,

@@ -142,7 +142,6 @@ Result<PlacementBody> parse_placement(std::string_view body) {
     if (!field->is_bool()) return fail(ErrorCode::kInvalidArgument, "'{}' must be true or false", name);
     return field->as_bool();
   };
-  EXO_TRY(result.request.capabilities.tensor_parallel, flag("tensor_parallel"));
   EXO_TRY(result.request.compare, flag("compare"));
   EXO_CHECK_OK(number("prompt", result.request.prompt_tokens));
   EXO_CHECK_OK(number("concurrency", result.request.concurrency));
@@ -168,11 +167,6 @@ Result<PlacementBody> parse_placement(std::string_view body) {
 void post_placement(const Services& services, const HttpRequest& request, const Response& response, bool apply) {
   auto body = parse_placement(request.body);
   if (!body) return send_error(*response, body.error());
-  // Groups can be looked at; what is placed stays within what rings can run (Cluster sees to it).
-  const bool groups = body->request.strategy == cluster::Strategy::kTensorParallel ||
-                      body->request.strategy == cluster::Strategy::kHybrid;
-  if (groups && !apply) body->request.capabilities.tensor_parallel = true;
-  if (apply) body->request.capabilities = cluster::kRingCapabilities;
   const auto format = request.query.find("format");
   const bool as_text = format != request.query.end() && format->second == "text";
   services.models.find(

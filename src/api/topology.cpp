@@ -74,6 +74,18 @@ void add_stage_times(json::object& stage, const wire::NodeFacts& node, const std
   }
 }
 
+// The devices that compute the stage together, the leader first.
+json::array group_json(const wire::PlannedStage& stage, const cluster::Cluster& cluster) {
+  json::array members;
+  for (const auto& member : stage.members) {
+    const auto* facts = cluster.find_member(member.node);
+    members.push_back(json::object{{"node", member.node.hex()},
+                                   {"node_name", facts != nullptr ? facts->name : ""},
+                                   {"share", static_cast<double>(member.share) / wire::StageMember::kWholeShare}});
+  }
+  return members;
+}
+
 json::array stages_json(const cluster::InstanceView& view, const cluster::Cluster& cluster) {
   const auto models = cluster.models();
   json::array stages;
@@ -83,7 +95,9 @@ json::array stages_json(const cluster::InstanceView& view, const cluster::Cluste
     json::object stage{{"node", planned.node.hex()},
                        {"node_name", member != nullptr ? member->name : ""},
                        {"layers", layers_json(planned.layers)}};
-    if (member != nullptr) add_stage_times(stage, *member, view.record.fingerprint, planned.layers, models);
+    if (!planned.members.empty()) stage["members"] = group_json(planned, cluster);
+    if (member != nullptr && planned.members.empty())
+      add_stage_times(stage, *member, view.record.fingerprint, planned.layers, models);
     if (i < view.statuses.size()) {
       const auto& status = view.statuses[i];
       stage["state"] = state_name(status.state);
@@ -196,7 +210,6 @@ json::object plan_json(const cluster::Plan& plan, const wire::ModelFacts& model)
       entry["ms_per_token"] = other.ms_per_token;
       entry["ttft_ms"] = other.ttft_ms;
       entry["tokens_per_s"] = other.tokens_per_s;
-      entry["executable"] = other.executable;
     }
     alternatives.push_back(std::move(entry));
   }
@@ -212,7 +225,6 @@ json::object plan_json(const cluster::Plan& plan, const wire::ModelFacts& model)
           {"tokens_per_s_one", plan.tokens_per_s_one},
           {"tokens_per_s", plan.tokens_per_s},
           {"ttft_ms", plan.ttft_ms},
-          {"executable", plan.executable},
           {"optimal", plan.optimal},
           {"unused", json::array(plan.unused.begin(), plan.unused.end())},
           {"alternatives", std::move(alternatives)}};

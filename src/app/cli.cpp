@@ -133,8 +133,6 @@ void add_plan(Cli& cli) {
   plan->add_option("--concurrency", cli.plan.concurrency, "Predict tokens/s of so many requests at once")
       ->capture_default_str();
   plan->add_flag("--compare", cli.plan.compare, "Show what the other strategies would give as well");
-  plan->add_flag("--tensor-parallel", cli.plan.tensor_parallel,
-                 "Let hybrid and auto use tensor-parallel groups, which running rings do not execute");
   plan->add_flag("--larger-than-memory", cli.plan.larger_than_memory,
                  "With --devices: let devices read from disk what does not fit into their memory");
   plan->add_flag_callback(

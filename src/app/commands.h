@@ -40,7 +40,7 @@ Status run_leave(const LeaveOptions& options);
 struct PlanOptions {
   std::string model, like, devices_file, url = "http://127.0.0.1:52415", output = "table";
   int32_t prompt_tokens = 512, concurrency = 4;  // of the predictions
-  bool tensor_parallel = false, larger_than_memory = false, compare = false;
+  bool larger_than_memory = false, compare = false;
 };
 // A model that is there, or (`like`) a known shape on the imagined devices of a file.
 Status run_plan(const NodeOptions& options, const PlanOptions& plan);

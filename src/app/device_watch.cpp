@@ -88,7 +88,9 @@ void DeviceWatch::on_instance_changed(const cluster::InstanceView& present) {
     return;
   for (const auto& model : cluster_->models()) {
     if (model.fingerprint != fingerprint) continue;
-    times_.add_stage(model, view.record.stages[static_cast<size_t>(*view.own_stage)].layers);
+    // A share's steps say nothing about the whole layers' times.
+    const auto& stage = view.record.stages[static_cast<size_t>(*view.own_stage)];
+    if (stage.members.empty()) times_.add_stage(model, stage.layers);
     stages_[fingerprint] = view.record.epoch;
   }
 }

@@ -111,6 +111,10 @@ void draw_successor(Painter& out, const ViewState& state, const cluster::Instanc
                                           human_bytes(done), human_bytes(total))));
 }
 
+std::string share_text(const wire::StageMember& member) {
+  return fmt::format("{:.0f} %", 100.0 * member.share / wire::StageMember::kWholeShare);
+}
+
 void draw_instance(Painter& out, const ViewState& state, const cluster::InstanceView& present) {
   const cluster::InstanceView view = cluster::serving_view(present);
   const auto& record = view.record;
@@ -130,9 +134,17 @@ void draw_instance(Painter& out, const ViewState& state, const cluster::Instance
     const std::string edge = n == 1 ? "   " : i == 0 ? " ┌▶" : i + 1 == n ? " └─" : " │ ";
     const std::string layers = fmt::format("layers {}–{}", stage.layers.begin.value, stage.layers.end.value - 1);
     const auto status = i < view.statuses.size() ? view.statuses[i] : wire::StageStatus{};
-    out.line(fmt::format("{} {} {} {}", edge,
-                         out.paint(kCyan, pad(node != nullptr ? clean(node->name) : stage.node.short_hex(), 18)),
-                         pad(layers, 14), stage_state(out, status)));
+    out.line(fmt::format(
+        "{} {} {} {}", edge,
+        out.paint(kCyan, pad(node != nullptr ? clean(node->name) : stage.node.short_hex(), 18)),
+        pad(stage.members.empty() ? layers : fmt::format("{}, {}", layers, share_text(stage.members[0])), 14),
+        stage_state(out, status)));
+    for (size_t m = 1; m < stage.members.size(); ++m) {
+      const auto* member = find(state.members, stage.members[m].node);
+      const std::string name = member != nullptr ? clean(member->name) : stage.members[m].node.short_hex();
+      out.line(fmt::format("{} + {} {}", n > 1 && i + 1 < n ? " │ " : "   ", out.paint(kCyan, pad(name, 16)),
+                           out.paint(kDim, fmt::format("{} of every layer", share_text(stage.members[m])))));
+    }
     if (n > 1 && next != nullptr) {
       const std::string text = link_text(node, next->id);
       out.line(fmt::format("{}   {}", i + 1 == n ? "   " : " │ ",

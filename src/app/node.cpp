@@ -85,7 +85,7 @@ struct Node::Impl {
       : options(o),
         network(loop, std::move(identity), network_options(o)),
         files(o, loop, network),
-        loader(loop, files, o.threads),
+        loader(loop, files, network.self(), network, o.threads),
         cluster(loop, network, loader, std::move(cluster_options), std::move(self)),
         device(options, loop),
         ring(loop, network, cluster, ring_options(options, loader)),

@@ -24,9 +24,6 @@ Result<cluster::PlacementRequest> request_of(const NodeOptions& options, const P
   request.concurrency = plan.concurrency;
   request.larger_than_memory = plan.larger_than_memory;
   request.compare = plan.compare;
-  const bool groups =
-      request.strategy == cluster::Strategy::kTensorParallel || request.strategy == cluster::Strategy::kHybrid;
-  if (groups || plan.tensor_parallel) request.capabilities = cluster::kEveryCapability;
   return request;
 }
 
@@ -72,7 +69,6 @@ Status run_plan(const NodeOptions& options, const PlanOptions& plan) {
                     {"prompt", plan.prompt_tokens},
                     {"concurrency", plan.concurrency},
                     {"compare", plan.compare},
-                    {"tensor_parallel", plan.tensor_parallel},
                     {"min_stages", options.min_stages}};
   if (!stages.empty()) body["stages"] = std::move(stages);
   EXO_TRY(const auto answer, http_request(url, "POST", plan.output == "json" ? "/v1/plan" : "/v1/plan?format=text",

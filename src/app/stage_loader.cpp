@@ -8,6 +8,7 @@
 #include "model/load.h"
 #include "ops/cpu/cpu_ops.h"
 #include "ring/engine_thread.h"
+#include "ring/group_links.h"
 
 namespace exo::app {
 
@@ -37,8 +38,10 @@ cluster::MeasuredStep shape_of(const wire::Step& step) {
 class OwnedEngine final : public ring::StageExecutor {
  public:
   OwnedEngine(net::Clock& clock, std::unique_ptr<ops::Ops> device, std::unique_ptr<model::Stage> stage,
-              int32_t max_slots, StageLoader::StepObserver on_step)
-      : device_(std::move(device)), on_step_(std::move(on_step)), engine_(clock, std::move(stage), {max_slots}) {}
+              ring::EngineOptions options, StageLoader::StepObserver on_step)
+      : device_(std::move(device)),
+        on_step_(std::move(on_step)),
+        engine_(clock, std::move(stage), std::move(options)) {}
   void execute(wire::Step step, std::function<void(Result<ring::StageOutput>)> done) override {
     if (!on_step_) return engine_.execute(std::move(step), std::move(done));
     auto measured = [this, fingerprint = step.fingerprint, shape = shape_of(step),
@@ -52,6 +55,7 @@ class OwnedEngine final : public ring::StageExecutor {
     engine_.execute(std::move(step), std::move(measured));
   }
   bool keeps_state() const override { return engine_.keeps_state(); }
+  void interrupt(MicroBatchId newest) override { engine_.interrupt(newest); }
 
  private:
   std::unique_ptr<ops::Ops> device_;
@@ -73,8 +77,9 @@ struct StageLoader::Job {
   }
 };
 
-StageLoader::StageLoader(net::EventLoop& loop, ModelFiles& files, int32_t threads)
-    : loop_(loop), files_(files), threads_(threads) {}
+StageLoader::StageLoader(net::EventLoop& loop, ModelFiles& files, const NodeId& self, net::GroupConnector& groups,
+                         int32_t threads)
+    : loop_(loop), files_(files), self_(self), groups_(groups), threads_(threads) {}
 
 StageLoader::~StageLoader() { stop(); }
 
@@ -133,6 +138,25 @@ bool StageLoader::report_progress(const std::shared_ptr<Job>& job, uint64_t done
   return true;
 }
 
+Result<std::unique_ptr<ring::StageGroup>> StageLoader::join_group(const Job& job, model::StageConfig& config) {
+  const auto& members = job.record.stages[static_cast<size_t>(job.stage_index)].members;
+  if (members.empty()) return nullptr;
+  std::vector<NodeId> nodes;
+  std::vector<uint32_t> shares;
+  int32_t own = -1;
+  for (const auto& member : members) {
+    if (member.node == self_) own = static_cast<int32_t>(nodes.size());
+    nodes.push_back(member.node);
+    shares.push_back(member.share);
+  }
+  EXO_TRY(config.share, model::TensorShare::make(shares, own));
+  const auto& record = job.record;
+  EXO_TRY(auto port, groups_.open_group(fmt::format("{}.{}.{}.{}", record.fingerprint, record.epoch.counter,
+                                                    record.epoch.proposer.hex(), job.stage_index),
+                                        nodes));
+  return std::make_unique<ring::GroupLinks>(std::move(port), nodes, own);
+}
+
 Result<std::unique_ptr<ring::StageExecutor>> StageLoader::load(const std::shared_ptr<Job>& job) {
   auto progress = [&](uint64_t done, uint64_t total) { return report_progress(job, done, total); };
   EXO_TRY(auto file, files_.open_layers(job->record.fingerprint, job->layers(), progress));
@@ -144,14 +168,17 @@ Result<std::unique_ptr<ring::StageExecutor>> StageLoader::load(const std::shared
   config.n_blocks = blocks_of(job->record);
   config.max_sequence_positions = job->record.context_tokens;
   config.max_slots = job->record.max_sequences;
+  ring::EngineOptions options{.max_slots = job->record.max_sequences};
+  EXO_TRY(options.group, join_group(*job, config));
   EXO_TRY(const auto info, model::read_model_info(*file));
-  config.stream_weights = exceeds_memory(*file, config.layers, info.n_layers);
+  // A share was planned to fit.
+  config.stream_weights = config.share.is_whole() && exceeds_memory(*file, config.layers, info.n_layers);
   EXO_TRY(auto stage, model::load_stage(std::move(file), config, *device, progress));
-  log_info("node", "loaded layers {} to {} of {}: {} of weights, {} of cache, {}", job->layers().begin,
-           job->layers().end.value - 1, job->record.model_name, human_bytes(stage->weight_bytes()),
-           human_bytes(stage->kv_bytes()), device->description());
-  return std::make_unique<OwnedEngine>(loop_, std::move(device), std::move(stage), job->record.max_sequences,
-                                       on_step_);
+  log_info("node", "loaded {}layers {} to {} of {}: {} of weights, {} of cache, {}",
+           config.share.is_whole() ? "" : "a share of ", job->layers().begin, job->layers().end.value - 1,
+           job->record.model_name, human_bytes(stage->weight_bytes()), human_bytes(stage->kv_bytes()),
+           device->description());
+  return std::make_unique<OwnedEngine>(loop_, std::move(device), std::move(stage), std::move(options), on_step_);
 }
 
 void StageLoader::run(const std::shared_ptr<Job>& job) {

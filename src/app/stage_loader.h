@@ -12,7 +12,10 @@
 #include "app/worker.h"
 #include "cluster/cluster.h"
 #include "cluster/step_times.h"
+#include "model/stage.h"
 #include "net/event_loop.h"
+#include "net/group_stream.h"
+#include "ring/stage_group.h"
 #include "serve/node_service.h"
 
 namespace exo::app {
@@ -20,7 +23,8 @@ namespace exo::app {
 class StageLoader final : public cluster::StageHost {
  public:
   // Everything outlives the loader's last callback: call stop() before taking the others down.
-  StageLoader(net::EventLoop& loop, ModelFiles& files, int32_t threads);
+  StageLoader(net::EventLoop& loop, ModelFiles& files, const NodeId& self, net::GroupConnector& groups,
+              int32_t threads);
   ~StageLoader() override;
 
   // The two sides it stands between; set once, before the cluster starts.
@@ -39,11 +43,15 @@ class StageLoader final : public cluster::StageHost {
   struct Job;
   void run(const std::shared_ptr<Job>& job);
   Result<std::unique_ptr<ring::StageExecutor>> load(const std::shared_ptr<Job>& job);
+  // Sets config.share; null where the stage is this device's alone.
+  Result<std::unique_ptr<ring::StageGroup>> join_group(const Job& job, model::StageConfig& config);
   bool report_progress(const std::shared_ptr<Job>& job, uint64_t done_bytes, uint64_t total_bytes);
   void report(const std::shared_ptr<Job>& job, wire::StageStatus status);
 
   net::EventLoop& loop_;
   ModelFiles& files_;
+  const NodeId self_;
+  net::GroupConnector& groups_;
   const int32_t threads_;
   cluster::Cluster* cluster_ = nullptr;
   serve::RingService* ring_ = nullptr;

@@ -1,5 +1,6 @@
 #include "app/topology_client.h"
 
+#include <algorithm>
 #include <boost/json/parse.hpp>
 #include <utility>
 
@@ -65,7 +66,12 @@ wire::NodeFacts node_of(const json::object& entry) {
 void read_stages(const json::object& entry, std::vector<wire::PlannedStage>& stages,
                  std::vector<wire::StageStatus>& statuses) {
   each(entry, "stages", [&](const json::object& stage) {
-    stages.push_back({node_id(stage, "node"), layers(stage)});
+    auto& planned = stages.emplace_back(wire::PlannedStage{node_id(stage, "node"), layers(stage), 0, {}});
+    each(stage, "members", [&](const json::object& member) {
+      const double share = number<double>(member, "share") * wire::StageMember::kWholeShare;
+      planned.members.push_back(
+          {node_id(member, "node"), 0, static_cast<uint32_t>(std::clamp(share, 0.0, 65536.0))});
+    });
     wire::StageStatus status;
     const auto state = text(stage, "state");
     status.state = state == "ready"    ? wire::StageState::kReady

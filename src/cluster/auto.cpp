@@ -26,7 +26,7 @@ double score(const Plan& plan, Objective objective) {
 std::vector<Strategy> compared_strategies(const PlacementProblem& problem) {
   std::vector<Strategy> strategies{Strategy::kSingle, Strategy::kFastest, Strategy::kThroughput,
                                    Strategy::kRingMemoryWeighted};
-  if (problem.request.capabilities.tensor_parallel) {
+  if (problem.devices.size() > 1 && problem.model.tensor_parallel_parts != 1) {
     strategies.push_back(Strategy::kHybrid);
     strategies.push_back(Strategy::kTensorParallel);
   }

@@ -25,7 +25,6 @@ struct ClusterOptions {
   net::Duration ready_deadline = std::chrono::minutes(30);  // loading without any progress for 60 s fails earlier
   uint32_t link_burst_bytes = 0;  // largest burst that measures a link's bandwidth; 0: it is not measured
   PlacementRequest placement;     // defaults for instances that this node creates
-  RingCapabilities capabilities = kRingCapabilities;  // instances are placed within these
   // Move a running instance when a device that it does not use would make it faster (cluster/rebalance.h).
   bool rebalance = false;
   double rebalance_gain = 0.15;                                 // at least so much faster, by the prediction
@@ -35,11 +34,11 @@ struct ClusterOptions {
 // An instance as one node sees it now.
 struct InstanceView {
   wire::InstanceRecord record;
-  bool ready = false;                       // every stage of record.epoch is loaded and its node alive
-  std::optional<int32_t> own_stage;         // index in record.stages
-  std::vector<wire::StageStatus> statuses;  // per stage; default-constructed when its node said nothing yet
+  bool ready = false;                       // every stage of record.epoch is loaded and its devices alive
+  std::optional<int32_t> own_stage;         // index in record.stages: this node is the stage's, or one of its group
+  std::vector<wire::StageStatus> statuses;  // per stage; default-constructed when a device said nothing yet
   // Of record.previous, which serves on while the present epoch loads and until its requests have moved:
-  bool previous_ready = false;                // every stage is loaded and its node alive
+  bool previous_ready = false;                // every stage is loaded and its devices alive
   std::optional<int32_t> own_previous_stage;  // loaded here: index in record.previous->stages
 
   bool serves() const { return ready || previous_ready; }
@@ -112,7 +111,7 @@ class Cluster : public net::TransportListener {
   std::optional<InstanceView> find_instance(const std::string& fingerprint) const;
   // The node that decides about the instance, as this node sees it; all zero when nobody does.
   NodeId keeper(const std::string& fingerprint) const;
-  // What place() would say now; with wider capabilities also plans that ensure_instance would refuse.
+  // What place() would say now.
   Result<Plan> preview(const std::string& fingerprint, const PlacementRequest& how) const;
 
   // ---- net::TransportListener

@@ -35,6 +35,7 @@ CostModel::CostModel(const wire::ModelFacts& model, std::span<const PlacementDev
   const auto* format = format_of(model.weight_type);
   const double bits = format == nullptr ? 8.0 : 8.0 * format->block_bytes / format->block_elements;
   ops_per_byte_ = 2 * 8 / bits;
+  packed_bytes_ = format != nullptr && !is_float(format->type) ? 36.0 / 32 : 4.0;
   attention_width_ = model.attention_width > 0 ? model.attention_width : model.d_model;
   for (const auto& device : devices) {
     const auto& profile = device.profile;
@@ -116,7 +117,7 @@ double CostModel::layer_ms(const Team& team, int32_t layer, const Pass& pass) co
     const double correction = pass.decode ? rates.decode_correction : rates.prefill_correction;
     slowest = std::max(slowest, (product + attention) * correction);
   }
-  return team.size() == 1 ? slowest : slowest + 2 * all_reduce_ms(team, 4.0 * model_.d_model * pass.rows);
+  return team.size() == 1 ? slowest : slowest + layer_gathers_ms(team, pass);
 }
 
 double CostModel::head_ms(const Team& team, const Pass& pass) const {
@@ -128,7 +129,7 @@ double CostModel::head_ms(const Team& team, const Pass& pass) const {
     const double correction = pass.decode ? rates.decode_correction : rates.prefill_correction;
     slowest = std::max(slowest, product_ms(member, bytes, pass.logit_rows * ops_per_byte_ * bytes) * correction);
   }
-  return team.size() == 1 ? slowest : slowest + all_reduce_ms(team, 4.0 * model_.n_vocab * pass.logit_rows);
+  return team.size() == 1 ? slowest : slowest + gather_ms(team, 1, 4.0 * model_.n_vocab * pass.logit_rows);
 }
 
 double CostModel::overhead_ms(const Team& team, const Pass& pass) const {
@@ -149,12 +150,18 @@ double CostModel::stage_ms(const Team& team, int32_t begin, int32_t end, const P
 
 double CostModel::exchange_ms(const Team& team, int32_t begin, int32_t end, const Pass& pass) const {
   if (team.size() == 1) return 0;
-  double sum = (end - begin) * 2 * all_reduce_ms(team, 4.0 * model_.d_model * pass.rows);
-  if (end == n_layers() && pass.logit_rows > 0) sum += all_reduce_ms(team, 4.0 * model_.n_vocab * pass.logit_rows);
+  double sum = (end - begin) * layer_gathers_ms(team, pass);
+  if (end == n_layers() && pass.logit_rows > 0) sum += gather_ms(team, 1, 4.0 * model_.n_vocab * pass.logit_rows);
   return sum;
 }
 
-double CostModel::all_reduce_ms(const Team& team, double bytes) const {
+double CostModel::layer_gathers_ms(const Team& team, const Pass& pass) const {
+  constexpr double kFeedForwardWidths = 4;  // of d_model; facts do not say
+  const double hidden = attention_width_ + kFeedForwardWidths * model_.d_model;
+  return gather_ms(team, 4, (packed_bytes_ * hidden + 4.0 * 2 * model_.d_model) * pass.rows);
+}
+
+double CostModel::gather_ms(const Team& team, double n_gathers, double bytes) const {
   LinkCost worst;
   for (size_t a = 0; a < team.size(); ++a) {
     for (size_t b = a + 1; b < team.size(); ++b) {
@@ -164,16 +171,17 @@ double CostModel::all_reduce_ms(const Team& team, double bytes) const {
     }
   }
   const double n = static_cast<double>(team.size());
-  if (team.size() <= 3) return worst.latency_ms + (n - 1) * bytes * worst.ms_per_byte;
-  return 2 * worst.latency_ms + 2 * (n - 1) / n * bytes * worst.ms_per_byte;
+  return n_gathers * worst.latency_ms + (n - 1) / n * bytes * worst.ms_per_byte;
 }
 
 // ---- memory
 
 uint64_t CostModel::need(const TeamMember& member, int32_t begin, int32_t end) const {
   if (member.share >= 1) return memory_.need(begin, end);
-  const double divided = static_cast<double>(memory_.weight_bytes(begin, end) + memory_.kv_bytes(begin, end));
-  return static_cast<uint64_t>(std::ceil(divided * member.share)) + memory_.activation_bytes(begin, end);
+  const uint64_t shared = memory_.shared_weight_bytes(begin);
+  const double divided =
+      static_cast<double>(memory_.weight_bytes(begin, end) - shared + memory_.kv_bytes(begin, end));
+  return shared + static_cast<uint64_t>(std::ceil(divided * member.share)) + memory_.activation_bytes(begin, end);
 }
 
 bool CostModel::fits(const Team& team, int32_t begin, int32_t end) const {

@@ -8,16 +8,18 @@
 //   weights_ms   = bytes read / stream rate of the number format
 //                  (of routed experts, the share that r rows touch on average: 1 - (1 - used/all)^r)
 //   compute_ms   = r × 2 operations per active weight / arithmetic rate of the number format
-//   attention_ms = max(q × (p × KV bytes per position + 2 × state bytes) / memory bandwidth, r × p × 4 × heads' width / f32 rate)
-//   layer_ms     = max(weights_ms, compute_ms) × correction + attention_ms × correction
-//   stage_ms     = sum of its layers + the output head for the rows that want logits + overhead of a pass
+//   attention_ms = max(q × (p × KV bytes per position + 2 × state bytes) / memory bandwidth, r × p × 4 × heads'
+//   width / f32 rate) layer_ms     = max(weights_ms, compute_ms) × correction + attention_ms × correction stage_ms
+//   = sum of its layers + the output head for the rows that want logits + overhead of a pass
 //                  + bytes beyond the memory budget / disk rate
 //
-// A team of n devices divides every layer by share; each layer costs its slowest member and two all-reduces of
-// D = 4 × d_model × r bytes over the team's slowest link:
+// A team of n devices divides the rows of every weight by share; each layer costs its slowest member and four
+// gathers, in which every member sends its part of an activation to every other: of the heads' results, of the
+// feed-forward's hidden numbers (taken as 4 d_model), and of what both halves add to the residual stream. Numbers
+// are 4 bytes; those of the first two gathers are 36 for 32 where weights are quantised. Over the team's slowest
+// link, D bytes in all:
 //
-//   n ≤ 3: round trip / 2 + (n-1) D / bandwidth             (direct exchange)
-//   n > 3: round trip + 2 (n-1)/n D / bandwidth             (reduce-scatter, all-gather)
+//   gather_ms    = round trip / 2 + (n-1)/n D / bandwidth
 //
 //   hop_ms       = round trip / 2 + bytes / bandwidth; back from the last stage to the first only a token travels
 
@@ -61,7 +63,7 @@ class CostModel {
   Pass decode_pass(double batch = 1) const;
   Pass prefill_pass(double rows, double first_position, bool last_chunk) const;
 
-  // ---- parts of a stage; the team's all-reduces included
+  // ---- parts of a stage; the team's gathers included
   double layer_ms(const Team& team, int32_t layer, const Pass& pass) const;
   double head_ms(const Team& team, const Pass& pass) const;
   double overhead_ms(const Team& team, const Pass& pass) const;
@@ -94,13 +96,15 @@ class CostModel {
   };
   size_t index_of(const PlacementDevice& device) const { return static_cast<size_t>(&device - devices_.data()); }
   double product_ms(const TeamMember& member, double bytes, double ops) const;
-  double all_reduce_ms(const Team& team, double bytes) const;
+  double gather_ms(const Team& team, double n_gathers, double bytes) const;
+  double layer_gathers_ms(const Team& team, const Pass& pass) const;
 
   const wire::ModelFacts& model_;
   const std::span<const PlacementDevice> devices_;
   const PlacementRequest& request_;
   const StageMemory& memory_;
   double ops_per_byte_ = 0, attention_width_ = 0;
+  double packed_bytes_ = 0;         // of a number that only a weight reads
   std::vector<DeviceRates> rates_;  // by device
   std::vector<LinkCost> links_;     // [devices × devices]
 };

@@ -124,7 +124,6 @@ Plan estimate(const PlacementProblem& problem, const Choices& choices) {
                                              : costs.hop_ms(team, choices[i + 1].team, 1);
     }
     plan.slowest_stage_ms = std::max(plan.slowest_stage_ms, stage.decode_ms);
-    plan.executable = plan.executable && (team.size() == 1 || kRingCapabilities.tensor_parallel);
     plan.stages.push_back(std::move(stage));
   }
   plan.ms_per_token = trip_ms(costs, choices, 1);

@@ -91,9 +91,9 @@ std::string alternatives_table(const Plan& plan) {
       refusals += fmt::format("  {}: {}\n", to_string(other.strategy), other.refusal);
       continue;
     }
-    rows.push_back({fmt::format("{}{}", to_string(other.strategy), other.executable ? "" : " *"),
-                    std::to_string(other.n_devices), fmt::format("{:.2f}", other.ms_per_token),
-                    fmt::format("{:.1f}", other.tokens_per_s), milliseconds(other.ttft_ms)});
+    rows.push_back({std::string(to_string(other.strategy)), std::to_string(other.n_devices),
+                    fmt::format("{:.2f}", other.ms_per_token), fmt::format("{:.1f}", other.tokens_per_s),
+                    milliseconds(other.ttft_ms)});
   }
   return (rows.size() > 1 ? table(rows) : "") + refusals;
 }
@@ -131,16 +131,10 @@ std::string explain(const Plan& plan, const wire::ModelFacts& model) {
         "measured on {}: {:.2f} ms per token with {} in the cache, predicted from its rates {:.2f}\n",
         device_name(stage.device), stage.measured_ms, kReferencePositions, stage.predicted_for_measured_ms);
   }
-  if (!plan.executable) {
-    text += "this plan has tensor-parallel groups: rings of this version do not run them\n";
-  }
   if (!plan.unused.empty()) {
     text += fmt::format("without a stage: {}\n", fmt::join(plan.unused, ", "));
   }
   if (!plan.alternatives.empty()) text += alternatives_table(plan);
-  const bool starred = std::any_of(plan.alternatives.begin(), plan.alternatives.end(),
-                                   [](const Alternative& other) { return !other.executable; });
-  if (starred) text += "  * with tensor-parallel groups, which rings of this version do not run\n";
   return text;
 }
 

@@ -31,7 +31,7 @@ constexpr size_t kMostTeams = 20;
 
 Result<Choice> choose_hybrid(const PlacementProblem& problem) {
   auto fastest = choose_fastest(problem);
-  if (!problem.request.capabilities.tensor_parallel) return fastest;
+  if (problem.model.tensor_parallel_parts == 1) return fastest;
   const Pass pass = problem.costs.decode_pass();
   const Devices devices = most_promising(problem);
   std::vector<Team> teams;

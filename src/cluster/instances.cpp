@@ -76,7 +76,10 @@ void Instances::propose(const wire::ModelFacts& model, const Plan& plan, int32_t
   record.strategy = to_string(plan.strategy);
   if (plan.strategy == Strategy::kAuto) record.objective = to_string(plan.objective);
   record.stages = plan.planned_stages();
-  for (auto& stage : record.stages) stage.incarnation = membership_.find(stage.node)->incarnation;
+  for (auto& stage : record.stages) {
+    stage.incarnation = membership_.find(stage.node)->incarnation;
+    for (auto& member : stage.members) member.incarnation = membership_.find(member.node)->incarnation;
+  }
   record.context_tokens = plan.context_tokens;
   record.max_sequences = max_sequences;
   if (auto serving = serving_ring(model.fingerprint)) {
@@ -87,7 +90,8 @@ void Instances::propose(const wire::ModelFacts& model, const Plan& plan, int32_t
       record.previous = std::move(serving);
     }
   }
-  log_info("cluster", "{}: epoch {} on {} devices{}", model.name, record.epoch.counter, record.stages.size(),
+  log_info("cluster", "{}: epoch {} on {} devices{}", model.name, record.epoch.counter,
+           participants(record.stages).size(),
            record.previous ? fmt::format(", while epoch {} serves", record.previous->epoch.counter) : "");
   adopt(std::move(record), membership_.self().id);
   entries_[model.fingerprint].model = model;
@@ -106,15 +110,23 @@ void Instances::propose_problem(const Entry& entry, const std::string& problem) 
 
 // ---- participants
 
-bool Instances::is_valid(const wire::PlannedStage& stage) const {
-  const auto* facts = membership_.find(stage.node);
-  return facts != nullptr && (stage.incarnation == 0 || facts->incarnation <= stage.incarnation);
+bool Instances::is_valid(const wire::StageMember& member) const {
+  const auto* facts = membership_.find(member.node);
+  return facts != nullptr && (member.incarnation == 0 || facts->incarnation <= member.incarnation);
+}
+
+std::vector<wire::StageMember> Instances::participants(const std::vector<wire::PlannedStage>& stages) {
+  std::vector<wire::StageMember> result;
+  for (const auto& stage : stages) {
+    for (const auto& member : stage.all_members()) result.push_back(member);
+  }
+  return result;
 }
 
 NodeId Instances::keeper_of(const Entry& entry) const {
   std::optional<NodeId> first;
-  for (const auto& stage : entry.record.stages) {
-    if (is_valid(stage) && (!first || stage.node < *first)) first = stage.node;
+  for (const auto& member : participants(entry.record.stages)) {
+    if (is_valid(member) && (!first || member.node < *first)) first = member.node;
   }
   return first ? *first : membership_.living().front()->id;
 }
@@ -134,16 +146,31 @@ const wire::StageStatus* Instances::status_of(const std::string& fingerprint, co
   return nullptr;
 }
 
-const wire::StageStatus* Instances::status_of(const Entry& entry, const wire::PlannedStage& stage) const {
-  return status_of(entry.record.fingerprint, entry.record.epoch, stage.node);
-}
-
 bool Instances::is_ready(const std::string& fingerprint, const Epoch& epoch,
                          const std::vector<wire::PlannedStage>& stages) const {
-  return !stages.empty() && std::ranges::all_of(stages, [&](const wire::PlannedStage& stage) {
-    const auto* status = status_of(fingerprint, epoch, stage.node);
-    return is_valid(stage) && status != nullptr && status->state == wire::StageState::kReady;
+  return !stages.empty() && std::ranges::all_of(participants(stages), [&](const wire::StageMember& member) {
+    const auto* status = status_of(fingerprint, epoch, member.node);
+    return is_valid(member) && status != nullptr && status->state == wire::StageState::kReady;
   });
+}
+
+// The least that any of them has reached, and their bytes together.
+wire::StageStatus Instances::stage_status(const wire::InstanceRecord& record,
+                                          const wire::PlannedStage& stage) const {
+  wire::StageStatus whole{.fingerprint = record.fingerprint,
+                          .epoch = record.epoch,
+                          .layers = stage.layers,
+                          .state = wire::StageState::kReady};
+  for (const auto& member : stage.all_members()) {
+    const auto* status = status_of(record.fingerprint, record.epoch, member.node);
+    if (status == nullptr) return {};
+    whole.done_bytes += status->done_bytes;
+    whole.total_bytes += status->total_bytes;
+    if (whole.state == wire::StageState::kFailed || status->state == wire::StageState::kReady) continue;
+    whole.state = status->state;
+    whole.error = status->error;
+  }
+  return whole;
 }
 
 // ---- views
@@ -155,15 +182,15 @@ InstanceView Instances::view_of(const Entry& entry) const {
   view.ready = !record.stopped && is_ready(record.fingerprint, record.epoch, record.stages);
   for (size_t i = 0; i < record.stages.size(); ++i) {
     const auto& stage = record.stages[i];
-    if (stage.node == membership_.self().id && is_valid(stage)) view.own_stage = static_cast<int32_t>(i);
-    const auto* status = status_of(entry, stage);
-    view.statuses.push_back(status != nullptr ? *status : wire::StageStatus{});
+    view.statuses.push_back(stage_status(record, stage));
+    for (const auto& member : stage.all_members())
+      if (member.node == membership_.self().id && is_valid(member)) view.own_stage = static_cast<int32_t>(i);
   }
   if (record.stopped || !record.previous) return view;
   const auto& previous = *record.previous;
   view.previous_ready = is_ready(record.fingerprint, previous.epoch, previous.stages);
   for (size_t i = 0; i < previous.stages.size(); ++i) {
-    const bool own = previous.stages[i].node == membership_.self().id;
+    const bool own = previous.stages[i].share_of(membership_.self().id).has_value();
     if (own && loaded_.contains({record.fingerprint, previous.epoch}))
       view.own_previous_stage = static_cast<int32_t>(i);
   }
@@ -195,7 +222,7 @@ Status Instances::ensure(const std::string& fingerprint, const std::optional<Pla
   if (entry != nullptr && !entry->record.stopped && !entry->record.stages.empty()) return {};
   EXO_TRY(const wire::ModelFacts model, model_facts(fingerprint, entry));
   const PlacementRequest request = how.value_or(options_.placement);
-  EXO_TRY(const Plan chosen, plan_to_run(model, request));
+  EXO_TRY(const Plan chosen, plan(model, request));
   propose(model, chosen, request.max_sequences);
   return {};
 }
@@ -204,7 +231,7 @@ Status Instances::replan(const std::string& fingerprint, const PlacementRequest&
   const auto found = entries_.find(fingerprint);
   EXO_TRY(const wire::ModelFacts model,
           model_facts(fingerprint, found == entries_.end() ? nullptr : &found->second));
-  EXO_TRY(const Plan chosen, plan_to_run(model, how));
+  EXO_TRY(const Plan chosen, plan(model, how));
   propose(model, chosen, how.max_sequences);
   return {};
 }
@@ -251,7 +278,10 @@ void Instances::drop_stage(const std::string& fingerprint, const Epoch& epoch) {
 void Instances::follow(Entry& entry) {
   const wire::InstanceRecord record = entry.record;
   const auto own = std::find_if(record.stages.begin(), record.stages.end(), [&](const auto& stage) {
-    return stage.node == membership_.self().id && is_valid(stage);
+    const auto members = stage.all_members();
+    return std::any_of(members.begin(), members.end(), [&](const auto& member) {
+      return member.node == membership_.self().id && is_valid(member);
+    });
   });
   const bool active = !record.stopped && !membership_.left();
   const bool takes_part = active && own != record.stages.end();

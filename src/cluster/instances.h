@@ -77,12 +77,15 @@ class Instances {
     std::string error;
   };
 
-  bool is_valid(const wire::PlannedStage& stage) const;  // its node lives, and has not restarted since
-  const wire::StageStatus* status_of(const Entry& entry, const wire::PlannedStage& stage) const;
+  bool is_valid(const wire::StageMember& member) const;  // its node lives, and has not restarted since
   const wire::StageStatus* status_of(const std::string& fingerprint, const Epoch& epoch, const NodeId& node) const;
+  // Of all members of a stage together.
+  wire::StageStatus stage_status(const wire::InstanceRecord& record, const wire::PlannedStage& stage) const;
   bool is_ready(const std::string& fingerprint, const Epoch& epoch,
                 const std::vector<wire::PlannedStage>& stages) const;
   bool previous_is_over(const wire::InstanceRecord& record) const;
+  // The devices of all stages, in ring order; a group's leader before its other members.
+  static std::vector<wire::StageMember> participants(const std::vector<wire::PlannedStage>& stages);
   InstanceView view_of(const Entry& entry) const;
   NodeId keeper_of(const Entry& entry) const;
 
@@ -95,6 +98,7 @@ class Instances {
     net::Duration patience{};  // how long it must last before the keeper acts
   };
   std::optional<Fault> find_fault(Entry& entry);
+  std::optional<Fault> find_missing_link(const wire::InstanceRecord& record) const;
   void ban(const Entry& entry, const NodeId& node, const std::string& error);
   void replace(Entry& entry, const std::string& why);
   void retry(Entry& entry);
@@ -111,8 +115,6 @@ class Instances {
   };
   Candidates candidates(const std::set<NodeId>& out) const;
   Result<Plan> plan(const wire::ModelFacts& model, const PlacementRequest& request) const;
-  // A plan that the ring can execute, whatever the request says it could.
-  Result<Plan> plan_to_run(const wire::ModelFacts& model, PlacementRequest request) const;
   PlacementRequest request_of(const wire::InstanceRecord& record) const;
   std::string cluster_signature(const std::string& fingerprint) const;
   std::set<NodeId> banned(const std::string& fingerprint) const;

@@ -39,13 +39,14 @@ void Instances::ban(const Entry& entry, const NodeId& node, const std::string& e
 
 void Instances::note_failures(Entry& entry) {
   bool ready = !entry.record.stages.empty();
-  for (const auto& stage : entry.record.stages) {
-    const auto* status = status_of(entry, stage);
+  const auto members = participants(entry.record.stages);
+  for (const auto& member : members) {
+    const auto* status = status_of(entry.record.fingerprint, entry.record.epoch, member.node);
     ready = ready && status != nullptr && status->state == wire::StageState::kReady;
-    if (status != nullptr && status->state == wire::StageState::kFailed) ban(entry, stage.node, status->error);
+    if (status != nullptr && status->state == wire::StageState::kFailed) ban(entry, member.node, status->error);
   }
   if (!ready) return;
-  for (const auto& stage : entry.record.stages) bans_.erase({entry.record.fingerprint, stage.node});
+  for (const auto& member : members) bans_.erase({entry.record.fingerprint, member.node});
 }
 
 std::set<NodeId> Instances::banned(const std::string& fingerprint) const {
@@ -58,36 +59,48 @@ std::set<NodeId> Instances::banned(const std::string& fingerprint) const {
 }
 
 std::optional<Instances::Fault> Instances::find_fault(Entry& entry) {
-  const auto& stages = entry.record.stages;
   const net::TimePoint now = clock_.now();
-  for (const auto& stage : stages) {
-    const std::string name = name_of(membership_, stage.node);
-    if (!membership_.is_alive(stage.node)) return Fault{name + " is gone", kDeathPatience};
-    if (!is_valid(stage)) return Fault{name + " has restarted", kDeathPatience};
-    const auto* status = status_of(entry, stage);
+  for (const auto& member : participants(entry.record.stages)) {
+    const std::string name = name_of(membership_, member.node);
+    if (!membership_.is_alive(member.node)) return Fault{name + " is gone", kDeathPatience};
+    if (!is_valid(member)) return Fault{name + " has restarted", kDeathPatience};
+    const auto* status = status_of(entry.record.fingerprint, entry.record.epoch, member.node);
     if (status != nullptr && status->state == wire::StageState::kReady) continue;
     if (status != nullptr && status->state == wire::StageState::kFailed) {
       return Fault{fmt::format("{} could not load: {}", name, status->error), net::Duration(0)};
     }
-    auto& [bytes, when] = entry.progress.try_emplace(stage.node, 0, entry.since).first->second;
+    auto& [bytes, when] = entry.progress.try_emplace(member.node, 0, entry.since).first->second;
     if (status != nullptr && status->done_bytes > bytes) {
       bytes = status->done_bytes;
       when = now;
     }
     if (now - when > kStallDeadline || now - entry.since > options_.ready_deadline) {
-      ban(entry, stage.node, "loading made no progress");
+      ban(entry, member.node, "loading made no progress");
       return Fault{name + " makes no progress in loading", net::Duration(0)};
     }
     wake_at(when + kStallDeadline + 1ms);
   }
-  for (size_t i = 0; i < stages.size(); ++i) {
-    const NodeId &a = stages[i].node, &b = stages[(i + 1) % stages.size()].node;
-    if (!membership_.is_linked(a, b)) {
-      return Fault{fmt::format("no link between {} and {}", name_of(membership_, a), name_of(membership_, b)),
-                   kLinkPatience};
+  if (auto fault = find_missing_link(entry.record)) return fault;
+  if (entry.conflict) return Fault{"two records of one epoch", kDeathPatience};
+  return std::nullopt;
+}
+
+// Neighbours in the ring talk to each other, and so do all members of a group.
+std::optional<Instances::Fault> Instances::find_missing_link(const wire::InstanceRecord& record) const {
+  const auto missing = [&](const NodeId& a, const NodeId& b) -> std::optional<Fault> {
+    if (membership_.is_linked(a, b)) return std::nullopt;
+    return Fault{fmt::format("no link between {} and {}", name_of(membership_, a), name_of(membership_, b)),
+                 kLinkPatience};
+  };
+  for (size_t i = 0; i < record.stages.size(); ++i) {
+    const auto& stage = record.stages[i];
+    if (auto fault = missing(stage.node, record.stages[(i + 1) % record.stages.size()].node)) return fault;
+    for (auto a = stage.members.begin(); a != stage.members.end(); ++a) {
+      for (auto b = a + 1; b != stage.members.end(); ++b) {
+        if (auto fault = missing(a->node, b->node)) return fault;
+      }
     }
   }
-  if (entry.conflict) return Fault{"two records of one epoch", kDeathPatience};
   return std::nullopt;
 }
 
@@ -116,7 +129,7 @@ void Instances::replace(Entry& entry, const std::string& why) {
   log_info("cluster", "{}: epoch {} ends: {}", entry.record.model_name, entry.record.epoch.counter, why);
   const auto model = model_facts(entry.record.fingerprint, &entry);
   if (!model) return propose_problem(entry, fmt::format("{}; {}", why, model.error().message));
-  const auto chosen = plan_to_run(*model, request_of(entry.record));
+  const auto chosen = plan(*model, request_of(entry.record));
   if (chosen) return propose(*model, *chosen, entry.record.max_sequences);
   propose_problem(entry, fmt::format("{}; {}", why, chosen.error().message));
   entry.tried = cluster_signature(entry.record.fingerprint);
@@ -131,7 +144,7 @@ void Instances::retry(Entry& entry) {
   const bool changed = entry.tried != signature;
   if (!changed && clock_.now() - entry.tried_at < kRetryInterval) return;
   const auto model = model_facts(entry.record.fingerprint, &entry);
-  const auto chosen = model ? plan_to_run(*model, request_of(entry.record)) : std::unexpected(model.error());
+  const auto chosen = model ? plan(*model, request_of(entry.record)) : std::unexpected(model.error());
   if (chosen) return propose(*model, *chosen, entry.record.max_sequences);
   if (changed) propose_problem(entry, chosen.error().message);
   entry.tried = signature;
@@ -245,18 +258,6 @@ Result<Plan> Instances::plan(const wire::ModelFacts& model, const PlacementReque
       error.message += fmt::format("; {} takes no part: {}", name_of(membership_, node->id), node->withdrawal);
   }
   return std::unexpected(std::move(error));
-}
-
-Result<Plan> Instances::plan_to_run(const wire::ModelFacts& model, PlacementRequest request) const {
-  request.capabilities = options_.capabilities;
-  auto chosen = plan(model, request);
-  if (!chosen) return chosen;
-  const bool groups = std::any_of(chosen->stages.begin(), chosen->stages.end(),
-                                  [](const StageEstimate& stage) { return stage.members.size() > 1; });
-  if (groups && !options_.capabilities.tensor_parallel) {
-    return fail(ErrorCode::kInternal, "{}: the plan has groups that the ring cannot run", model.name);
-  }
-  return chosen;
 }
 
 std::vector<wire::ModelFacts> Instances::models() const {

@@ -1,6 +1,7 @@
 #include "cluster/placement.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "cluster/strategies.h"
 
@@ -48,11 +49,6 @@ Status check(const PlacementRequest& request) {
   if (request.concurrency < 1 || request.concurrency > kMostSequences) {
     return fail(ErrorCode::kInvalidArgument, "placement: {} sequences at once are out of range",
                 request.concurrency);
-  }
-  if (request.strategy == Strategy::kTensorParallel && !request.capabilities.tensor_parallel) {
-    return fail(
-        ErrorCode::kInvalidArgument,
-        "strategy tensor-parallel: the rings of this version do not run groups; they can only be planned for");
   }
   return {};
 }
@@ -109,7 +105,19 @@ Error does_not_fit(const PlacementProblem& problem, std::string_view where, uint
 
 std::vector<wire::PlannedStage> Plan::planned_stages() const {
   std::vector<wire::PlannedStage> result;
-  for (const auto& stage : stages) result.push_back({stage.device.id, stage.layers});
+  for (const auto& stage : stages) {
+    auto& planned = result.emplace_back(wire::PlannedStage{stage.device.id, stage.layers, 0, {}});
+    if (stage.members.size() < 2) continue;
+    double sum = 0;
+    uint32_t given = 0;
+    for (const auto& member : stage.members) {
+      sum += member.share;
+      const auto end = static_cast<uint32_t>(std::lround(std::min(sum, 1.0) * wire::StageMember::kWholeShare));
+      planned.members.push_back({member.device.id, 0, end - given});
+      given = end;
+    }
+    planned.members.back().share += wire::StageMember::kWholeShare - given;
+  }
   return result;
 }
 
@@ -130,7 +138,6 @@ Alternative alternative_of(const PlacementProblem& problem, Strategy strategy, c
   alternative.ms_per_token = plan.ms_per_token;
   alternative.ttft_ms = plan.ttft_ms;
   alternative.tokens_per_s = plan.tokens_per_s;
-  alternative.executable = plan.executable;
   return alternative;
 }
 

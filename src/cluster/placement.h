@@ -52,15 +52,8 @@ struct ManualStage {
   int32_t n_layers = 0;
 };
 
-// What a ring is able to execute; a plan beyond that can be looked at but not be run.
-struct RingCapabilities {
-  bool tensor_parallel = false;
-  bool operator==(const RingCapabilities&) const = default;
-};
-inline constexpr RingCapabilities kRingCapabilities{};  // of this version's ring: the one place that says so
 inline constexpr int32_t kReferencePositions =
     512;  // in the cache when a measured and a predicted time are compared
-inline constexpr RingCapabilities kEveryCapability{.tensor_parallel = true};
 
 struct PlacementRequest {
   Strategy strategy = Strategy::kRingMemoryWeighted;
@@ -74,8 +67,7 @@ struct PlacementRequest {
   int32_t prompt_tokens = 512;      // TTFT is predicted for this prompt
   int32_t concurrency = 4;          // tokens/s are predicted for so many sequences
   bool larger_than_memory = false;  // weights beyond the budget are read from disk for every pass
-  RingCapabilities capabilities = kRingCapabilities;
-  bool compare = false;  // fill Plan::alternatives
+  bool compare = false;             // fill Plan::alternatives
 };
 
 // A device's part of a stage: `share` of every layer, 1 unless the stage is a tensor-parallel group.
@@ -94,7 +86,7 @@ struct StageEstimate {
   double decode_ms = 0;     // predicted, one token, this stage alone
   double prefill_ms = 0;    // predicted, the whole prompt, this stage alone
   double hop_ms = 0;        // to the next stage (the last: back to the first)
-  double exchange_ms = 0;   // of decode_ms, what the group's all-reduces take
+  double exchange_ms = 0;   // of decode_ms, what the group's gathers take
   // With kReferencePositions in the cache, when the device runs these layers of the model now; otherwise 0.
   double measured_ms = 0, predicted_for_measured_ms = 0;
   std::vector<StageMember> members;
@@ -105,7 +97,6 @@ struct Alternative {
   Strategy strategy = Strategy::kSingle;
   size_t n_devices = 0;
   double ms_per_token = 0, ttft_ms = 0, tokens_per_s = 0;
-  bool executable = true;
   std::string refusal;  // why it gives no plan; then the numbers are zero
 };
 
@@ -120,7 +111,6 @@ struct Plan {
   double tokens_per_s = 0;      // predicted, with `concurrency` sequences
   double ttft_ms = 0;           // predicted, a prompt of `prompt_tokens` without anything else to do
   double slowest_stage_ms = 0;  // its decode_ms
-  bool executable = true;       // by the ring of this version
   bool optimal = true;          // false: searched, but not to the end (many devices)
   std::vector<Alternative> alternatives;
   std::vector<std::string> unused;  // names of devices without a stage
@@ -129,7 +119,7 @@ struct Plan {
 };
 
 // Errors: kResourceExhausted says how many bytes are missing and where; kInvalidArgument for a manual plan that
-// does not add up and for strategies beyond the capabilities.
+// does not add up and for a group where the model's layers cannot be divided.
 Result<Plan> place(const wire::ModelFacts& model, std::span<const PlacementDevice> devices,
                    std::span<const PlacementLink> links, const PlacementRequest& request);
 

@@ -18,13 +18,25 @@ constexpr double kAnswerTokens = 128;  // of a usual request, after Plan::prompt
 
 double ratio_gain(double better, double worse) { return worse > 0 && better > 0 ? better / worse - 1 : 0; }
 
-// The present ring as a plan that can be predicted.
-PlacementRequest as_it_is(const wire::InstanceRecord& record, PlacementRequest request) {
+bool uses(const wire::InstanceRecord& record, const NodeId& node) {
+  return std::ranges::any_of(record.stages, [&](const auto& stage) { return stage.share_of(node).has_value(); });
+}
+
+// The present ring as a plan that can be predicted. One with groups is taken for what its strategy makes of its
+// devices.
+Result<Plan> as_it_is(const wire::InstanceRecord& record, const wire::ModelFacts& model,
+                      std::vector<PlacementDevice> devices, const std::vector<PlacementLink>& links,
+                      PlacementRequest request) {
+  const bool groups = std::ranges::any_of(record.stages, [](const auto& stage) { return !stage.members.empty(); });
+  if (groups) {
+    std::erase_if(devices, [&](const auto& device) { return !uses(record, device.id); });
+    return place(model, devices, links, request);
+  }
   request.strategy = Strategy::kManual;
   request.manual.clear();
   for (const auto& stage : record.stages)
     request.manual.push_back({stage.node.hex(), stage.layers.end.value - stage.layers.begin.value});
-  return request;
+  return place(model, devices, links, request);
 }
 
 }  // namespace
@@ -77,14 +89,12 @@ void Instances::rebalance(Entry& entry) {
   const auto model = model_facts(record.fingerprint, &entry);
   if (!model) return;
   const Candidates from = candidates(banned(record.fingerprint));
-  const auto present = place(*model, from.devices, from.links, as_it_is(record, request));
-  const auto next = plan_to_run(*model, request);
+  const auto present = as_it_is(record, *model, from.devices, from.links, request);
+  const auto next = plan(*model, request);
   if (!present || !next) return;
-  const auto uses = [&](const NodeId& node) {
-    return std::ranges::any_of(record.stages, [&](const auto& stage) { return stage.node == node; });
-  };
-  const bool brings_another =
-      std::ranges::any_of(next->stages, [&](const StageEstimate& stage) { return !uses(stage.device.id); });
+  const bool brings_another = std::ranges::any_of(next->stages, [&](const StageEstimate& stage) {
+    return std::ranges::any_of(stage.members, [&](const auto& member) { return !uses(record, member.device.id); });
+  });
   const double gain = predicted_gain(*present, *next);
   if (!brings_another || gain < options_.rebalance_gain) return;
   // Without room for both rings a move is a pause; then only a ring that does nothing is moved.

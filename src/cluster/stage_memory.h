@@ -16,10 +16,12 @@ class StageMemory {
   static Result<StageMemory> of(const wire::ModelFacts& model, const PlacementRequest& request);
 
   int32_t n_layers() const { return static_cast<int32_t>(weights_.size()) - 1; }
-  uint64_t weight_bytes(int32_t begin, int32_t end) const;  // with embedding and head where they belong
-  uint64_t kv_bytes(int32_t begin, int32_t end) const;  // and the states of all sequences
+  uint64_t weight_bytes(int32_t begin, int32_t end) const;      // with embedding and head where they belong
+  uint64_t kv_bytes(int32_t begin, int32_t end) const;          // and the states of all sequences
   uint64_t activation_bytes(int32_t begin, int32_t end) const;  // more on the last stage: the logits
   uint64_t need(int32_t begin, int32_t end) const;
+  // Of weight_bytes, what every member of a group has: the embedding.
+  uint64_t shared_weight_bytes(int32_t begin) const { return begin == 0 ? embedding_ : 0; }
   bool fits(int32_t begin, int32_t end, uint64_t budget_bytes) const {
     return need(begin, end) <= usable(budget_bytes);
   }

@@ -50,7 +50,7 @@ std::vector<Choice> choose_for_prefill(const PlacementProblem& problem);
 
 // Any of them by name; Choice::by says which one it was in the end.
 Result<Choice> choose(const PlacementProblem& problem, Strategy strategy);
-// What kAuto chooses from, as the capabilities allow; ties go to the earlier.
+// What kAuto chooses from, as the devices and the model allow; ties go to the earlier.
 std::vector<Strategy> compared_strategies(const PlacementProblem& problem);
 Alternative alternative_of(const PlacementProblem& problem, Strategy strategy, const Result<Choice>& choice);
 

@@ -186,7 +186,6 @@ TEST(Strategies, PropertiesOnRandomClusters) {
   for (int round = 0; round < 150; ++round) {
     Case c = random_case(random, round % 10 == 0 ? 24 : 7, 40);
     c.model.tensor_parallel_parts = 8;
-    c.request.capabilities = kEveryCapability;
     c.request.concurrency = static_cast<int32_t>(1 + random() % 16);
     Case shuffled = c;
     std::shuffle(shuffled.devices.begin(), shuffled.devices.end(), random);
@@ -218,8 +217,7 @@ TEST(Strategies, BetterOnesAreNeverWorseByTheirMeasure) {
     SCOPED_TRACE(round);
     Case c = random_case(random, 10, 30);
     c.request.concurrency = 8;
-    c.request.capabilities = round % 2 == 0 ? kEveryCapability : kRingCapabilities;
-    c.model.tensor_parallel_parts = 16;
+    c.model.tensor_parallel_parts = round % 2 == 0 ? 16 : 1;  // 1: without groups
     const auto with = [&](Strategy strategy, Objective objective = Objective::kLatency) {
       c.request.strategy = strategy;
       c.request.objective = objective;
@@ -235,33 +233,39 @@ TEST(Strategies, BetterOnesAreNeverWorseByTheirMeasure) {
                first = with(Strategy::kAuto, Objective::kTtft);
     ASSERT_TRUE(latency && tokens && first);
     for (const auto& other : {weighted, fastest, hybrid, with(Strategy::kThroughput), with(Strategy::kSingle)}) {
-      if (!other || !(other->executable || c.request.capabilities.tensor_parallel)) continue;
+      if (!other) continue;
       EXPECT_LE(latency->ms_per_token, other->ms_per_token * (1 + 1e-9));
       EXPECT_GE(tokens->tokens_per_s, other->tokens_per_s * (1 - 1e-9));
       EXPECT_LE(first->ttft_ms, other->ttft_ms * (1 + 1e-9));
     }
-    if (!c.request.capabilities.tensor_parallel) {
-      EXPECT_TRUE(hybrid->executable);
-      EXPECT_TRUE(latency->executable);
+    if (round % 2 == 0) continue;
+    for (const auto& plan : {hybrid, latency}) {
+      for (const auto& stage : plan->stages) EXPECT_EQ(stage.members.size(), 1u);
     }
   }
 }
 
-TEST(Strategies, GroupsAreOnlyForRingsThatRunThem) {
+TEST(Strategies, GroupsAreOnlyForModelsThatCanBeDivided) {
   const std::vector devices{device(1, 8 * kGiB), device(2, 8 * kGiB)};
   const std::vector<PlacementLink> links{{numbered_id(1), numbered_id(2), 1e-6, 10e9}};
   PlacementRequest request{.strategy = Strategy::kHybrid};
-  const auto m = model(16, 100 * kMiB);
+  auto m = model(16, 100 * kMiB);
+  m.tensor_parallel_parts = 1;
   EXPECT_EQ(place(m, devices, links, request)->stages.size(), 1u);
-  EXPECT_TRUE(place(m, devices, links, request)->executable);
+  EXPECT_EQ(place(m, devices, links, request)->stages[0].members.size(), 1u);
   request.strategy = Strategy::kTensorParallel;
   EXPECT_EQ(place(m, devices, links, request).error().code, ErrorCode::kInvalidArgument);
-  request.capabilities = kEveryCapability;
+  m.tensor_parallel_parts = 8;
+  const auto alone = place(m, std::span(devices).first(1), {}, request);
+  ASSERT_TRUE(alone) << alone.error().message;
+  EXPECT_EQ(alone->stages[0].members.size(), 1u) << "all that is left of a group";
   const auto group = place(m, devices, links, request);
   ASSERT_TRUE(group);
   EXPECT_EQ(group->stages[0].members.size(), 2u);
-  EXPECT_FALSE(group->executable);
-  EXPECT_NE(explain(*group, m).find("do not run them"), std::string::npos);
+  const auto planned = group->planned_stages();
+  ASSERT_EQ(planned[0].members.size(), 2u);
+  EXPECT_EQ(planned[0].members[0].node, planned[0].node);
+  EXPECT_EQ(planned[0].members[0].share + planned[0].members[1].share, wire::StageMember::kWholeShare);
   request.strategy = Strategy::kAuto;
   const auto chosen = place(m, devices, links, request);
   EXPECT_EQ(chosen->stages[0].members.size(), 2u);
@@ -284,7 +288,7 @@ TEST(Strategies, ASlowDeviceIsLeftOutAndASlowLinkAvoided) {
   for (const auto& stage : plan->stages) {
     EXPECT_EQ(stage.layers.size(), stage.device.id == numbered_id(1) ? 7 : 3);
   }
-  ASSERT_EQ(plan->alternatives.size(), 3u);
+  ASSERT_EQ(plan->alternatives.size(), 5u);
   const std::string text = explain(*plan, m);
   for (const char* part : {"without a stage: device-3", "single", "ring-memory-weighted", "tokens/s alone"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;

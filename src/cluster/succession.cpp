@@ -43,7 +43,7 @@ bool Instances::previous_is_over(const wire::InstanceRecord& record) const {
   const auto& stages = record.previous->stages;
   const auto* first = status_of(record.fingerprint, record.previous->epoch, stages.front().node);
   return first == nullptr || first->state != wire::StageState::kReady ||
-         !std::ranges::all_of(stages, [this](const auto& stage) { return is_valid(stage); });
+         !std::ranges::all_of(participants(stages), [this](const auto& member) { return is_valid(member); });
 }
 
 std::optional<wire::PlannedRing> Instances::serving_ring(const std::string& fingerprint) const {
@@ -68,17 +68,21 @@ std::optional<std::string> Instances::too_tight(const wire::ModelFacts& model, c
     const int32_t begin = old.layers.begin.value, end = old.layers.end.value;
     if (end > memory->n_layers()) return std::string("the model has changed");
     for (const auto& stage : next.stages) {
-      const auto member = std::ranges::find(stage.members, old.node, [](const auto& m) { return m.device.id; });
-      if (member == stage.members.end()) continue;
-      // Weights that both read are there once.
-      const int32_t from = std::max(begin, stage.layers.begin.value), to = std::min(end, stage.layers.end.value);
-      const uint64_t shared = from < to ? memory->weight_bytes(from, to) : 0;
-      const uint64_t need = member->weight_bytes + member->kv_bytes + member->activation_bytes +
-                            memory->need(begin, end) - std::min(shared, member->weight_bytes);
-      const uint64_t have = StageMemory::usable(member->budget_bytes);
-      if (need > have)
-        return fmt::format("{} has {} for both, which take {}", member->device.name, human_bytes(have),
-                           human_bytes(need));
+      for (const auto& member : stage.members) {
+        const auto was = old.share_of(member.device.id);
+        if (!was) continue;
+        const bool whole = *was == 1 && member.share == 1;
+        // Weights that both read are there once.
+        const int32_t from = std::max(begin, stage.layers.begin.value), to = std::min(end, stage.layers.end.value);
+        const uint64_t shared = whole && from < to ? memory->weight_bytes(from, to) : 0;
+        const auto present = static_cast<uint64_t>(*was * static_cast<double>(memory->need(begin, end)));
+        const uint64_t need = member.weight_bytes + member.kv_bytes + member.activation_bytes + present -
+                              std::min(shared, member.weight_bytes);
+        const uint64_t have = StageMemory::usable(member.budget_bytes);
+        if (need > have)
+          return fmt::format("{} has {} for both, which take {}", member.device.name, human_bytes(have),
+                             human_bytes(need));
+      }
     }
   }
   return std::nullopt;
@@ -94,8 +98,8 @@ void Instances::retire_previous(const std::string& fingerprint) {
 
 // Nothing is broken. But a device may want to leave, or another one make the ring faster.
 void Instances::improve(Entry& entry) {
-  for (const auto& stage : entry.record.stages) {
-    const auto* facts = membership_.find(stage.node);
+  for (const auto& member : participants(entry.record.stages)) {
+    const auto* facts = membership_.find(member.node);
     if (facts != nullptr && !facts->withdrawal.empty()) return relieve(entry, *facts);
   }
   if (options_.rebalance) rebalance(entry);
@@ -107,7 +111,7 @@ void Instances::relieve(Entry& entry, const wire::NodeFacts& leaving) {
   if (entry.tried == signature && now - entry.tried_at < kRetryInterval)
     return wake_at(entry.tried_at + kRetryInterval);
   const auto model = model_facts(entry.record.fingerprint, &entry);
-  const auto chosen = model ? plan_to_run(*model, request_of(entry.record)) : std::unexpected(model.error());
+  const auto chosen = model ? plan(*model, request_of(entry.record)) : std::unexpected(model.error());
   const std::string name = leaving.name.empty() ? leaving.id.short_hex() : leaving.name;
   log_info("cluster", "{}: {} wants to leave ({}){}", entry.record.model_name, name, leaving.withdrawal,
            chosen ? "" : ": " + chosen.error().message);
@@ -124,7 +128,7 @@ std::vector<StageHold> Instances::holds() const {
     StageHold hold{fingerprint, entry.record.model_name, {}};
     const auto model = model_facts(fingerprint, &entry);
     const auto next = epoch != entry.record.epoch ? Result<Plan>()
-                      : model                     ? plan_to_run(*model, request_of(entry.record))
+                      : model                     ? plan(*model, request_of(entry.record))
                                                   : std::unexpected(model.error());
     if (!next) hold.problem = next.error().message;
     result.push_back(std::move(hold));

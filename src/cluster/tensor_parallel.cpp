@@ -84,8 +84,12 @@ void consider_some(const PlacementProblem& problem, Devices devices, BestGroup& 
 }  // namespace
 
 Result<Choice> choose_tensor_parallel(const PlacementProblem& problem) {
-  if (problem.devices.size() < 2) {
-    return fail(ErrorCode::kInvalidArgument, "strategy tensor-parallel needs at least two devices");
+  if (problem.devices.size() == 1 && problem.request.min_stages <= 1) {  // alone, or all that a group has left
+    return choose(problem, Strategy::kSingle);
+  }
+  if (problem.model.tensor_parallel_parts == 1) {
+    return fail(ErrorCode::kInvalidArgument, "{}: a {} model's layers cannot be divided over devices",
+                problem.model.name, problem.model.architecture);
   }
   BestGroup best(problem);
   Devices devices;

@@ -61,7 +61,7 @@ void norm_heads(const BlockContext& context, const Norm& norm, const RowSplit& h
     const RowSplit split = heads.times(head_dim);
     const RowPart own = group.share().part(split);
     if (x.cols == split.size) return apply_norm(context.ops, norm, epsilon, x, x);
-    const Tensor all = group.gathered(x, split, context.workspace.all_heads);
+    const Tensor all = group.gathered(x, split, context.workspace.all_heads, nullptr);
     apply_norm(context.ops, norm, epsilon, all, all);
     context.ops.copy(all.columns(own.first, own.count), x);
   } else if (norm.weight.size == head_dim) {
@@ -156,7 +156,8 @@ Tensor attend(const BlockContext& context, const LayerHyperparameters& layer, co
   const Tensor own = latent ? attend_latent(context, layer, weights.latent, memory.cache, input)
                             : attend_grouped(context, layer, weights, memory.cache, input);
   const int64_t head_dim = latent ? context.model.latent->value_dim : context.model.value_dim;
-  return context.group.gathered(own, split_heads(layer).times(head_dim), context.workspace.all_attended);
+  return context.group.gathered(own, split_heads(layer).times(head_dim), context.workspace.all_attended,
+                                &weights.output.weight);
 }
 
 // Leaves this member's part of activation(gate(x)) * up(x), or activation(up(x)), in the workspace.
@@ -185,20 +186,23 @@ struct Expanded {
   ExpertResults experts;
 };
 
+void gate_shared_expert(const BlockContext& context, const ExpertWeights& weights, Tensor input, Tensor expanded) {
+  const Tensor share = dense(context.workspace.router, input.rows, 1);
+  const ops::Linear linear{&weights.shared_router, share};
+  context.ops.matmul(input, {&linear, 1});
+  context.ops.gate_rows(expanded, share);
+}
+
 Expanded expand_all(const BlockContext& context, const LayerHyperparameters& layer,
                     const FeedForwardWeights& weights, Tensor input) {
   Expanded out;
   if (layer.d_ff > 0) {
-    out.dense = context.group.gathered(expand(context, layer, weights, input), split_rows(layer.d_ff),
-                                       context.workspace.all_expanded);
+    const Tensor own = expand(context, layer, weights, input);
+    if (weights.experts.shared_router) gate_shared_expert(context, weights.experts, input, own);
+    out.dense =
+        context.group.gathered(own, split_rows(layer.d_ff), context.workspace.all_expanded, &weights.down.weight);
   }
   if (layer.d_expert == 0) return out;
-  if (weights.experts.shared_router) {
-    const Tensor share = dense(context.workspace.router, input.rows, 1);
-    const ops::Linear linear{&weights.experts.shared_router, share};
-    context.ops.matmul(input, {&linear, 1});
-    context.ops.gate_rows(out.dense, share);
-  }
   out.experts = run_experts(context, layer, weights.experts, input);
   return out;
 }

@@ -82,7 +82,7 @@ ExpertResults run_experts(const BlockContext& context, const LayerHyperparameter
   }
   ops.gated_activation(architecture.activation, gate, up, gate);
   const ops::ExpertLinear down{&weights.down, outputs, weights.down_bias};
-  ops.expert_matmul(context.group.gathered(gate, split, space.all_experts), routing, {&down, 1});
+  ops.expert_matmul(context.group.gathered(gate, split, space.all_experts, &weights.down), routing, {&down, 1});
   return {routing, outputs};
 }
 

@@ -27,7 +27,8 @@ void count_tensor(const formats::TensorView& tensor, bool tied, ModelInfo& info)
 void describe_attention(const Hyperparameters& model, ModelInfo& info) {
   for (const auto& layer : model.layers) {
     const int32_t width = layer.n_heads * (model.key_dim + model.value_dim) / 2;
-    const int32_t parts = model.latent ? layer.n_heads : layer.n_kv_heads;
+    // A delta net is not cut; nor is a key-value head, but what all query heads read every member may have.
+    const int32_t parts = layer.is_delta_net ? 1 : layer.n_kv_heads > 1 ? layer.n_kv_heads : layer.n_heads;
     info.attention_width = std::max(info.attention_width, width);
     if (parts > 0 && (info.tensor_parallel_parts == 0 || parts < info.tensor_parallel_parts)) {
       info.tensor_parallel_parts = parts;

@@ -26,9 +26,10 @@ struct ModelInfo {
   // n_experts_used of n_experts.
   std::vector<uint64_t> expert_bytes;
   int32_t n_experts = 0, n_experts_used = 0;
-  int32_t attention_width = 0;        // query heads × the mean width of their keys and values, as cached
-  int32_t tensor_parallel_parts = 0;  // equal parts into which the heads of every block divide
-  std::string weight_type;                      // the most frequent format by bytes: "Q4_0"
+  int32_t attention_width = 0;  // query heads × the mean width of their keys and values, as cached
+  // Equal parts into which the heads of every block divide; 1: devices cannot compute its blocks together.
+  int32_t tensor_parallel_parts = 0;
+  std::string weight_type;  // the most frequent format by bytes: "Q4_0"
 };
 
 }  // namespace exo::model

@@ -38,22 +38,27 @@ class TensorGroup {
   const Status& status() const { return status_; }
 
   // own: [rows, one's part of `split`], without gaps → all: [rows, split.size] in `space`. Where the share is whole
-  // they are the same, and `own` is returned.
-  ops::Tensor gathered(ops::Tensor own, const RowSplit& split, const ops::Tensor& space);
+  // they are the same, and `own` is returned. `reader`: the only weight whose products read the result, of which
+  // others' parts may then come rounded as those products would round them; null: anybody may.
+  ops::Tensor gathered(ops::Tensor own, const RowSplit& split, const ops::Tensor& space, const ops::Weight* reader);
   // The same for all: [rows, split.size], in which every member has written its own columns.
   void gather(ops::Tensor all, const RowSplit& split);
   // Only the leader's `all` is filled.
   void gather_at_leader(ops::Tensor all, const RowSplit& split);
 
  private:
-  void run(ops::Tensor own, const RowSplit& split, ops::Tensor all, GroupExchange::Receivers receivers);
+  enum class Form { kFloats, kPacked };
+  // As bytes: [rows, columns of one member].
+  static size_t bytes_of(Form form, int64_t rows, int64_t cols);
+  Form form_for(const RowSplit& split, const ops::Weight* reader) const;
+  void run(ops::Tensor own, const RowSplit& split, ops::Tensor all, Form form, GroupExchange::Receivers receivers);
 
   ops::Ops& ops_;
   TensorShare share_;
   GroupExchange* exchange_ = nullptr;
   Status status_;
-  std::vector<float> own_;
-  std::vector<std::vector<float>> received_;  // [n_members]
+  std::vector<std::byte> own_;
+  std::vector<std::vector<std::byte>> received_;  // [n_members]
   std::vector<std::span<std::byte>> parts_;
 };
 

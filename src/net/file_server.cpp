@@ -76,6 +76,18 @@ std::string version_header(const Introduction& self) {
   return fmt::format("{} {}", self.protocol_version, self.software_version);
 }
 
+std::string refuse_client(const LocalNode& local, const HttpRequest& request, const NodeId& client,
+                          const Digest& channel_key) {
+  const std::string_view version(request[kVersionHeader].data(), request[kVersionHeader].size());
+  if (version != version_header(local.self)) return "its version differs from ours";
+  if (!local.key.has_secret()) return "";
+  const auto field = request[kProofHeader];
+  const auto proof = digest_from_hex(std::string_view(field.data(), field.size()));
+  if (!proof) return "it shows no proof of the secret";
+  const Digest expected = local.key.proof(ProofRole::kFileClient, channel_key, client, local.self.id);
+  return equal_in_constant_time(expected, *proof) ? "" : "its secret differs from ours";
+}
+
 struct FileServer::Impl : std::enable_shared_from_this<FileServer::Impl> {
   EventLoop& loop;
   const LocalNode local;
@@ -85,18 +97,6 @@ struct FileServer::Impl : std::enable_shared_from_this<FileServer::Impl> {
   std::atomic<bool> stopped = false;
 
   Impl(EventLoop& l, LocalNode n) : loop(l), local(std::move(n)) {}
-
-  // Empty when the client would be admitted to a link, else what separates us.
-  std::string refuse(const HttpRequest& request, const NodeId& client, const Digest& channel_key) const {
-    const std::string_view version(request[kVersionHeader].data(), request[kVersionHeader].size());
-    if (version != version_header(local.self)) return "its version differs from ours";
-    if (!local.key.has_secret()) return "";
-    const auto field = request[kProofHeader];
-    const auto proof = digest_from_hex(std::string_view(field.data(), field.size()));
-    if (!proof) return "it shows no proof of the secret";
-    const Digest expected = local.key.proof(ProofRole::kFileClient, channel_key, client, local.self.id);
-    return equal_in_constant_time(expected, *proof) ? "" : "its secret differs from ours";
-  }
 
   asio::awaitable<Answer> answer_to(const HttpRequest& request) {
     constexpr std::string_view kPrefix = "/models/", kLayoutSuffix = "/layout";
@@ -147,7 +147,7 @@ struct FileServer::Impl : std::enable_shared_from_this<FileServer::Impl> {
     const auto client = tls_peer(stream);
     const auto channel_key = tls_channel_key(stream);
     if (!client || !channel_key) co_return;
-    std::string refusal = refuse(incoming.request, *client, *channel_key);
+    std::string refusal = refuse_client(local, incoming.request, *client, *channel_key);
     if (refusal.empty() && clients >= kMaxFileClients) refusal = "too many transfers";
     if (!refusal.empty()) {
       log_info("net", "no files for {}: {}", to_text(incoming.remote), refusal);

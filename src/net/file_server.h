@@ -31,5 +31,8 @@ inline constexpr const char* kVersionHeader = "X-Exo-Version";  // "1 0.1.0": pr
 inline constexpr const char* kProofHeader = "X-Exo-Proof";      // 64 hex digits, ProofRole::kFileClient
 inline constexpr const char* kSha256Header = "X-Exo-Sha256";    // of the response's body
 std::string version_header(const Introduction& self);
+// Empty when the client would be admitted to a link, else what separates us.
+std::string refuse_client(const LocalNode& local, const HttpRequest& request, const NodeId& client,
+                          const Digest& channel_key);
 
 }  // namespace exo::net

@@ -15,6 +15,7 @@
 #include "net/discovery.h"
 #include "net/file_connection.h"
 #include "net/file_server.h"
+#include "net/group_port.h"
 #include "net/peer_acceptor.h"
 #include "net/peer_link.h"
 #include "net/refusal_log.h"
@@ -78,6 +79,7 @@ struct NodeNetwork::Impl final : DialHost, std::enable_shared_from_this<NodeNetw
   std::mutex file_mutex;  // guards what connect_files() reads on other threads
   std::map<NodeId, std::vector<FileEndpoint>> file_endpoints;
   bool files_stopped = false;
+  const std::shared_ptr<GroupDoors> group_doors = std::make_shared<GroupDoors>();
 
   Impl(EventLoop& l, Identity i, NetworkOptions o) : loop(l), identity(std::move(i)), options(std::move(o)) {}
 
@@ -152,6 +154,7 @@ struct NodeNetwork::Impl final : DialHost, std::enable_shared_from_this<NodeNetw
     if (files) files->stop();
     for (auto& [peer, link] : links) link->close(reason);
     links.clear();
+    group_doors->cancel_all();
     const std::lock_guard lock(file_mutex);
     files_stopped = true;
   }
@@ -201,6 +204,12 @@ struct NodeNetwork::Impl final : DialHost, std::enable_shared_from_this<NodeNetw
 
   asio::awaitable<void> accept_files(IncomingRequest incoming) {
     const auto self = shared_from_this();
+    const std::string_view target(incoming.request.target().data(), incoming.request.target().size());
+    if (target.starts_with(kGroupPrefix)) {
+      auto accepting = accept_group(std::move(incoming), local, group_doors);
+      co_await std::move(accepting);
+      co_return;
+    }
     co_await files->serve(std::move(incoming));
   }
 
@@ -506,6 +515,17 @@ Result<std::unique_ptr<FileConnection>> NodeNetwork::connect_files(const NodeId&
     return fail(ErrorCode::kUnavailable, "there was no link with node {}", peer.short_hex());
   }
   return make_file_connection(impl_->tls, impl_->local, peer, entry->second);
+}
+
+Result<std::unique_ptr<GroupPort>> NodeNetwork::open_group(const std::string& group, const std::vector<NodeId>& members) {
+  const auto find_endpoints = [weak = std::weak_ptr<Impl>(impl_)](const NodeId& peer) {
+    const auto self = weak.lock();
+    if (!self) return std::vector<FileEndpoint>();
+    const std::lock_guard lock(self->file_mutex);
+    const auto entry = self->file_endpoints.find(peer);
+    return entry == self->file_endpoints.end() ? std::vector<FileEndpoint>() : entry->second;
+  };
+  return open_group_port(impl_->tls, impl_->local, impl_->group_doors, group, members, find_endpoints);
 }
 
 }  // namespace exo::net

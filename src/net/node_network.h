@@ -9,6 +9,7 @@
 
 #include "net/event_loop.h"
 #include "net/file_transfer.h"
+#include "net/group_stream.h"
 #include "net/identity.h"
 #include "net/interfaces.h"
 #include "net/transport.h"
@@ -40,7 +41,7 @@ struct SeedState {
   std::string problem;         // for a person, when unreachable or refused
 };
 
-class NodeNetwork final : public Transport, public FileConnector {
+class NodeNetwork final : public Transport, public FileConnector, public GroupConnector {
  public:
   NodeNetwork(EventLoop& loop, Identity identity, NetworkOptions options);
   ~NodeNetwork() override;  // stops; on the network thread or while the loop is not running
@@ -71,6 +72,8 @@ class NodeNetwork final : public Transport, public FileConnector {
 
   // ---- FileConnector. Any thread, until stop().
   Result<std::unique_ptr<FileConnection>> connect_files(const NodeId& peer) override;
+  // ---- GroupConnector. Any thread, after start() and until stop().
+  Result<std::unique_ptr<GroupPort>> open_group(const std::string& group, const std::vector<NodeId>& members) override;
 
  private:
   struct Impl;

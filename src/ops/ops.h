@@ -258,6 +258,15 @@ class Ops {
   virtual void clamp(Tensor x, float limit) = 0;                          // x = x within ±limit
   // x.row(i) *= sigmoid(gate[i]), gate: [x.rows, 1]
   virtual void gate_rows(Tensor x, Tensor gate) = 0;
+  // Products with this weight read their x rounded: to integers and a magnitude for each kPackedColumns numbers. So
+  // rounded it may as well travel: what unpack makes of packed rows gives such products the bits that x gives.
+  virtual bool reads_packed(const Weight& weight) const = 0;
+  virtual void pack(Tensor x, std::byte* to) = 0;  // x.rows * packed_bytes(x.cols); finite numbers
+  virtual void unpack(const std::byte* from, Tensor x) = 0;
+  static constexpr int64_t kPackedColumns = 32;
+  static constexpr int64_t packed_bytes(int64_t cols) {  // cols: a multiple of kPackedColumns
+    return cols / kPackedColumns * (kPackedColumns + static_cast<int64_t>(sizeof(float)));
+  }
   // out.row(i) = x.row(rows[i])
   virtual void gather_rows(Tensor x, std::span<const int32_t> rows, Tensor out) = 0;
 

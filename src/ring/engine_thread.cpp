@@ -28,15 +28,16 @@ StageLimits limits_of(const model::Stage& stage, int32_t max_slots) {
           .d_model = info.d_model,
           .n_vocab = info.n_vocab,
           .first_stage = config.layers.begin.value == 0,
-          .last_stage = config.layers.end.value == info.n_layers};
+          .last_stage = config.share.is_leader() && config.layers.end.value == info.n_layers};
 }
 
 }  // namespace
 
 struct EngineThread::Engine {
-  Engine(net::Clock& clock_in, std::unique_ptr<model::Stage> stage_in, const EngineOptions& options)
+  Engine(net::Clock& clock_in, std::unique_ptr<model::Stage> stage_in, EngineOptions options)
       : clock(clock_in),
         stage(std::move(stage_in)),
+        group(std::move(options.group)),
         limits(limits_of(*stage, options.max_slots)),
         keeps_state(std::ranges::any_of(stage->model().state_bytes, [](uint64_t bytes) { return bytes > 0; })),
         slots(limits),
@@ -63,6 +64,18 @@ struct EngineThread::Engine {
   }
 
   Result<StageOutput> compute(wire::Step& step) {
+    if (!group || step.sequences.empty()) return compute_alone(step);
+    Result<StageOutput> output;
+    if (const Status begun = group->begin_step(step.micro_batch)) {
+      output = compute_alone(step);
+    } else {
+      output = std::unexpected(begun.error());
+    }
+    if (!output) group->abandon_step();
+    return output;
+  }
+
+  Result<StageOutput> compute_alone(wire::Step& step) {
     const auto begin = std::chrono::steady_clock::now();
     EXO_CHECK_OK(slots.apply(step));
     StageOutput output;
@@ -70,10 +83,13 @@ struct EngineThread::Engine {
       sequences.clear();
       for (const auto& sequence : step.sequences)
         sequences.push_back({sequence.first, sequence.n_tokens, slots.block_table(sequence.slot),
-                             sequence.wants_logits, static_cast<int32_t>(sequence.draft.size()), sequence.slot.value});
-      const model::StepInput input{sequences, step.tokens, step.activations};
+                             sequence.wants_logits, static_cast<int32_t>(sequence.draft.size()),
+                             sequence.slot.value});
+      const model::StepInput input{sequences, step.tokens, step.activations, group.get()};
       EXO_TRY(const std::span<const float> computed, stage->forward(input));
-      if (limits.last_stage) {
+      if (!stage->config().share.is_leader()) {
+        // Its result is the leader's.
+      } else if (limits.last_stage) {
         EXO_CHECK_OK(sample(step, computed, output));
       } else {
         output.activations.assign(computed.begin(), computed.end());
@@ -117,6 +133,7 @@ struct EngineThread::Engine {
 
   net::Clock& clock;
   std::unique_ptr<model::Stage> stage;
+  const std::unique_ptr<StageGroup> group;  // null: this device alone
   const StageLimits limits;
   const bool keeps_state;
   SlotTables slots;
@@ -128,17 +145,22 @@ struct EngineThread::Engine {
 };
 
 EngineThread::EngineThread(net::Clock& clock, std::unique_ptr<model::Stage> stage, EngineOptions options)
-    : engine_(std::make_unique<Engine>(clock, std::move(stage), options)) {
+    : engine_(std::make_unique<Engine>(clock, std::move(stage), std::move(options))) {
   engine_->thread = std::thread([engine = engine_.get()] { engine->run(); });
 }
 
 EngineThread::~EngineThread() {
   engine_->alive->store(false);
+  if (engine_->group) engine_->group->cancel();
   engine_->queue.close();
   engine_->thread.join();
 }
 
 bool EngineThread::keeps_state() const { return engine_->keeps_state; }
+
+void EngineThread::interrupt(MicroBatchId newest) {
+  if (engine_->group) engine_->group->interrupt(newest);
+}
 
 void EngineThread::execute(wire::Step step, std::function<void(Result<StageOutput>)> done) {
   // Kept aside: a refused push has eaten its argument.

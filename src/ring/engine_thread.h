@@ -7,18 +7,21 @@
 #include "model/stage.h"
 #include "net/clock.h"
 #include "ring/stage_executor.h"
+#include "ring/stage_group.h"
 
 namespace exo::ring {
 
 struct EngineOptions {
   int32_t max_slots = 16;
   size_t queue_capacity = 128;  // steps waiting for the thread
+  // Of a stage that is a share (model::StageConfig::share): the other members. Only their leader has output.
+  std::unique_ptr<StageGroup> group = nullptr;
 };
 
 // Errors that `done` gets: kUnavailable when the step builds on a slot that is not open here (an earlier step was
 // lost; replaying the sequence helps) or the queue is full; kInvalidArgument when the step contradicts itself or
-// the stage's limits; what the stage reports. A failed step may have changed block tables of its slots, nothing
-// else.
+// the stage's limits; what the stage and its group report. A failed step may have changed block tables of its
+// slots, nothing else.
 //
 // Created and called on the network thread. The destructor waits for the step being computed, so it is best run on
 // another thread than the network's; callbacks that are due then are not called.
@@ -30,6 +33,7 @@ class EngineThread final : public StageExecutor {
   EngineThread& operator=(const EngineThread&) = delete;
 
   void execute(wire::Step step, std::function<void(Result<StageOutput>)> done) override;
+  void interrupt(MicroBatchId newest) override;
   bool keeps_state() const override;
 
  private:

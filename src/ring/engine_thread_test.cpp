@@ -80,6 +80,8 @@ class FakeStage final : public model::Stage {
   uint64_t weight_bytes() const override { return 0; }
   uint64_t kv_bytes() const override { return 0; }
 
+  void be_member(int32_t member) { config_.share = *model::TensorShare::make({40000, 25536}, member); }
+
   bool fails = false;
   std::atomic<int> calls = 0;
   std::vector<std::vector<BlockId>> tables;
@@ -91,11 +93,34 @@ class FakeStage final : public model::Stage {
   std::vector<float> out_;
 };
 
+class FakeGroup final : public StageGroup {
+ public:
+  Status begin_step(MicroBatchId step) override {
+    begun.push_back(step.value);
+    if (!reachable) return fail(ErrorCode::kUnavailable, "nobody there");
+    return {};
+  }
+  Status exchange(std::span<const std::byte>, std::span<const std::span<std::byte>>, Receivers) override {
+    return {};
+  }
+  void abandon_step() override { ++abandoned; }
+  void interrupt(MicroBatchId newest) override { interrupted = newest.value; }
+  void cancel() override { interrupted = UINT64_MAX; }
+
+  bool reachable = true;
+  std::vector<uint64_t> begun;
+  int abandoned = 0;
+  uint64_t interrupted = 0;
+};
+
 struct Bench {
-  Bench(int32_t begin, int32_t end) {
+  Bench(int32_t begin, int32_t end) : Bench(begin, end, nullptr, 0) {}
+  Bench(int32_t begin, int32_t end, std::unique_ptr<FakeGroup> of, int32_t member) : group(of.get()) {
     auto owned = std::make_unique<FakeStage>(begin, end);
+    if (of) owned->be_member(member);
     stage = owned.get();
-    engine = std::make_unique<EngineThread>(clock, std::move(owned), EngineOptions{.max_slots = 3});
+    engine = std::make_unique<EngineThread>(clock, std::move(owned),
+                                            EngineOptions{.max_slots = 3, .group = std::move(of)});
   }
   Result<StageOutput> run(wire::Step step) {
     Result<StageOutput> result = fail(ErrorCode::kInternal, "not called");
@@ -112,6 +137,7 @@ struct Bench {
   }
   PostedClock clock;
   FakeStage* stage;
+  FakeGroup* group;
   std::unique_ptr<EngineThread> engine;
 };
 
@@ -255,6 +281,34 @@ TEST(EngineThread, StageErrorsComeBack) {
   auto output = bench.run(tokens_step({sequence(0, 0, 1, {0})}));
   ASSERT_FALSE(output);
   EXPECT_EQ(output.error().message, "broken");
+}
+
+TEST(EngineThread, OfAGroupOnlyTheLeaderSamples) {
+  for (const int32_t member : {0, 1}) {
+    Bench bench(0, 4, std::make_unique<FakeGroup>(), member);
+    auto step = tokens_step({sequence(0, 0, 1, {0}, 0, true)});
+    step.micro_batch = MicroBatchId(7);
+    const auto output = bench.run(std::move(step));
+    ASSERT_TRUE(output) << output.error().message;
+    EXPECT_EQ(output->tokens.size(), member == 0 ? 1u : 0u);
+    EXPECT_TRUE(output->activations.empty());
+    EXPECT_EQ(bench.group->begun, std::vector<uint64_t>{7});
+    EXPECT_EQ(bench.group->abandoned, 0);
+    bench.engine->interrupt(MicroBatchId(9));
+    EXPECT_EQ(bench.group->interrupted, 9u);
+  }
+}
+
+TEST(EngineThread, AStepThatFailsIsAbandonedInTheGroup) {
+  Bench bench(0, 4, std::make_unique<FakeGroup>(), 0);
+  EXPECT_EQ(bench.error_of(tokens_step({sequence(0, 9, 1, {})})), ErrorCode::kUnavailable);
+  EXPECT_EQ(bench.group->abandoned, 1);
+  bench.stage->fails = true;
+  EXPECT_FALSE(bench.run(tokens_step({sequence(0, 0, 1, {0})})));
+  EXPECT_EQ(bench.group->abandoned, 2);
+  bench.group->reachable = false;
+  EXPECT_EQ(bench.error_of(tokens_step({sequence(0, 0, 1, {0})})), ErrorCode::kUnavailable);
+  EXPECT_EQ(bench.group->abandoned, 3);
 }
 
 TEST(EngineThread, AnswersInOrderAndNoneAfterItsEnd) {

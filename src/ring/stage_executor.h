@@ -25,6 +25,8 @@ class StageExecutor {
   // Called on the network thread; `done` is called there too, once, in the order of the calls. After the executor
   // is destroyed no `done` is called. Work is computed strictly in order.
   virtual void execute(wire::Step step, std::function<void(Result<StageOutput>)> done) = 0;
+  // Steps up to this one may be lost to other devices that compute this stage too: those that wait for them fail.
+  virtual void interrupt(MicroBatchId newest) { (void)newest; }
   // The model folds a sequence into a state of fixed size, on this stage or another: a slot's sequence begins at
   // position 0 and continues only where its last step ended. No prefix is shared, nothing guessed.
   virtual bool keeps_state() const { return false; }

@@ -25,13 +25,18 @@ StageRunner::StageRunner(net::Clock& clock, net::Transport& transport, const wir
       fingerprint_(record.fingerprint),
       epoch_(record.epoch),
       index_(stage_index),
-      n_stages_(static_cast<int32_t>(record.stages.size())) {
+      n_stages_(static_cast<int32_t>(record.stages.size())),
+      self_(transport.self()) {
   EXO_CHECK(stage_index >= 0 && stage_index < n_stages_);
   for (const auto& stage : record.stages) nodes_.push_back(stage.node);
   first_ = nodes_.front();
   last_ = nodes_.back();
-  if (!is_first()) previous_ = nodes_[static_cast<size_t>(index_) - 1];
-  if (!is_last()) next_ = nodes_[static_cast<size_t>(index_) + 1];
+  leader_ = nodes_[static_cast<size_t>(index_)];
+  for (const auto& member : record.stages[static_cast<size_t>(index_)].members) {
+    if (member.node != self_) members_.push_back(member.node);
+  }
+  if (index_ > 0) previous_ = nodes_[static_cast<size_t>(index_) - 1];
+  if (index_ + 1 < n_stages_) next_ = nodes_[static_cast<size_t>(index_) + 1];
 }
 
 bool StageRunner::is_stage_node(const NodeId& node) const {
@@ -58,7 +63,7 @@ std::unique_ptr<StageExecutor> StageRunner::set_executor(std::unique_ptr<StageEx
 void StageRunner::run(wire::Step step) { take(std::move(step)); }
 
 void StageRunner::on_step(const NodeId& from, wire::Step step) {
-  if (is_first() || from != previous_) {
+  if (is_first() || from != (leads() ? previous_ : leader_)) {
     log_warning(kComponent, "a step from {} is refused: it is not the stage before", from.short_hex());
     return;
   }
@@ -77,7 +82,20 @@ void StageRunner::take(wire::Step step) {
   waiting_.push_back(std::move(step));
 }
 
+// False: a member cannot be told, so that nobody can compute the step.
+bool StageRunner::pass_on(const wire::Step& step) {
+  for (const NodeId& member : members_) {
+    if (!transport_.send(member, step)) return false;
+  }
+  return true;
+}
+
 void StageRunner::compute(wire::Step step) {
+  if (leads() && !pass_on(step)) {
+    forget_slots_ = true;
+    executor_->interrupt(step.micro_batch);
+    return report_failure(step.micro_batch, ErrorCode::kUnavailable, "a member of the stage's group has no link");
+  }
   if (forget_slots_) {
     forget_slots_ = false;
     step.closed_slots.clear();
@@ -107,7 +125,7 @@ void StageRunner::on_computed(Trip& trip, Result<StageOutput> output) {
   ++counters_.steps;
   counters_.rows += trip.n_rows;
   counters_.compute_s += output->compute_s;
-  hand_on(trip, std::move(*output));
+  if (leads()) hand_on(trip, std::move(*output));
 }
 
 void StageRunner::hand_on(Trip& trip, StageOutput output) {
@@ -138,6 +156,7 @@ void StageRunner::hand_on(Trip& trip, StageOutput output) {
 
 void StageRunner::report_failure(MicroBatchId micro_batch, ErrorCode code, std::string message) {
   log_debug(kComponent, "step {} failed at stage {}: {}", micro_batch, index_, message);
+  if (!leads()) return;  // whose step fails too
   wire::StepFailed failed{fingerprint_, epoch_, micro_batch, code, std::move(message)};
   if (!is_first()) return relay_failure(std::move(failed));
   clock_.post([this, alive = std::weak_ptr<bool>(alive_), failed = std::move(failed)] {
@@ -151,6 +170,9 @@ void StageRunner::relay_failure(wire::StepFailed failed) {
 }
 
 void StageRunner::on_link_down(const NodeId& peer) {
+  // Of a step that did not reach a member the others wait in vain.
+  if (executor_ && std::ranges::find(members_, peer) != members_.end()) executor_->interrupt(newest_);
+  if (!leads()) return;
   const bool from_previous = !is_first() && peer == previous_;
   const bool to_next = !is_last() && peer == next_;
   if (!from_previous && !to_next) return;

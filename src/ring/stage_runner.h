@@ -2,6 +2,10 @@
 // One stage of one epoch on this node: takes steps from the stage before, has them computed in order, and hands on
 // what came out: activations to the next stage's node, tokens to the first stage's. Network thread only.
 //
+// Groups. Of a stage that several devices compute together one is the leader: it alone talks to the stages before
+// and after. It passes every step on to the other members before it computes it, and they compute it too; what they
+// tell each other meanwhile is their engines' business (ring/stage_group.h).
+//
 // Lost steps. Steps of an epoch are numbered without gaps. A link that goes down and comes back loses what was
 // under way, so a stage that sees a gap forgets all its slots; steps that build on them then fail with
 // kUnavailable, as do steps that cannot be handed on. The first stage's scheduler answers any failed step by
@@ -36,8 +40,8 @@ struct StageCounters {
 
 class StageRunner {
  public:
-  // `stage_index` is in record.stages and its node is this one. A sink, of the first stage only, outlives the
-  // runner or is unset.
+  // `stage_index` is in record.stages and this node is among its members. A sink, of the first stage's leader only,
+  // outlives the runner or is unset.
   StageRunner(net::Clock& clock, net::Transport& transport, const wire::InstanceRecord& record,
               int32_t stage_index);
 
@@ -49,7 +53,7 @@ class StageRunner {
 
   // From the local scheduler, on the first stage. Never calls the sink before it returns.
   void run(wire::Step step);
-  // From a peer: refused unless `from` is the node of the stage before.
+  // From a peer: refused unless `from` is the node of the stage before or, within a group, the leader.
   void on_step(const NodeId& from, wire::Step step);
   // A later stage without a link to the first asks this one to pass its failure on.
   void relay_failure(wire::StepFailed failed);
@@ -58,8 +62,10 @@ class StageRunner {
 
   const Epoch& epoch() const { return epoch_; }
   int32_t stage_index() const { return index_; }
-  bool is_first() const { return index_ == 0; }
-  bool is_last() const { return index_ + 1 == n_stages_; }
+  // This node is the stage's only one or its group's leader; false: another is.
+  bool leads() const { return leader_ == self_; }
+  bool is_first() const { return index_ == 0 && leads(); }
+  bool is_last() const { return index_ + 1 == n_stages_ && leads(); }
   const NodeId& first_node() const { return first_; }
   const NodeId& last_node() const { return last_; }
   bool is_stage_node(const NodeId& node) const;
@@ -77,6 +83,7 @@ class StageRunner {
   };
 
   void take(wire::Step step);
+  bool pass_on(const wire::Step& step);
   void compute(wire::Step step);
   void on_computed(Trip& trip, Result<StageOutput> output);
   void hand_on(Trip& trip, StageOutput output);
@@ -87,7 +94,10 @@ class StageRunner {
   const std::string fingerprint_;
   const Epoch epoch_;
   const int32_t index_, n_stages_;
-  std::vector<NodeId> nodes_;  // of all stages
+  const NodeId self_;
+  NodeId leader_;
+  std::vector<NodeId> members_;  // of this stage, but this node; empty: it is alone
+  std::vector<NodeId> nodes_;    // of all stages
   NodeId first_, last_, previous_, next_;
   StepSink* sink_ = nullptr;
   std::unique_ptr<StageExecutor> executor_;

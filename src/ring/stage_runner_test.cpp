@@ -21,8 +21,10 @@ class ManualExecutor final : public StageExecutor {
     waiting.erase(waiting.begin());
     done(std::move(output));
   }
+  void interrupt(MicroBatchId newest) override { interrupted = newest; }
   std::vector<wire::Step> steps;
   std::vector<std::function<void(Result<StageOutput>)>> waiting;
+  MicroBatchId interrupted;
 };
 
 class Recorder : public net::TransportListener {
@@ -104,6 +106,59 @@ TEST_F(StageRunnerTest, TheLastStageAnswersTheFirst) {
   ASSERT_EQ(results.size(), 1u);
   EXPECT_EQ(results[0].tokens[0].token, TokenId(5));
   EXPECT_EQ(heard[1].all<wire::StepFailed>().size(), 1u);
+}
+
+// Nodes 1 and 3 are the first stage together; node 2 is the second.
+class GroupRunnerTest : public StageRunnerTest {
+ protected:
+  GroupRunnerTest() {
+    record.stages.pop_back();
+    record.stages[0].members = {{id(1), 0, 40000}, {id(3), 0, 25536}};
+  }
+  std::unique_ptr<StageRunner> member() {
+    auto made = std::make_unique<StageRunner>(nodes[3]->clock(), nodes[3]->transport(), record, 0);
+    load(*made);
+    return made;
+  }
+};
+
+TEST_F(GroupRunnerTest, TheLeaderPassesStepsOnAndHandsOnWhatComesOut) {
+  auto leader = runner(1);
+  EXPECT_TRUE(leader->is_first());
+  leader->run(step(1));
+  clock.advance(milliseconds(5));
+  ASSERT_EQ(heard[3].all<wire::Step>().size(), 1u);
+  EXPECT_EQ(heard[3].all<wire::Step>()[0], step(1));
+  executor->answer(StageOutput{.activations = {1, 2}});
+  clock.advance(milliseconds(5));
+  EXPECT_EQ(heard[2].all<wire::Step>().size(), 1u);
+  leader->on_link_down(id(3));
+  EXPECT_EQ(executor->interrupted, MicroBatchId(1));
+}
+
+TEST_F(GroupRunnerTest, AMemberComputesAndSaysNothing) {
+  auto other = member();
+  EXPECT_FALSE(other->is_first());
+  other->on_step(id(2), step(1));
+  EXPECT_TRUE(executor->steps.empty()) << "not from its leader";
+  other->on_step(id(1), step(1));
+  other->on_step(id(1), step(2));
+  ASSERT_EQ(executor->steps.size(), 2u);
+  executor->answer(StageOutput{});
+  executor->answer(fail(ErrorCode::kUnavailable, "broken"));
+  clock.advance(milliseconds(5));
+  for (uint32_t n = 1; n <= 3; ++n) EXPECT_TRUE(heard[n].messages.empty()) << n;
+  EXPECT_EQ(other->counters().steps, 1u);
+  other->on_step(id(1), step(4));
+  EXPECT_EQ(executor->steps.back().closed_slots.size(), 4u) << "a step was lost";
+}
+
+TEST_F(GroupRunnerTest, AStepThatAMemberCannotHearIsNotComputed) {
+  auto leader = runner(1);
+  network.kill(id(3));
+  clock.advance(std::chrono::seconds(5));
+  leader->run(step(1));
+  EXPECT_TRUE(executor->steps.empty());
 }
 
 TEST_F(StageRunnerTest, OnlyTheStageBeforeMaySendSteps) {

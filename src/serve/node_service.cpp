@@ -65,7 +65,7 @@ void RingService::on_instance_changed(const cluster::InstanceView& view) {
   }
   if (previous) take_part(cluster::previous_record(record), *view.own_previous_stage, view.previous_ready);
   if (present) take_part(record, *view.own_stage, view.ready);
-  if (previous && view.ready && *view.own_previous_stage == 0 && previous_timer_ == 0)
+  if (previous && view.ready && record.previous->stages.front().node == transport_.self() && previous_timer_ == 0)
     previous_timer_ = clock_.run_after({}, [this] { watch_previous(); });
 }
 
@@ -84,6 +84,7 @@ void RingService::watch_previous() {
   previous_timer_ = 0;
   for (const auto& view : cluster_.instances()) {
     if (!view.ready || view.own_previous_stage != 0) continue;
+    if (view.record.previous->stages.front().node != transport_.self()) continue;  // a member of its group
     Instance* instance = find(view.record.fingerprint, view.record.previous->epoch);
     if (instance != nullptr && instance->scheduler) {
       const auto now = clock_.now();

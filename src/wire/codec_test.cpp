@@ -61,17 +61,18 @@ NodeFacts full_node(uint8_t seed) {
 }
 
 InstanceRecord full_instance() {
-  return {std::string(64, 'b'),
-          "exo-demo",
-          {3, node(4)},
-          "manual",
-          {{node(1), layers(0, 2), 71}, {node(2), layers(2, 3), 72}},
-          4096,
-          8,
-          "too big",
-          true,
-          "throughput",
-          PlannedRing{{2, node(5)}, {{node(3), layers(0, 3), 73}}, 2048, 4}};
+  return {
+      std::string(64, 'b'),
+      "exo-demo",
+      {3, node(4)},
+      "manual",
+      {{node(1), layers(0, 2), 71, {}}, {node(2), layers(2, 3), 72, {{node(2), 72, 40000}, {node(3), 73, 25536}}}},
+      4096,
+      8,
+      "too big",
+      true,
+      "throughput",
+      PlannedRing{{2, node(5)}, {{node(3), layers(0, 3), 73, {}}}, 2048, 4}};
 }
 
 std::vector<SampledToken> full_tokens() {

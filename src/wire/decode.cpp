@@ -192,7 +192,11 @@ class Reader {
   template <typename Stages>
   std::vector<PlannedStage> planned_stages(const Stages* stages) {
     return tables<PlannedStage>(stages, kMaxStages, "instance.stages", [this](auto* s) {
-      return PlannedStage{id(*s->node()), layers(s->layers()), s->incarnation()};
+      PlannedStage stage{id(*s->node()), layers(s->layers()), s->incarnation(), {}};
+      stage.members = tables<StageMember>(s->members(), kMaxMembers, "instance.members", [this](auto* m) {
+        return StageMember{id(*m->node()), m->incarnation(), m->share()};
+      });
+      return stage;
     });
   }
   InstanceRecord instance(const fb::InstanceRecord* r) {

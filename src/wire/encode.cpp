@@ -193,10 +193,16 @@ class Writer {
     const auto offset = name(value, what);
     return offset.IsNull() ? builder_.CreateString("") : offset;
   }
+  Offset<fb::StageMember> make(const StageMember& m) {
+    const auto node = id(m.node);
+    return fb::CreateStageMember(builder_, &node, m.incarnation, m.share);
+  }
   Offset<fb::PlannedStage> make(const PlannedStage& s) {
     const auto node = id(s.node);
     const auto range = layers(s.layers);
-    return fb::CreatePlannedStage(builder_, &node, &range, s.incarnation);
+    const auto members =
+        tables(s.members, kMaxMembers, "instance.members", [this](const auto& value) { return make(value); });
+    return fb::CreatePlannedStage(builder_, &node, &range, s.incarnation, members);
   }
   Offset<fb::PlannedRing> make(const PlannedRing& r) {
     const auto stages =

@@ -27,6 +27,7 @@ inline constexpr size_t kMaxAddresses = 64;
 inline constexpr size_t kMaxModels = 1024;
 inline constexpr size_t kMaxStages = 1024;  // also per instance
 inline constexpr size_t kMaxLinks = 4096;
+inline constexpr size_t kMaxMembers = 64;  // per stage of an instance
 inline constexpr size_t kMaxFormatRates = 64;
 // per model
 inline constexpr size_t kMaxLayers = 4096;

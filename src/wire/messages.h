@@ -2,6 +2,7 @@
 // Everything nodes say to each other, as C++ values. wire/codec.h turns them into frames and back; docs/wire.md
 // describes the bytes. Bounds on every length are in wire/limits.h and checked by the codec in both directions.
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -118,11 +119,34 @@ struct NodeFacts {
 
 // ---- instances: replicated ------------------------------------------------------------------------------------
 
-struct PlannedStage {
+// A device that computes a share of every tensor of a stage.
+struct StageMember {
   NodeId node;
-  LayerRange layers;
   uint64_t incarnation = 0;  // of the node when it was planned; a later one has lost the stage. 0: not checked
+  uint32_t share = kWholeShare;
+  bool operator==(const StageMember&) const = default;
+
+  static constexpr uint32_t kWholeShare = 1 << 16;  // the sum of a stage's shares
+};
+
+struct PlannedStage {
+  NodeId node;  // of a group, its leader: takes the steps and hands on what comes out
+  LayerRange layers;
+  uint64_t incarnation = 0;
+  std::vector<StageMember> members;  // of a group, the leader first; empty: the node alone
   bool operator==(const PlannedStage&) const = default;
+
+  // The devices of the stage, also where it is one.
+  std::vector<StageMember> all_members() const {
+    return members.empty() ? std::vector<StageMember>{{node, incarnation}} : members;
+  }
+  // Of every tensor, 1 for all of it; nullopt: the device has no part in the stage.
+  std::optional<double> share_of(const NodeId& device) const {
+    if (members.empty()) return device == node ? std::optional(1.0) : std::nullopt;
+    const auto found = std::ranges::find(members, device, &StageMember::node);
+    if (found == members.end()) return std::nullopt;
+    return static_cast<double>(found->share) / StageMember::kWholeShare;
+  }
 };
 
 // The ring that an instance had before its present epoch. It goes on serving while the present one loads.

@@ -27,6 +27,7 @@ uint64_t number_from(const char* name, uint64_t otherwise) {
 struct Kind {
   bool deaths = true, freezes = true, cuts = true, moves = true;
   bool needs_two = false;  // no single device holds the model
+  bool groups = false;     // all devices compute every layer together
 };
 
 class Chaos {
@@ -91,6 +92,7 @@ class Chaos {
     chosen.rebalance = kind_.moves && below(2) == 0;
     chosen.rebalance_interval = milliseconds(500 + below(3000));
     if (below(2)) chosen.bytes_per_s = 0.1e9;  // so that another device is worth a move
+    if (kind_.groups) chosen.strategy = cluster::Strategy::kTensorParallel;
     return chosen;
   }
   uint32_t below(uint32_t n) { return static_cast<uint32_t>(random_() % n); }
@@ -236,8 +238,7 @@ void run_seeds(Kind kind, uint64_t first, uint64_t otherwise) {
   }
   fmt::print(
       "{} schedules from seed {}: {} requests, {} resumes, {} moves, {} orderly leaves, {} explicit errors, rings "
-      "of "
-      "up to {:.1f} stages\n",
+      "of up to {:.1f} devices\n",
       n_seeds, first, requests, resumed, moved, left, failed,
       static_cast<double>(stages) / static_cast<double>(n_seeds));
 }
@@ -247,6 +248,10 @@ TEST(Chaos, Freezes) { run_seeds({.deaths = false, .cuts = false}, 1001, 60); }
 TEST(Chaos, CutsAndFlaps) { run_seeds({.deaths = false, .freezes = false}, 2001, 100); }
 TEST(Chaos, LeavesAndJoins) { run_seeds({.deaths = false, .freezes = false, .cuts = false}, 5001, 100); }
 TEST(Chaos, Everything) { run_seeds({}, 3001, 140); }
+TEST(Chaos, EverythingInGroups) { run_seeds({.groups = true}, 7001, 100); }
+TEST(Chaos, EverythingInGroupsWhereTheModelMayNotFit) {
+  run_seeds({.needs_two = true, .groups = true}, 6001, 60);
+}
 TEST(Chaos, EverythingWhereTheModelMayNotFit) { run_seeds({.needs_two = true}, 4001, 80); }
 
 }  // namespace

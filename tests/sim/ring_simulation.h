@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cluster/cluster.h"
+#include "group_executor.h"
 #include "net/simulated_network.h"
 #include "ring/testing/hash_executor.h"
 #include "serve/front.h"
@@ -27,6 +28,7 @@ struct SimulationOptions {
   net::Duration load_time = std::chrono::milliseconds(100);
   net::Duration step_time = std::chrono::milliseconds(2);
   double bytes_per_s = 50e9;  // of each device's memory, as placement believes
+  cluster::Strategy strategy = cluster::Strategy::kRingMemoryWeighted;
 };
 
 // One client's request and everything it was told.
@@ -98,24 +100,36 @@ class RingSimulation {
         const auto& options = simulation.options;
         const auto n_stages = static_cast<int32_t>(record.stages.size());
         const int32_t n_blocks = record.context_tokens / options.block_positions;
-        const ring::StageLimits limits{.max_slots = options.max_sequences,
-                                       .n_blocks = n_blocks,
-                                       .block_positions = options.block_positions,
-                                       .max_batch_rows = 32,
-                                       .first_stage = index == 0,
-                                       .last_stage = index + 1 == n_stages};
+        const ring::StageLimits limits{
+            .max_slots = options.max_sequences,
+            .n_blocks = n_blocks,
+            .block_positions = options.block_positions,
+            .max_batch_rows = 32,
+            .first_stage = index == 0,
+            .last_stage =
+                index + 1 == n_stages && record.stages[static_cast<size_t>(index)].node == net.transport().self()};
         auto stage = std::make_unique<ring::testing::HashExecutor>(
             net.clock(), limits, simulation.log,
             [this](const wire::Step&) { return simulation.options.step_time; });
         executors[record.epoch] = stage.get();
         const auto layers = record.stages[static_cast<size_t>(index)].layers;
-        if (!ring.install_executor(record.fingerprint, record.epoch, std::move(stage), n_blocks,
-                                   options.block_positions, options.max_sequences, 32)) {
+        if (!ring.install_executor(record.fingerprint, record.epoch, in_group(record, index, std::move(stage)),
+                                   n_blocks, options.block_positions, options.max_sequences, 32)) {
           executors.erase(record.epoch);
           return;
         }
         cluster.report_stage({record.fingerprint, record.epoch, layers, wire::StageState::kReady, 1, 1, {}});
       });
+    }
+    std::unique_ptr<ring::StageExecutor> in_group(const wire::InstanceRecord& record, int32_t index,
+                                                  std::unique_ptr<ring::testing::HashExecutor> stage) {
+      const auto& members = record.stages[static_cast<size_t>(index)].members;
+      if (members.empty()) return stage;
+      const auto own = std::ranges::find(members, net.transport().self(), &wire::StageMember::node);
+      return std::make_unique<GroupExecutor>(
+          net.clock(), simulation.groups,
+          fmt::format("{}/{}/{}", record.epoch.counter, record.epoch.proposer.hex(), index),
+          static_cast<size_t>(own - members.begin()), members.size(), std::move(stage));
     }
     void unload_stage(const std::string& fingerprint, const Epoch& epoch) override {
       net.clock().cancel(timers[epoch]);
@@ -139,6 +153,7 @@ class RingSimulation {
     cluster_options.placement.max_batch_rows = 32;
     cluster_options.rebalance = options.rebalance;
     cluster_options.rebalance_interval = options.rebalance_interval;
+    cluster_options.placement.strategy = options.strategy;
     model.name = "hash";
     model.fingerprint = std::string(64, 'a');
     model.architecture = "llama";
@@ -208,8 +223,9 @@ class RingSimulation {
     std::vector<uint32_t> nodes;
     if (const auto view = living.at(n)->cluster.find_instance(model.fingerprint))
       for (const auto& stage : view->record.stages)
-        for (uint32_t k = 0; k < 100; ++k)
-          if (id_of(k) == stage.node) nodes.push_back(k);
+        for (const auto& member : stage.all_members())
+          for (uint32_t k = 0; k < 100; ++k)
+            if (id_of(k) == member.node) nodes.push_back(k);
     return nodes;
   }
   bool all_finished() const {
@@ -264,6 +280,7 @@ class RingSimulation {
   cluster::ClusterOptions cluster_options;
   wire::ModelFacts model;
   ring::testing::HashLog log;
+  GroupBoard groups;
   std::map<uint32_t, uint64_t> incarnations;
   std::map<uint32_t, std::unique_ptr<Node>> living;
   std::vector<std::shared_ptr<Client>> clients;

@@ -205,6 +205,52 @@ class Deaths(ClusterTest):
         self.wait_members(nodes, [node.name for node in nodes], timeout=15)
 
 
+class Groups(ClusterTest):
+    """Devices that compute every layer together."""
+
+    def group(self, count):
+        nodes = [self.node(f"node{i + 1}", model=None) for i in range(count)]
+        self.wait_members(nodes, [node.name for node in nodes])
+        status, plan = nodes[0].request("POST", "/v1/instances", {
+            "model": "exo-demo", "context": 1024, "strategy": "tensor-parallel", "min_stages": count})
+        self.assertEqual(status, 202, plan)
+        for node in nodes:
+            self.wait_ready(node, 1)
+        stage = nodes[0].topology()["instances"][0]["stages"][0]
+        self.assertEqual(sorted(member["node_name"] for member in stage["members"]), [node.name for node in nodes])
+        self.assertAlmostEqual(sum(member["share"] for member in stage["members"]), 1)
+        return nodes, [next(n for n in nodes if n.name == member["node_name"]) for member in stage["members"]]
+
+    def test_a_group_answers_like_one_device(self):
+        prompts = ["What is exo?", "Tell me a story about a fox."]
+        greedy, seeded, _ = self.reference(prompts)
+        nodes, _ = self.group(2)
+        for node in nodes:
+            self.assertEqual([self.answer(node, prompt) for prompt in prompts], greedy, self.logs())
+            self.assertEqual([self.answer(node, prompt, temperature=0.9, seed=7) for prompt in prompts], seeded)
+
+    def check_kill(self, victim_index):
+        _, _, expected = self.reference([])
+        nodes, members = self.group(2)
+        victim, front = members[victim_index], members[1 - victim_index]
+        stream = Stream(front, **LONG)
+        self.assertTrue(stream.wait_for_text(120), f"{stream.error}\n{self.logs()}")
+        victim.kill()
+        stream.join(60)
+        self.assertFalse(stream.is_alive(), "the stream hangs")
+        self.assertIsNone(stream.error, self.logs())
+        self.assertEqual(stream.text, expected)
+        pause = max((b - a for a, b in zip(stream.arrivals, stream.arrivals[1:])), default=0)
+        print(f"kill -9 of member {victim_index + 1} of a group: longest pause {pause:.2f} s", file=sys.stderr)
+        self.assertLess(pause, 5)
+
+    def test_the_leader_dies(self):
+        self.check_kill(0)
+
+    def test_another_member_dies(self):
+        self.check_kill(1)
+
+
 class Refusals(ClusterTest):
     def test_a_wrong_secret_is_refused_and_both_sides_say_so(self):
         one = self.node("one", "--secret", "correct horse")

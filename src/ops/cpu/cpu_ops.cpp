@@ -10,6 +10,7 @@
 #include "ops/cpu/cpu_experts.h"
 #include "ops/cpu/cpu_head_matmul.h"
 #include "ops/cpu/cpu_matmul.h"
+#include "ops/cpu/cpu_packing.h"
 #include "ops/cpu/cpu_recurrence.h"
 #include "ops/cpu/zeroed_memory.h"
 
@@ -221,6 +222,10 @@ class CpuOps final : public Ops {
       context_.kernels.scale(x.data + r * x.stride, factor, x.cols);
     });
   }
+
+  bool reads_packed(const Weight& weight) const override { return kernels::is_quantized(weight.type); }
+  void pack(Tensor x, std::byte* to) override { pack_rows(context_, x, to); }
+  void unpack(const std::byte* from, Tensor x) override { unpack_rows(context_, from, x); }
 
   void gather_rows(Tensor x, std::span<const int32_t> rows, Tensor out) override {
     for (size_t i = 0; i < rows.size(); ++i) {

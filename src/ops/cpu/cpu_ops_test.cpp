@@ -398,5 +398,28 @@ TEST_P(CpuOpsTest, RowsAndElements) {
   }
 }
 
+TEST(CpuPacking, ProductsOfUnpackedRowsHaveTheSameBits) {
+  const auto ops = make_cpu_ops({.threads = 2});
+  constexpr int64_t kRows = 37, kCols = 288 + 64;
+  const auto packed_bytes = static_cast<size_t>(Ops::packed_bytes(kCols));
+  std::vector<float> x(kRows * kCols), back(x.size());
+  std::mt19937 random(5);
+  std::normal_distribution<float> normal;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const int64_t group = static_cast<int64_t>(i) / 32;
+    x[i] = normal(random) * std::exp2(static_cast<float>(group % 61 - 30));
+    if (group % 17 == 3) x[i] = i % 32 < 3 ? 1.0f : std::nextafter(1.0f, 0.0f) * (i % 2 == 0 ? -1.0f : 1.0f);
+    if (group % 19 == 4) x[i] = 0.0f;
+  }
+  std::vector<std::byte> bytes(kRows * packed_bytes);
+  const auto view = [&](std::vector<float>& values) { return Tensor{values.data(), kRows, kCols, kCols}; };
+  ops->pack(view(x), bytes.data());
+  ops->unpack(bytes.data(), view(back));
+  EXPECT_NE(back, x);
+  std::vector<std::byte> again(bytes.size());
+  ops->pack(view(back), again.data());
+  EXPECT_EQ(again, bytes);
+}
+
 }  // namespace
 }  // namespace exo::ops

@@ -8,8 +8,10 @@ export interface Node {
 }
 export interface Link { from: string; to: string; interface: string; round_trip_us: number }
 export interface Model { name: string; weight_type: string; n_layers: number; file_bytes: number; context_length: number }
+/** One of the devices that compute a stage together. */
+export interface Member { node: string; node_name: string; share: number }
 export interface Stage {
-  node: string; node_name: string; layers: [number, number];
+  node: string; node_name: string; layers: [number, number]; members?: Member[];
   state?: 'loading' | 'ready' | 'failed'; done_bytes?: number; total_bytes?: number; error?: string;
 }
 export interface Instance {
