@@ -126,7 +126,7 @@ TEST(WorkedExamples, Llama405b) {
   const double studio1 = 0.1 + (81 * (layer + cache) + head) / 700e6;
   const double row = 4 * d, hop = 0.15 + row / 1.25e6;  // 10 Gbit/s: 1.25 MB per ms
   const double back = 0.05 + 64 / 2.5e6;
-  const auto plan = plan_of("home-405b.toml", "llama-3.1-405b@Q4_K", Strategy::kAuto);
+  const auto plan = plan_of("home-405b.toml", "llama-3.1-405b@Q4_K", Strategy::kFastest);
   ASSERT_EQ(plan.stages.size(), 3u);
   EXPECT_NEAR(plan.stages[0].decode_ms, studio2, 1e-6);
   EXPECT_NEAR(plan.stages[1].decode_ms, gaming, 1e-6);
@@ -139,6 +139,16 @@ TEST(WorkedExamples, Llama405b) {
   EXPECT_NEAR(plan.ttft_ms, 11'800, 50);
   const auto weighted = plan_of("home-405b.toml", "llama-3.1-405b@Q4_K", Strategy::kRingMemoryWeighted);
   EXPECT_NEAR(weighted.ms_per_token, 360.15, 0.005);
+
+  // Half of every layer on each of the two studios, over Thunderbolt: 0.1 ms there and back, 2.5 MB per ms.
+  const double gathers = 126 * (4 * 0.05 + (5 * d * 36 / 32 + 8 * d) / 2 / 2.5e6) + 0.05 + 4 * 128256 / 2 / 2.5e6;
+  const double halves = 0.1 + (126 * (layer + cache) + head) / 2 / 700e6;
+  const auto group = plan_of("home-405b.toml", "llama-3.1-405b@Q4_K", Strategy::kAuto);
+  ASSERT_EQ(group.stages.size(), 1u);
+  EXPECT_EQ(group.stages[0].members.size(), 2u);
+  EXPECT_NEAR(group.ms_per_token, halves + gathers, 1e-6);
+  EXPECT_NEAR(group.ms_per_token, 195.21, 0.005);
+  EXPECT_NEAR(group.tokens_per_s_one, 5.1, 0.05);
 }
 
 TEST(WorkedExamples, Llama70b) {
