@@ -106,7 +106,9 @@ TEST(SentencePieceModel, RefusesWhatIsMalformed) {
   const std::string whole = example().text();
   for (size_t n = 0; n < whole.size(); ++n) {
     const auto cut = parse(std::string_view(whole).substr(0, n));
-    if (!cut) EXPECT_EQ(cut.error().code, ErrorCode::kCorrupt) << n;
+    if (!cut) {
+      EXPECT_EQ(cut.error().code, ErrorCode::kCorrupt) << n;
+    }
   }
   EXPECT_FALSE(parse("").has_value());
   EXPECT_FALSE(parse("{\"model\": {}}").has_value());
