@@ -113,9 +113,14 @@ class Instances {
     std::vector<PlacementDevice> devices;
     std::vector<PlacementLink> links;
   };
-  Candidates candidates(const std::set<NodeId>& out) const;
-  Result<Plan> plan(const wire::ModelFacts& model, const PlacementRequest& request) const;
-  PlacementRequest request_of(const wire::InstanceRecord& record) const;
+  enum class Leavers { kOut, kIn };  // devices that withdraw
+  Candidates candidates(const std::set<NodeId>& out, Leavers leavers = Leavers::kOut) const;
+  Result<Plan> plan(const wire::ModelFacts& model, const PlacementRequest& request,
+                    Leavers leavers = Leavers::kOut) const;
+  // For a ring that is gone: with devices that withdraw where it does not go without them, as long as they are
+  // there.
+  Result<Plan> plan_anew(const Entry& entry, const wire::ModelFacts& model) const;
+  PlacementRequest request_of(const wire::InstanceRecord& record, Leavers leavers = Leavers::kOut) const;
   std::string cluster_signature(const std::string& fingerprint) const;
   std::set<NodeId> banned(const std::string& fingerprint) const;
   void propose(const wire::ModelFacts& model, const Plan& plan, int32_t max_sequences);

@@ -129,7 +129,7 @@ void Instances::replace(Entry& entry, const std::string& why) {
   log_info("cluster", "{}: epoch {} ends: {}", entry.record.model_name, entry.record.epoch.counter, why);
   const auto model = model_facts(entry.record.fingerprint, &entry);
   if (!model) return propose_problem(entry, fmt::format("{}; {}", why, model.error().message));
-  const auto chosen = plan(*model, request_of(entry.record));
+  const auto chosen = plan_anew(entry, *model);
   if (chosen) return propose(*model, *chosen, entry.record.max_sequences);
   propose_problem(entry, fmt::format("{}; {}", why, chosen.error().message));
   entry.tried = cluster_signature(entry.record.fingerprint);
@@ -144,7 +144,7 @@ void Instances::retry(Entry& entry) {
   const bool changed = entry.tried != signature;
   if (!changed && clock_.now() - entry.tried_at < kRetryInterval) return;
   const auto model = model_facts(entry.record.fingerprint, &entry);
-  const auto chosen = model ? plan(*model, request_of(entry.record)) : std::unexpected(model.error());
+  const auto chosen = model ? plan_anew(entry, *model) : std::unexpected(model.error());
   if (chosen) return propose(*model, *chosen, entry.record.max_sequences);
   if (changed) propose_problem(entry, chosen.error().message);
   entry.tried = signature;
@@ -170,7 +170,7 @@ std::string Instances::cluster_signature(const std::string& fingerprint) const {
   return text;
 }
 
-PlacementRequest Instances::request_of(const wire::InstanceRecord& record) const {
+PlacementRequest Instances::request_of(const wire::InstanceRecord& record, Leavers leavers) const {
   PlacementRequest request = options_.placement;
   request.strategy = parse_strategy(record.strategy).value_or(Strategy::kRingMemoryWeighted);
   // A manual plan named devices that are no longer all there.
@@ -179,8 +179,9 @@ PlacementRequest Instances::request_of(const wire::InstanceRecord& record) const
   request.context_tokens = record.context_tokens;
   request.max_sequences = record.max_sequences;
   const std::set<NodeId> out = banned(record.fingerprint);
-  const auto here = static_cast<int32_t>(std::ranges::count_if(
-      membership_.living(), [&](const auto* node) { return node->withdrawal.empty() && !out.contains(node->id); }));
+  const auto here = static_cast<int32_t>(std::ranges::count_if(membership_.living(), [&](const auto* node) {
+    return (leavers == Leavers::kIn || node->withdrawal.empty()) && !out.contains(node->id);
+  }));
   request.min_stages =
       request.strategy == Strategy::kSingle ? 1 : std::clamp(here, 1, std::max(request.min_stages, 1));
   return request;
@@ -216,10 +217,11 @@ Status Instances::check_weights_available(const wire::ModelFacts& model) const {
               model.name, model.file_bytes);
 }
 
-Instances::Candidates Instances::candidates(const std::set<NodeId>& out) const {
+Instances::Candidates Instances::candidates(const std::set<NodeId>& out, Leavers leavers) const {
   std::vector<const wire::NodeFacts*> nodes;
   for (const auto* node : membership_.living()) {
-    if (!out.contains(node->id) && node->withdrawal.empty()) nodes.push_back(node);
+    const bool may = leavers == Leavers::kIn || node->withdrawal.empty();
+    if (may && !out.contains(node->id)) nodes.push_back(node);
   }
   // A ring hops directly: its devices must all be linked with each other. Best connected first, then by memory.
   std::stable_sort(nodes.begin(), nodes.end(), [](const auto* a, const auto* b) {
@@ -242,10 +244,11 @@ Instances::Candidates Instances::candidates(const std::set<NodeId>& out) const {
   return result;
 }
 
-Result<Plan> Instances::plan(const wire::ModelFacts& model, const PlacementRequest& request) const {
+Result<Plan> Instances::plan(const wire::ModelFacts& model, const PlacementRequest& request,
+                             Leavers leavers) const {
   EXO_CHECK_OK(check_weights_available(model));
   const std::set<NodeId> out = banned(model.fingerprint);
-  const Candidates from = candidates(out);
+  const Candidates from = candidates(out, leavers);
   auto chosen = place(model, from.devices, from.links, request);
   if (chosen) return chosen;
   Error error = std::move(chosen).error();
@@ -258,6 +261,13 @@ Result<Plan> Instances::plan(const wire::ModelFacts& model, const PlacementReque
       error.message += fmt::format("; {} takes no part: {}", name_of(membership_, node->id), node->withdrawal);
   }
   return std::unexpected(std::move(error));
+}
+
+Result<Plan> Instances::plan_anew(const Entry& entry, const wire::ModelFacts& model) const {
+  auto without = plan(model, request_of(entry.record));
+  if (without) return without;
+  auto with = plan(model, request_of(entry.record, Leavers::kIn), Leavers::kIn);
+  return with ? with : without;
 }
 
 std::vector<wire::ModelFacts> Instances::models() const {

@@ -67,22 +67,21 @@ class Chaos {
   uint64_t finished_ = 0, resumed_ = 0, failed_ = 0, widest_ = 0, moved_ = 0, left_ = 0;
 
  private:
-  void check(const Client& one) {
-    const Client* client = &one;
-    ASSERT_TRUE(client->finished) << "node " << client->node << " after " << client->answer.size() << " tokens; "
-                                  << simulation_.leaks();
-    ASSERT_TRUE(client->is_prefix_of_oracle())
-        << fmt::format("node {}: {} tokens of {}", client->node, client->answer.size(), client->oracle().size());
-    if (client->reason == wire::FinishReason::kStop || client->reason == wire::FinishReason::kLength) {
-      ASSERT_EQ(client->answer.size(), client->oracle().size());
-    } else if (client->reason == wire::FinishReason::kError) {
-      ASSERT_TRUE(client->error);
-      ASSERT_TRUE(kind_.needs_two) << "node " << client->node << ": " << client->error->message
+  void check(const Client& client) {
+    ASSERT_TRUE(client.finished) << "node " << client.node << " after " << client.answer.size() << " tokens; "
+                                 << simulation_.leaks();
+    ASSERT_TRUE(client.is_prefix_of_oracle())
+        << fmt::format("node {}: {} tokens of {}", client.node, client.answer.size(), client.oracle().size());
+    if (client.reason == wire::FinishReason::kStop || client.reason == wire::FinishReason::kLength) {
+      ASSERT_EQ(client.answer.size(), client.oracle().size());
+    } else if (client.reason == wire::FinishReason::kError) {
+      ASSERT_TRUE(client.error);
+      ASSERT_TRUE(kind_.needs_two) << "node " << client.node << ": " << client.error->message
                                    << simulation_.describe();
     }
     ++finished_;
-    resumed_ += static_cast<uint64_t>(client->usage.resumed);
-    failed_ += client->reason == wire::FinishReason::kError;
+    resumed_ += static_cast<uint64_t>(client.usage.resumed);
+    failed_ += client.reason == wire::FinishReason::kError;
   }
   SimulationOptions options(uint64_t seed) {
     SimulationOptions chosen{.seed = seed};
@@ -249,9 +248,7 @@ TEST(Chaos, CutsAndFlaps) { run_seeds({.deaths = false, .freezes = false}, 2001,
 TEST(Chaos, LeavesAndJoins) { run_seeds({.deaths = false, .freezes = false, .cuts = false}, 5001, 100); }
 TEST(Chaos, Everything) { run_seeds({}, 3001, 140); }
 TEST(Chaos, EverythingInGroups) { run_seeds({.groups = true}, 7001, 100); }
-TEST(Chaos, EverythingInGroupsWhereTheModelMayNotFit) {
-  run_seeds({.needs_two = true, .groups = true}, 6001, 60);
-}
+TEST(Chaos, EverythingInGroupsWhereTheModelMayNotFit) { run_seeds({.needs_two = true, .groups = true}, 6001, 60); }
 TEST(Chaos, EverythingWhereTheModelMayNotFit) { run_seeds({.needs_two = true}, 4001, 80); }
 
 }  // namespace
