@@ -1,7 +1,7 @@
 // Matrix products of the CPU device by format and shape: first checked against the oracle, then timed (best of
 // many), printed as GB/s of weights and Gop/s with the distance to what the machine reaches on the spot.
 //   kernel_bench [--threads N] [--types Q4_0,Q8_0] [--shapes 2048x2048,…] [--rows 1,4,512] [--seconds 0.5]
-//   [--kernels NAME]
+//   [--kernels NAME] [--output table|json]
 
 #include <fmt/format.h>
 
@@ -45,6 +45,7 @@ struct Settings {
   std::string types = "Q4_0,Q8_0,Q4_K,Q5_K,Q6_K,IQ4_XS,MXFP4,F16,BF16,F32";
   std::string shapes = "2048x2048,8192x2048,2048x8192,4096x14336,128256x2048";
   std::string rows = "1,2,4,8,16,128,512";
+  bool json = false;  // one object per line
 };
 
 Settings parse(int argc, char** argv) {
@@ -57,6 +58,7 @@ Settings parse(int argc, char** argv) {
     if (key == "--types") s.types = value;
     if (key == "--shapes") s.shapes = value;
     if (key == "--rows") s.rows = value;
+    if (key == "--output") s.json = value == "json";
   }
   return s;
 }
@@ -99,17 +101,16 @@ void fill_weights(ElementType type, std::vector<std::byte>& bytes, int64_t cols)
 
 // Against double arithmetic on the dequantised weights; the share of 8-bit activations in the error is what is
 // allowed.
-bool agrees(ops::Ops& device, const ops::Weight& w, ElementType type) {
-  constexpr int64_t kRows = 7;
-  auto x = random_floats(static_cast<size_t>(kRows * w.cols), 3);
-  std::vector<float> y(static_cast<size_t>(kRows * w.rows)), row(static_cast<size_t>(w.cols));
-  const ops::Linear linear{&w, {y.data(), kRows, w.rows, w.rows}};
-  device.matmul({x.data(), kRows, w.cols, w.cols}, {&linear, 1});
+bool agrees(ops::Ops& device, const ops::Weight& w, ElementType type, int64_t n) {
+  auto x = random_floats(static_cast<size_t>(n * w.cols), 3);
+  std::vector<float> y(static_cast<size_t>(n * w.rows)), row(static_cast<size_t>(w.cols));
+  const ops::Linear linear{&w, {y.data(), n, w.rows, w.rows}};
+  device.matmul({x.data(), n, w.cols, w.cols}, {&linear, 1});
   const auto bytes = static_cast<int64_t>(*row_bytes(type, static_cast<uint64_t>(w.cols)));
   double error = 0.0, size = 0.0;
   for (int64_t r = 0; r < w.rows; r += std::max<int64_t>(1, w.rows / 61)) {
     kernels::dequantize_row(type, w.data + r * bytes, row.data(), w.cols);
-    for (int64_t t = 0; t < kRows; ++t) {
+    for (int64_t t = 0; t < n; t += 1 + n / 17) {
       double exact = 0.0;
       for (int64_t k = 0; k < w.cols; ++k)
         exact += double{row[static_cast<size_t>(k)]} * x[static_cast<size_t>(t * w.cols + k)];
@@ -127,7 +128,7 @@ struct Limits {
 
 // `copies` of the weight follow each other in memory; each call takes the next, so that none is in a cache.
 void run_case(ops::Ops& device, const ops::Weight& first, int64_t copies, ElementType type, int64_t n,
-              double budget, const Limits& limits) {
+              const Settings& settings, const Limits& limits) {
   ops::Weight w = first;
   auto x = random_floats(static_cast<size_t>(n * w.cols), 5);
   std::vector<float> y(static_cast<size_t>(n * w.rows));
@@ -136,7 +137,7 @@ void run_case(ops::Ops& device, const ops::Weight& first, int64_t copies, Elemen
       static_cast<double>(*row_bytes(type, static_cast<uint64_t>(w.cols))) * static_cast<double>(w.rows);
   double best = 1e30;
   const double start = seconds();
-  for (int i = 0; i < 3 || seconds() - start < budget; ++i) {
+  for (int i = 0; i < 3 || seconds() - start < settings.seconds; ++i) {
     w.data = first.data + (i % copies) * static_cast<int64_t>(one);
     const double begin = seconds();
     device.matmul({x.data(), n, w.cols, w.cols}, {&linear, 1});
@@ -144,6 +145,14 @@ void run_case(ops::Ops& device, const ops::Weight& first, int64_t copies, Elemen
   }
   const double gops = 2.0 * static_cast<double>(w.rows * w.cols * n) / best / 1e9;
   const double peak = kernels::is_quantized(type) ? limits.int8 : limits.f32;
+  if (settings.json) {
+    fmt::print(R"({{"type":"{}","weight_rows":{},"cols":{},"rows":{},"ms":{:.4f},"gbps":{:.2f},"of_read":{:.3f},)"
+               R"("gops":{:.1f},"of_peak":{:.3f}}})"
+               "\n",
+               info(type).name, w.rows, w.cols, n, best * 1e3, one / best / 1e9,
+               one / best / 1e9 / limits.bandwidth, gops, gops / peak);
+    return;
+  }
   fmt::print("{:8} {:>7}x{:<6} {:>4} rows {:9.3f} ms {:7.1f} GB/s {:5.1f} % {:8.0f} Gop/s {:5.1f} %\n",
              info(type).name, w.rows, w.cols, n, best * 1e3, one / best / 1e9,
              100 * one / best / 1e9 / limits.bandwidth, gops, 100 * gops / peak);
@@ -151,13 +160,22 @@ void run_case(ops::Ops& device, const ops::Weight& first, int64_t copies, Elemen
 
 int run(const Settings& settings) {
   auto device = ops::make_cpu_ops({.threads = settings.threads, .kernels = settings.kernels});
-  fmt::print("{}\n", device->description());
+  if (!settings.json) fmt::print("{}\n", device->description());
   ThreadPool pool(settings.threads), single(1);
   const int threads = pool.size();
   Limits limits{read_bandwidth_gbps(pool, uint64_t{512} << 20), int8_peak_gops() * threads,
                 f32_peak_gflops() * threads};
-  fmt::print("limits of {} threads: {:.1f} GB/s read (one thread {:.1f}), {:.0f} Gop/s int8, {:.0f} GFLOP/s f32\n",
-             threads, limits.bandwidth, read_bandwidth_gbps(single, uint64_t{512} << 20), limits.int8, limits.f32);
+  const double of_one = read_bandwidth_gbps(single, uint64_t{512} << 20);
+  if (settings.json) {
+    fmt::print(R"({{"threads":{},"read_gbps":{:.1f},"read_gbps_of_one":{:.1f},"int8_gops":{:.0f},)"
+               R"("f32_gflops":{:.0f}}})"
+               "\n",
+               threads, limits.bandwidth, of_one, limits.int8, limits.f32);
+  } else {
+    fmt::print(
+        "limits of {} threads: {:.1f} GB/s read (one thread {:.1f}), {:.0f} Gop/s int8, {:.0f} GFLOP/s f32\n",
+        threads, limits.bandwidth, of_one, limits.int8, limits.f32);
+  }
   bool all_agree = true;
   for (const auto& shape : split(settings.shapes)) {
     const int64_t rows = std::stoll(shape), cols = std::stoll(shape.substr(shape.find('x') + 1));
@@ -169,11 +187,11 @@ int run(const Settings& settings) {
       std::vector<std::byte> bytes(one * static_cast<uint64_t>(copies));
       fill_weights(type, bytes, cols);
       auto check = *device->load({type, rows, cols, 1, std::span(bytes).first(one)});
-      const bool ok = agrees(*device, check, type);
-      all_agree &= ok;
-      if (!ok) fmt::print("{} {}: DIFFERS FROM THE ORACLE\n", name, shape);
       for (const auto& n : split(settings.rows)) {
-        run_case(*device, check, copies, type, std::stoll(n), settings.seconds, limits);
+        const bool ok = agrees(*device, check, type, std::stoll(n));
+        all_agree &= ok;
+        if (!ok) fmt::print(stderr, "{} {} {} rows: DIFFERS FROM THE ORACLE\n", name, shape, n);
+        run_case(*device, check, copies, type, std::stoll(n), settings, limits);
       }
     }
   }
