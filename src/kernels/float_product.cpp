@@ -102,13 +102,15 @@ HWY_INLINE V second_of(V32 words) {
 
 // 64 bytes of each row, from column k on, into the chain that `sum` is.
 template <ElementType kType, int kColumns>
-HWY_INLINE void add_line(const PanelRows& rows, int64_t offset, const float* HWY_RESTRICT x, int64_t x_stride,
-                         V (&sum)[kSets][kColumns]) {
+HWY_INLINE void add_line(const PanelRows& rows, int64_t offset, const std::byte* next, const std::byte* end,
+                         const float* HWY_RESTRICT x, int64_t x_stride, V (&sum)[kSets][kColumns]) {
   constexpr int kPerWord = kType == ElementType::kF32 ? 1 : 2;
   V32 words[kSets][16];
   store_lines(rows, offset, [&](int word, int set, V32 v) HWY_ATTR { words[set][word] = v; });
 #pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) {
+    // One by one: in a burst the requests are dropped.
+    if (next + 64 * i < end) __builtin_prefetch(next + 64 * i, 0, 3);
     for (int set = 0; set < kSets; ++set) {
       const V first = first_of<kType>(words[set][i]);
       for (int c = 0; c < kColumns; ++c) {
@@ -134,7 +136,7 @@ void multiply_rows_of(const PanelRows& rows, const Ahead& ahead, int64_t first, 
   for (int set = 0; set < kSets; ++set) {
     for (int c = 0; c < kColumns; ++c) total[set][c] = hn::LoadU(d, y + c * y_stride + set * kLanes);
   }
-  const int64_t steps = count / kFloatChain * kLines;
+  const std::byte *next = ahead.from, *end = ahead.from + (ahead.rows > 1 ? 0 : ahead.bytes);
   for (int64_t k = 0; k < count; k += 2 * kFloatChain) {
     const int chains = k + kFloatChain < count ? 2 : 1;
     V sum[2][kSets][kColumns];
@@ -147,9 +149,9 @@ void multiply_rows_of(const PanelRows& rows, const Ahead& ahead, int64_t first, 
 #pragma GCC unroll 2
       for (int i = 0; i < 2; ++i) {
         if (i == chains) break;
-        ahead.ask(k / kAtOnce + chains * line + i, steps);
         const int64_t at = k + i * kFloatChain + line * kAtOnce;
-        add_line<kType, kColumns>(rows, (first + at) * kBytes, x + at, x_stride, sum[i]);
+        add_line<kType, kColumns>(rows, (first + at) * kBytes, next, end, x + at, x_stride, sum[i]);
+        next += kPanelRows * 64;
       }
     }
     for (int i = 0; i < chains; ++i) {
