@@ -10,7 +10,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr net::Duration kSettling = 3s;    // what is known of a new device and its links first has to be measured
+constexpr net::Duration kSettling = 3s;    // after a device came or was measured: its links have to be, too
 constexpr net::Duration kLookAgain = 60s;  // measurements change
 constexpr net::Duration kLongestInterval = 10min, kForgetMoves = 30min;
 constexpr double kMostLatencyLost = 0.1;
@@ -69,8 +69,8 @@ void Instances::rebalance(Entry& entry) {
   if (!is_ready(record.fingerprint, record.epoch, record.stages)) return;
   std::string signature;
   for (const auto* node : membership_.living())
-    fmt::format_to(std::back_inserter(signature), "{}/{}/{} ", node->id.hex(), node->incarnation,
-                   node->withdrawal.empty());
+    fmt::format_to(std::back_inserter(signature), "{}/{}/{}/{} ", node->id.hex(), node->incarnation,
+                   node->withdrawal.empty(), node->device.memory_bandwidth_bytes_per_s > 0);
   if (signature != entry.looked_at) {
     entry.looked_at = signature;
     entry.look_again_at = now + kSettling;

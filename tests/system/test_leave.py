@@ -126,10 +126,10 @@ class Leaves(LeaveTest):
 
     def test_the_second_signal_leaves_at_once(self):
         nodes = self.roomy_ring(2, 2)
-        stream = Stream(nodes[0], **{**LONG, "max_tokens": 900})
+        stream = Stream(nodes[0], **{**LONG, "max_tokens": 3500})
         self.assertTrue(stream.wait_for_text(60), stream.error)
         nodes[0].signal(signal.SIGTERM)
-        time.sleep(0.3)
+        time.sleep(0.2)
         nodes[0].signal(signal.SIGTERM)
         begin = time.monotonic()
         self.assertEqual(nodes[0].process.wait(timeout=10), 0)
@@ -159,14 +159,14 @@ class Joins(LeaveTest):
         self.wait_ready(first, 1)
         stream = Stream(first, **LONG)
         self.assertTrue(stream.wait_for_text(20), stream.error)
-        second = self.node("second", memory=ROOMY)
+        second = self.node("second", memory=ROOMY, model=None)
         began = time.monotonic()
         streams = [stream]
         def moved():
             if not streams[-1].is_alive():
                 streams.append(Stream(first, **LONG))
             return ready_stages(second.try_topology()) and len(ready_stages(second.try_topology())) == 2
-        wait_until(moved, 40, lambda: f"{first.try_topology()}\n{self.logs()}")
+        wait_until(moved, 90, lambda: f"{first.try_topology()}\n{self.logs()}")
         took = time.monotonic() - began
         for each in streams:
             self.check(each, expected)
@@ -181,7 +181,7 @@ class Joins(LeaveTest):
         self.wait_ready(first, 1)
         self.slow(first, 1000)
         self.wait_ready(first, 1)
-        self.node("second", "--rebalance", "off", memory=ROOMY)
+        self.node("second", "--rebalance", "off", memory=ROOMY, model=None)
         time.sleep(16)
         self.assertEqual(ready_stages(first.topology()), ["first"])
 
