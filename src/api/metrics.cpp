@@ -56,6 +56,26 @@ void write_node(Writer& out, const Services& services) {
     if (member != nullptr && link.round_trip_us > 0)
       out.sample(link.round_trip_us * 1e-6, {{"peer", member->name}});
   }
+  const auto each_link = [&](std::string_view name, std::string_view help, auto bytes) {
+    out.family(name, "counter", help);
+    for (const auto& link : services.transport.links()) {
+      const auto* member = services.cluster.find_member(link.peer);
+      out.sample(
+          bytes(services.transport.traffic(link.peer)),
+          {{"peer", member != nullptr ? member->name : link.peer.short_hex()}, {"interface", link.interface}});
+    }
+  };
+  each_link("exo_link_sent_bytes_total", "Bytes of messages sent to a linked device.",
+            [](const net::LinkTraffic& t) { return t.sent_bytes; });
+  each_link("exo_link_received_bytes_total", "Bytes of messages that came from a linked device.",
+            [](const net::LinkTraffic& t) { return t.received_bytes; });
+  out.family("exo_instance_epoch", "gauge",
+             "The present epoch of a placed model; rises with every change of its ring.");
+  for (const auto& view : services.cluster.instances())
+    out.sample(view.record.epoch.counter, {{"model", view.record.model_name}});
+  out.family("exo_instance_ready", "gauge", "1 when all stages of the model are loaded and alive.");
+  for (const auto& view : services.cluster.instances())
+    out.sample(view.ready ? 1 : 0, {{"model", view.record.model_name}});
   out.family("exo_memory_budget_bytes", "gauge", "Memory that this node may use for models.");
   out.sample(services.cluster.self().device.memory_budget_bytes);
 }

@@ -9,6 +9,7 @@
 #include "api/metrics.h"
 #include "api/page.h"
 #include "api/topology.h"
+#include "api/trace.h"
 #include "base/log.h"
 #include "cluster/explain.h"
 #include "text/utf8.h"
@@ -263,6 +264,9 @@ HttpHandler make_routes(const Services& services) {
     if (get && path == "/metrics") {
       return response->send(200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(services));
     }
+    if (get && path.starts_with("/v1/trace/") && services.traces != nullptr)
+      return get_trace(services, request, response);
+    if (get && path == "/v1/requests" && services.traces != nullptr) return get_requests(services, response);
     if (get && path == "/v1/topology") return send_json(*response, topology_json(services));
     if (post && path == "/v1/chat/completions") return post_chat_completions(services, request, response);
     if (post && path == "/v1/completions") return post_completions(services, request, response);

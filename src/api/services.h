@@ -13,6 +13,7 @@
 #include "net/transport.h"
 #include "serve/front.h"
 #include "serve/node_service.h"
+#include "serve/trace_service.h"
 #include "wire/messages.h"
 
 namespace exo::api {
@@ -57,6 +58,7 @@ struct Services {
   std::string allowed_hosts;  // comma-separated extra Host names; loopback names and IP addresses always pass
   EmbeddingService* embeddings = nullptr;
   std::function<void(const std::string& reason)> leave;  // this node leaves in an orderly way, later
+  serve::TraceService* traces = nullptr;
 };
 
 }  // namespace exo::api

@@ -33,6 +33,7 @@ struct Cli {
   PlanOptions plan;
   PsOptions ps;
   LeaveOptions leave;
+  TraceOptions trace;
   SynthArguments synth;
   DebugLogitsOptions logits;
   std::string inspect_output = "text", template_file, type_name, in_file, out_file;
@@ -118,6 +119,20 @@ void add_leave(Cli& cli) {
   leave->add_option("--api-key", cli.leave.api_key, "The node's API key")->envname("EXO_API_KEY");
   leave->add_option("--timeout", cli.leave.timeout_s, "Seconds to wait until it has left")->capture_default_str();
   leave->callback([&cli] { cli.action = [&cli] { return run_leave(cli.leave); }; });
+}
+
+void add_trace(Cli& cli) {
+  auto* trace = cli.app.add_subcommand("trace", "Show what a request did on every device: time per stage and hop");
+  auto* id = trace->add_option("REQUEST", cli.trace.request, "The id of an answer (chatcmpl-…)");
+  trace
+      ->add_flag_callback(
+          "--last", [&cli] { cli.trace.request = "last"; }, "The latest request that came to the node; the default")
+      ->excludes(id);
+  trace->add_option("--chrome", cli.trace.chrome_file, "Also write a file for chrome://tracing or ui.perfetto.dev");
+  trace->add_flag("--json", cli.trace.json, "Print every step as JSON");
+  trace->add_option("--url", cli.trace.url, "Address of the node")->envname("EXO_URL")->capture_default_str();
+  trace->add_option("--api-key", cli.trace.api_key, "The node's API key")->envname("EXO_API_KEY");
+  trace->callback([&cli] { cli.action = [&cli] { return run_trace(cli.trace); }; });
 }
 
 void add_plan(Cli& cli) {
@@ -329,6 +344,7 @@ int run_command_line(int argc, char** argv) {
   add_run(cli);
   add_ps(cli);
   add_leave(cli);
+  add_trace(cli);
   add_plan(cli);
   add_bench(cli);
   add_inspect(cli);

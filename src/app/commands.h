@@ -37,6 +37,15 @@ struct LeaveOptions {
 // Asks a device to leave the cluster, and waits until it has.
 Status run_leave(const LeaveOptions& options);
 
+struct TraceOptions {
+  std::string request = "last";  // the id of an answer, or "last": the latest that came to the node
+  std::string url = "http://127.0.0.1:52415", api_key;
+  std::string chrome_file;  // also written there, for chrome://tracing; empty: not
+  bool json = false;
+};
+// Prints what a request did on which node, and how long it took.
+Status run_trace(const TraceOptions& options);
+
 struct PlanOptions {
   std::string model, like, devices_file, url = "http://127.0.0.1:52415", output = "table";
   int32_t prompt_tokens = 512, concurrency = 4;  // of the predictions

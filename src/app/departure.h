@@ -46,6 +46,9 @@ class Departure final : public net::TransportListener {
   void on_link_up(const net::LinkInfo&) override {}
   void on_link_down(const NodeId&, const Error&) override {}
   void on_message(const NodeId& from, wire::Message message) override;
+  bool takes(const wire::Message& message) const override {
+    return std::holds_alternative<wire::LeaveRequest>(message);
+  }
 
  private:
   net::Clock& clock_;

@@ -46,15 +46,6 @@ class Painter {
   std::string frame_;
 };
 
-// What came from peers without what would steer the terminal.
-std::string clean(std::string_view text) {
-  std::string result;
-  for (char c : text) {
-    if (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f) result += c;
-  }
-  return result;
-}
-
 std::string bar(uint64_t part, uint64_t whole, int cells) {
   const int full = whole == 0 ? 0 : static_cast<int>(std::min<uint64_t>(cells, (part * cells + whole / 2) / whole));
   std::string text;
@@ -177,6 +168,14 @@ void draw_devices(Painter& out, const ViewState& state) {
 }
 
 }  // namespace
+
+std::string clean(std::string_view text) {
+  std::string result;
+  for (char c : text) {
+    if (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f) result += c;
+  }
+  return result;
+}
 
 std::string human_bytes(uint64_t bytes) {
   constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};

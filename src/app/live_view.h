@@ -22,6 +22,9 @@ struct ViewState {
 // One frame of `columns` columns at most, lines ended by '\n', with ANSI colours when `colour`. Pure.
 std::string render_view(const ViewState& state, int columns, bool colour);
 
+// What came from peers without what would steer the terminal.
+std::string clean(std::string_view text);
+
 // "1.2 GiB", "5.6 MiB"
 std::string human_bytes(uint64_t bytes);
 

@@ -60,8 +60,9 @@ net::NetworkOptions network_options(const NodeOptions& options) {
   return network;
 }
 
-serve::RingServiceOptions ring_options(const NodeOptions& node, StageLoader& loader) {
+serve::RingServiceOptions ring_options(const NodeOptions& node, StageLoader& loader, ring::TraceLog& trace) {
   serve::RingServiceOptions options;
+  options.trace = &trace;
   options.max_draft_tokens = node.draft_tokens;
   options.dispose = [&loader](std::unique_ptr<ring::StageExecutor> executor) {
     loader.dispose(std::move(executor));
@@ -71,8 +72,9 @@ serve::RingServiceOptions ring_options(const NodeOptions& node, StageLoader& loa
 
 // A model that no longer fits is said so within five seconds of the death: 1.25 s to notice, 3 s for the device to
 // return.
-serve::FrontOptions front_options() {
+serve::FrontOptions front_options(ring::TraceLog& trace) {
   serve::FrontOptions options;
+  options.trace = &trace;
   options.problem_grace = 3s;
   return options;
 }
@@ -88,13 +90,14 @@ struct Node::Impl {
         loader(loop, files, network.self(), network, o.threads),
         cluster(loop, network, loader, std::move(cluster_options), std::move(self)),
         device(options, loop),
-        ring(loop, network, cluster, ring_options(options, loader)),
-        front(loop, network, cluster, front_options()),
+        ring(loop, network, cluster, ring_options(options, loader, trace_log)),
+        front(loop, network, cluster, front_options(trace_log)),
+        traces(loop, network, cluster, front, trace_log),
         default_model(files.name_of(o.model)),
         library(loop, files, default_model),
         embedder(loop, files, o.threads),
-        services{loop,    network,  cluster,        front,           ring,
-                 library, kVersion, std::move(key), o.allowed_hosts, &embedder},
+        services{loop,     network,        cluster,         front,     ring,    library,
+                 kVersion, std::move(key), o.allowed_hosts, &embedder, nullptr, &traces},
         departure(loop, cluster, ring, front),
         http(loop.context(), {o.host, o.port}, api::make_routes(services)) {
     services.leave = [this](const std::string& reason) { departure.begin(reason); };
@@ -104,6 +107,7 @@ struct Node::Impl {
     network.add_listener(&ring);
     network.add_listener(&front);
     network.add_listener(&departure);
+    network.add_listener(&traces);
     cluster.add_observer(&ring);
     cluster.add_observer(&front);
     device.connect(cluster);
@@ -175,10 +179,12 @@ struct Node::Impl {
   net::NodeNetwork network;
   StoreFiles files;
   StageLoader loader;
+  ring::TraceLog trace_log;
   cluster::Cluster cluster;
   DeviceWatch device;
   serve::RingService ring;
   serve::Front front;
+  serve::TraceService traces;
   const std::string default_model;  // of --model; may be empty
   Library library;
   Embedder embedder;

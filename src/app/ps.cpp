@@ -1,6 +1,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <chrono>
 #include <iostream>
@@ -33,6 +34,28 @@ std::string missing(const ViewState& state, const PsOptions& options) {
   return fmt::format("{} is not loaded", options.wait_model);
 }
 
+// Running requests of all nodes; nothing when the node is of a version that does not tell.
+std::string requests_table(const NodeUrl& url, const std::string& api_key) {
+  namespace json = boost::json;
+  const auto answer = http_request(url, "GET", "/v1/requests", "", api_key);
+  json::error_code error;
+  const auto document = answer && answer->status == 200 ? json::parse(answer->body, error) : json::value();
+  const auto* list = !error && document.is_object() ? document.as_object().if_contains("requests") : nullptr;
+  if (list == nullptr || !list->is_array() || list->as_array().empty()) return {};
+  std::string table = fmt::format("\n {:<32}  {:<20} {:<24} {:<9} {:>8} {:>8} {:>9}\n", "request", "node", "model",
+                                  "phase", "prompt", "tokens", "tokens/s");
+  for (const auto& entry : list->as_array()) {
+    if (!entry.is_object()) continue;
+    const auto& request = entry.as_object();
+    table += fmt::format(" {:<32}  {:<20} {:<24} {:<9} {:>8} {:>8} {:>9.1f}\n", clean(json_text(request, "id")),
+                         clean(json_text(request, "node_name")), clean(json_text(request, "model")),
+                         clean(json_text(request, "phase")), json_number<int64_t>(request, "prompt_tokens"),
+                         json_number<int64_t>(request, "completion_tokens"),
+                         json_number<double>(request, "tokens_per_s"));
+  }
+  return table;
+}
+
 }  // namespace
 
 Status run_ps(const PsOptions& options) {
@@ -47,7 +70,8 @@ Status run_ps(const PsOptions& options) {
       if (options.json) {
         std::cout << boost::json::serialize(*topology) << "\n";
       } else {
-        std::cout << render_view(state, terminal_columns(), isatty(STDOUT_FILENO) != 0);
+        std::cout << render_view(state, terminal_columns(), isatty(STDOUT_FILENO) != 0)
+                  << requests_table(url, options.api_key);
       }
       return {};
     }

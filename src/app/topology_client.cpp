@@ -9,26 +9,13 @@ namespace json = boost::json;
 
 namespace {
 
-std::string text(const json::object& object, std::string_view name) {
-  const auto* value = object.if_contains(name);
-  return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
-}
-
-template <typename T>
-T number(const json::object& object, std::string_view name) {
-  const auto* value = object.if_contains(name);
-  json::error_code error;
-  const T result = value != nullptr && value->is_number() ? value->to_number<T>(error) : T{};
-  return error ? T{} : result;
-}
-
 bool flag(const json::object& object, std::string_view name) {
   const auto* value = object.if_contains(name);
   return value != nullptr && value->is_bool() && value->as_bool();
 }
 
 NodeId node_id(const json::object& object, std::string_view name) {
-  return NodeId::from_hex(text(object, name)).value_or(NodeId{});
+  return NodeId::from_hex(json_text(object, name)).value_or(NodeId{});
 }
 
 LayerRange layers(const json::object& object) {
@@ -52,14 +39,14 @@ void each(const json::object& object, std::string_view name, Use use) {
 wire::NodeFacts node_of(const json::object& entry) {
   wire::NodeFacts node;
   node.id = node_id(entry, "id");
-  node.name = text(entry, "name");
-  node.tokens_per_s = number<double>(entry, "tokens_per_s");
-  node.withdrawal = text(entry, "withdrawal");
-  node.device.processor = text(entry, "processor");
-  node.device.threads = number<int32_t>(entry, "threads");
-  node.device.memory_total_bytes = number<uint64_t>(entry, "memory_total_bytes");
-  node.device.memory_budget_bytes = number<uint64_t>(entry, "memory_budget_bytes");
-  node.device.memory_bandwidth_bytes_per_s = number<double>(entry, "memory_bandwidth_bytes_per_s");
+  node.name = json_text(entry, "name");
+  node.tokens_per_s = json_number<double>(entry, "tokens_per_s");
+  node.withdrawal = json_text(entry, "withdrawal");
+  node.device.processor = json_text(entry, "processor");
+  node.device.threads = json_number<int32_t>(entry, "threads");
+  node.device.memory_total_bytes = json_number<uint64_t>(entry, "memory_total_bytes");
+  node.device.memory_budget_bytes = json_number<uint64_t>(entry, "memory_budget_bytes");
+  node.device.memory_bandwidth_bytes_per_s = json_number<double>(entry, "memory_bandwidth_bytes_per_s");
   return node;
 }
 
@@ -68,30 +55,30 @@ void read_stages(const json::object& entry, std::vector<wire::PlannedStage>& sta
   each(entry, "stages", [&](const json::object& stage) {
     auto& planned = stages.emplace_back(wire::PlannedStage{node_id(stage, "node"), layers(stage), 0, {}});
     each(stage, "members", [&](const json::object& member) {
-      const double share = number<double>(member, "share") * wire::StageMember::kWholeShare;
+      const double share = json_number<double>(member, "share") * wire::StageMember::kWholeShare;
       planned.members.push_back(
           {node_id(member, "node"), 0, static_cast<uint32_t>(std::clamp(share, 0.0, 65536.0))});
     });
     wire::StageStatus status;
-    const auto state = text(stage, "state");
+    const auto state = json_text(stage, "state");
     status.state = state == "ready"    ? wire::StageState::kReady
                    : state == "failed" ? wire::StageState::kFailed
                                        : wire::StageState::kLoading;
-    status.done_bytes = number<uint64_t>(stage, "done_bytes");
-    status.total_bytes = number<uint64_t>(stage, "total_bytes");
-    status.error = text(stage, "error");
+    status.done_bytes = json_number<uint64_t>(stage, "done_bytes");
+    status.total_bytes = json_number<uint64_t>(stage, "total_bytes");
+    status.error = json_text(stage, "error");
     statuses.push_back(std::move(status));
   });
 }
 
 cluster::InstanceView instance_of(const json::object& entry) {
   cluster::InstanceView view;
-  view.record.model_name = text(entry, "model");
-  view.record.strategy = text(entry, "strategy");
-  view.record.problem = text(entry, "problem");
+  view.record.model_name = json_text(entry, "model");
+  view.record.strategy = json_text(entry, "strategy");
+  view.record.problem = json_text(entry, "problem");
   view.record.stopped = flag(entry, "stopped");
-  view.record.epoch.counter = number<uint64_t>(entry, "epoch");
-  view.record.context_tokens = number<int32_t>(entry, "context_tokens");
+  view.record.epoch.counter = json_number<uint64_t>(entry, "epoch");
+  view.record.context_tokens = json_number<int32_t>(entry, "context_tokens");
   view.ready = flag(entry, "ready");
   read_stages(entry, view.record.stages, view.statuses);
   const auto* successor = entry.if_contains("successor");
@@ -99,7 +86,7 @@ cluster::InstanceView instance_of(const json::object& entry) {
   // What serves is the previous ring of the one that is loading.
   view.record.previous = wire::PlannedRing{view.record.epoch, view.record.stages, view.record.context_tokens, 0};
   view.previous_ready = std::exchange(view.ready, false);
-  view.record.epoch.counter = number<uint64_t>(successor->as_object(), "epoch");
+  view.record.epoch.counter = json_number<uint64_t>(successor->as_object(), "epoch");
   view.record.stages.clear();
   view.statuses.clear();
   read_stages(successor->as_object(), view.record.stages, view.statuses);
@@ -107,6 +94,11 @@ cluster::InstanceView instance_of(const json::object& entry) {
 }
 
 }  // namespace
+
+std::string json_text(const json::object& object, std::string_view name) {
+  const auto* value = object.if_contains(name);
+  return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
+}
 
 Result<json::object> fetch_topology(const NodeUrl& url, const std::string& api_key) {
   EXO_TRY(const auto answer, http_request(url, "GET", "/v1/topology", "", api_key));
@@ -124,9 +116,9 @@ Result<json::object> fetch_topology(const NodeUrl& url, const std::string& api_k
 
 ViewState view_of_topology(const json::object& topology, const std::string& api_url) {
   ViewState state;
-  state.version = text(topology, "version");
+  state.version = json_text(topology, "version");
   state.api_url = api_url;
-  state.active_requests = number<uint64_t>(topology, "active_requests");
+  state.active_requests = json_number<uint64_t>(topology, "active_requests");
   const auto self = node_id(topology, "self");
   each(topology, "nodes", [&](const json::object& entry) {
     auto node = node_of(entry);
@@ -136,14 +128,14 @@ ViewState view_of_topology(const json::object& topology, const std::string& api_
     for (auto& node : state.members) {
       if (node.id != node_id(entry, "from")) continue;
       node.links.push_back(
-          {node_id(entry, "to"), text(entry, "interface"), number<uint32_t>(entry, "round_trip_us"), 0});
+          {node_id(entry, "to"), json_text(entry, "interface"), json_number<uint32_t>(entry, "round_trip_us"), 0});
     }
   });
   each(topology, "instances", [&](const json::object& entry) { state.instances.push_back(instance_of(entry)); });
   each(topology, "models",
-       [&](const json::object& entry) { state.models.emplace_back().name = text(entry, "name"); });
+       [&](const json::object& entry) { state.models.emplace_back().name = json_text(entry, "name"); });
   each(topology, "refusals", [&](const json::object& entry) {
-    state.refusals.push_back({text(entry, "address"), text(entry, "name"), text(entry, "reason")});
+    state.refusals.push_back({json_text(entry, "address"), json_text(entry, "name"), json_text(entry, "reason")});
   });
   return state;
 }

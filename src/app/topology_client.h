@@ -14,4 +14,14 @@ Result<boost::json::object> fetch_topology(const NodeUrl& url, const std::string
 // Fields that are missing or of another type count as absent: the node may be of another version.
 ViewState view_of_topology(const boost::json::object& topology, const std::string& api_url);
 
+// Empty or 0 when there is no such field of that type.
+std::string json_text(const boost::json::object& object, std::string_view name);
+template <typename T>
+T json_number(const boost::json::object& object, std::string_view name) {
+  const auto* value = object.if_contains(name);
+  boost::json::error_code error;
+  const T result = value != nullptr && value->is_number() ? value->to_number<T>(error) : T{};
+  return error ? T{} : result;
+}
+
 }  // namespace exo::app

@@ -246,10 +246,17 @@ void Cluster::on_link_down(const NodeId& peer, const Error&) {
   impl_->membership.on_link_down(peer);
 }
 
+bool Cluster::takes(const wire::Message& message) const {
+  return !std::holds_alternative<wire::Step>(message) && !std::holds_alternative<wire::StepResult>(message);
+}
+
+void Cluster::on_heard(const NodeId& from) {
+  if (impl_->started && !impl_->membership.left() && from != self().id) impl_->membership.on_heard(from);
+}
+
 void Cluster::on_message(const NodeId& from, wire::Message message) {
   Membership& membership = impl_->membership;
   if (!impl_->started || membership.left() || from == self().id) return;
-  membership.on_heard(from);
   if (const auto* ping = std::get_if<wire::Ping>(&message)) {
     membership.on_ping(from, *ping);
   } else if (const auto* pong = std::get_if<wire::Pong>(&message)) {

@@ -73,6 +73,7 @@ struct NodeNetwork::Impl final : DialHost, std::enable_shared_from_this<NodeNetw
   std::unique_ptr<Dialer> dialer;
   std::unique_ptr<Discovery> discovery;
   FileSourceLookup file_source;
+  std::map<NodeId, LinkTraffic> traffic;
   bool discovery_works = false;
   bool stopped = false;
 
@@ -333,6 +334,8 @@ struct NodeNetwork::Impl final : DialHost, std::enable_shared_from_this<NodeNetw
     info.wired = used.kind != InterfaceKind::kWifi && used.kind != InterfaceKind::kUnknown;
     auto link = std::make_shared<PeerLink>(std::move(channel), peer, info, options.send_queue_bytes);
     links.emplace(peer.id, link);
+    if (traffic.size() >= 4 * kMaxLinks)
+      std::erase_if(traffic, [&](const auto& entry) { return !links.contains(entry.first); });
     refusals.admitted(peer.id);
     remember_file_endpoints(peer, to_text(remote_end.address()));
     log_info("net", "link with {} ({}) at {} over {}", peer.name, peer.id.short_hex(), info.remote_address,
@@ -367,6 +370,7 @@ struct NodeNetwork::Impl final : DialHost, std::enable_shared_from_this<NodeNetw
   }
 
   void on_frame(const NodeId& peer, std::span<const std::byte> frame) {
+    traffic[peer].received_bytes += frame.size();
     auto message = wire::decode(frame);
     if (!message) {
       log_warning("net", "closing the link with {}: {}", peer.short_hex(), message.error().message);
@@ -377,11 +381,17 @@ struct NodeNetwork::Impl final : DialHost, std::enable_shared_from_this<NodeNetw
   }
 
   void deliver(const NodeId& from, wire::Message message) {
-    if (listeners.size() == 1) return listeners[0]->on_message(from, std::move(message));
     const auto told = listeners;  // a listener may call stop()
-    for (size_t i = 0; i < told.size() && !stopped; ++i) {
-      if (i + 1 == told.size()) return told[i]->on_message(from, std::move(message));
-      told[i]->on_message(from, message);
+    TransportListener* last = nullptr;
+    for (TransportListener* listener : told) {
+      if (stopped) return;
+      listener->on_heard(from);
+      if (listener->takes(message)) last = listener;
+    }
+    for (TransportListener* listener : told) {
+      if (stopped) return;
+      if (listener == last) return listener->on_message(from, std::move(message));
+      if (listener->takes(message)) listener->on_message(from, message);
     }
   }
 
@@ -437,7 +447,11 @@ struct NodeNetwork::Impl final : DialHost, std::enable_shared_from_this<NodeNetw
       log_error("net", "message to {} not sent: {}", to.short_hex(), frame.error().message);
       return false;
     }
-    if (entry->second->send(std::move(*frame))) return true;
+    const size_t bytes = frame->size();
+    if (entry->second->send(std::move(*frame))) {
+      traffic[to].sent_bytes += bytes;
+      return true;
+    }
     log_warning("net", "{} does not keep up: {} bytes wait for it", to.short_hex(), entry->second->queued_bytes());
     drop_link(to, "the peer does not keep up with what is sent to it");
     return false;
@@ -504,6 +518,11 @@ std::vector<LinkInfo> NodeNetwork::links() const {
   std::vector<LinkInfo> infos;
   for (const auto& [peer, link] : impl_->links) infos.push_back(link->info());
   return infos;
+}
+
+LinkTraffic NodeNetwork::traffic(const NodeId& peer) const {
+  const auto found = impl_->traffic.find(peer);
+  return found == impl_->traffic.end() ? LinkTraffic{} : found->second;
 }
 
 std::vector<Refusal> NodeNetwork::refusals() const { return impl_->refusals.recent(impl_->loop.now()); }

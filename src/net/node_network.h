@@ -68,6 +68,7 @@ class NodeNetwork final : public Transport, public FileConnector, public GroupCo
   bool send(const NodeId& to, wire::Message message) override;
   void disconnect(const NodeId& peer, const std::string& reason) override;
   std::vector<LinkInfo> links() const override;
+  LinkTraffic traffic(const NodeId& peer) const override;
   std::vector<Refusal> refusals() const override;
 
   // ---- FileConnector. Any thread, until stop().

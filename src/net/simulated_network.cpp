@@ -105,7 +105,10 @@ struct SimulatedNode::State : Clock, Transport {
   void deliver(const NodeId& from, const std::vector<std::byte>& frame) {
     auto message = wire::decode(frame);
     EXO_CHECK(message.has_value());
-    for (size_t i = 0; i < listeners.size() && alive; ++i) listeners[i]->on_message(from, *message);
+    for (size_t i = 0; i < listeners.size() && alive; ++i) {
+      listeners[i]->on_heard(from);
+      if (alive && listeners[i]->takes(*message)) listeners[i]->on_message(from, *message);
+    }
   }
 
   SimulatedNetwork& network;

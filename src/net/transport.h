@@ -31,6 +31,16 @@ class TransportListener {
   virtual void on_link_up(const LinkInfo& link) = 0;
   virtual void on_link_down(const NodeId& peer, const Error& why) = 0;
   virtual void on_message(const NodeId& from, wire::Message message) = 0;
+  // Whether on_message wants messages of this kind. Each listener that does but the last gets a copy, and
+  // activations are large.
+  virtual bool takes(const wire::Message& message) const { return (void)message, true; }
+  // Before on_message, for messages of all kinds.
+  virtual void on_heard(const NodeId& from) { (void)from; }
+};
+
+// Frames of all links with a peer so far.
+struct LinkTraffic {
+  uint64_t sent_bytes = 0, received_bytes = 0;
 };
 
 class Transport {
@@ -47,6 +57,7 @@ class Transport {
   // Closes the link; on_link_down follows for both ends.
   virtual void disconnect(const NodeId& peer, const std::string& reason) = 0;
   virtual std::vector<LinkInfo> links() const = 0;
+  virtual LinkTraffic traffic(const NodeId& peer) const { return (void)peer, LinkTraffic{}; }
   virtual std::vector<Refusal> refusals() const = 0;  // recent ones, newest first
 };
 

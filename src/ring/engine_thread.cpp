@@ -95,7 +95,9 @@ struct EngineThread::Engine {
         output.activations.assign(computed.begin(), computed.end());
       }
     }
-    output.compute_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    output.began = begin;
+    output.ended = std::chrono::steady_clock::now();
+    output.compute_s = std::chrono::duration<double>(output.ended - begin).count();
     return output;
   }
 

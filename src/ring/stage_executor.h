@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "net/clock.h"
 #include "wire/messages.h"
 
 namespace exo::ring {
@@ -17,6 +18,7 @@ struct StageOutput {
   std::vector<SampledToken> tokens;  // of the sequences that wanted logits, in order
   std::vector<int32_t> counts;       // how many tokens each of them got: 1 and one for each right guess
   double compute_s = 0;
+  net::TimePoint began{}, ended{};  // of the computing; zero: not known
 };
 
 class StageExecutor {

@@ -101,8 +101,11 @@ void StageRunner::compute(wire::Step step) {
     step.closed_slots.clear();
     for (int32_t slot = 0; slot < max_slots_; ++slot) step.closed_slots.push_back(SlotId(slot));
   }
-  Trip trip{.micro_batch = step.micro_batch, .n_rows = count_rows(step)};
-  for (const auto& sequence : step.sequences) trip.n_wanted += sequence.wants_logits;
+  Trip trip{.micro_batch = step.micro_batch, .n_rows = count_rows(step), .arrived = clock_.now()};
+  for (const auto& sequence : step.sequences) {
+    trip.n_wanted += sequence.wants_logits;
+    trip.requests.push_back(sequence.request);
+  }
   if (!is_last()) {
     trip.sequences = step.sequences;
     trip.closed_slots = step.closed_slots;
@@ -120,12 +123,16 @@ void StageRunner::on_computed(Trip& trip, Result<StageOutput> output) {
   --computing_;
   if (!output) {
     ++counters_.failures;
+    note(trip, 0, true);
     return report_failure(trip.micro_batch, output.error().code, std::move(output.error().message));
   }
   ++counters_.steps;
   counters_.rows += trip.n_rows;
   counters_.compute_s += output->compute_s;
-  if (leads()) hand_on(trip, std::move(*output));
+  trip.began = output->began;
+  trip.computed = output->ended;
+  if (!leads()) return note(trip, 0, false);
+  hand_on(trip, std::move(*output));
 }
 
 void StageRunner::hand_on(Trip& trip, StageOutput output) {
@@ -135,7 +142,10 @@ void StageRunner::hand_on(Trip& trip, StageOutput output) {
     step.sequences = std::move(trip.sequences);
     step.closed_slots = std::move(trip.closed_slots);
     step.activations = std::move(output.activations);
-    if (!transport_.send(next_, std::move(step)))
+    const uint64_t sent_bytes = step.activations.size() * sizeof(float);
+    const bool sent = transport_.send(next_, std::move(step));
+    note(trip, sent_bytes, !sent);
+    if (!sent)
       report_failure(trip.micro_batch, ErrorCode::kUnavailable,
                      fmt::format("no link from stage {} to stage {}", index_, index_ + 1));
     return;
@@ -147,11 +157,33 @@ void StageRunner::hand_on(Trip& trip, StageOutput output) {
                           std::move(output.counts)};
   if (!is_first()) {
     // Without a link the first stage knows by itself that what it waits for is lost.
-    if (!transport_.send(first_, std::move(result)))
-      log_debug(kComponent, "no link to the first stage for the result of step {}", trip.micro_batch);
+    const bool sent = transport_.send(first_, std::move(result));
+    note(trip, 0, !sent);
+    if (!sent) log_debug(kComponent, "no link to the first stage for the result of step {}", trip.micro_batch);
   } else if (sink_) {
+    note(trip, 0, false);
     sink_->on_step_result(std::move(result));
   }
+}
+
+// Executors that say nothing about when they computed are taken to have done so all the time.
+void StageRunner::note(const Trip& trip, uint64_t sent_bytes, bool failed) const {
+  if (trip.requests.empty()) return;
+  const auto now = clock_.now();
+  const bool timed = trip.computed != net::TimePoint{};
+  const wire::StepTrace trace{.epoch = epoch_,
+                              .micro_batch = trip.micro_batch,
+                              .stage = index_,
+                              .rows = static_cast<int32_t>(trip.n_rows),
+                              .sequences = static_cast<int32_t>(trip.requests.size()),
+                              .arrived_ns = trace_ns(trip.arrived),
+                              .began_ns = trace_ns(timed ? trip.began : trip.arrived),
+                              .computed_ns = trace_ns(timed ? trip.computed : now),
+                              .sent_ns = trace_ns(now),
+                              .sent_bytes = sent_bytes,
+                              .failed = failed};
+  log_step(kComponent, trace, trip.requests);
+  if (trace_ != nullptr) trace_->add_step(trace, trip.requests);
 }
 
 void StageRunner::report_failure(MicroBatchId micro_batch, ErrorCode code, std::string message) {

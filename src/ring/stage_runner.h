@@ -20,6 +20,7 @@
 #include "net/clock.h"
 #include "net/transport.h"
 #include "ring/stage_executor.h"
+#include "ring/trace_log.h"
 #include "wire/messages.h"
 
 namespace exo::ring {
@@ -50,6 +51,8 @@ class StageRunner {
   std::unique_ptr<StageExecutor> set_executor(std::unique_ptr<StageExecutor> executor, int32_t max_slots);
   bool has_executor() const { return executor_ != nullptr; }
   void set_sink(StepSink* sink) { sink_ = sink; }
+  // Where steps are noted down; outlives the runner. Null: nowhere.
+  void set_trace(TraceLog* trace) { trace_ = trace; }
 
   // From the local scheduler, on the first stage. Never calls the sink before it returns.
   void run(wire::Step step);
@@ -78,8 +81,10 @@ class StageRunner {
     MicroBatchId micro_batch;
     std::vector<wire::StepSequence> sequences;
     std::vector<SlotId> closed_slots;
+    std::vector<RequestId> requests;
     size_t n_wanted = 0;
     uint64_t n_rows = 0;
+    net::TimePoint arrived{}, began{}, computed{};
   };
 
   void take(wire::Step step);
@@ -87,6 +92,7 @@ class StageRunner {
   void compute(wire::Step step);
   void on_computed(Trip& trip, Result<StageOutput> output);
   void hand_on(Trip& trip, StageOutput output);
+  void note(const Trip& trip, uint64_t sent_bytes, bool failed) const;
   void report_failure(MicroBatchId micro_batch, ErrorCode code, std::string message);
 
   net::Clock& clock_;
@@ -100,6 +106,7 @@ class StageRunner {
   std::vector<NodeId> nodes_;    // of all stages
   NodeId first_, last_, previous_, next_;
   StepSink* sink_ = nullptr;
+  TraceLog* trace_ = nullptr;
   std::unique_ptr<StageExecutor> executor_;
   int32_t max_slots_ = 0;
   MicroBatchId newest_{};      // of the steps taken; 0: none yet

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "serve/front_impl.h"
+#include "serve/timeline.h"
 
 namespace exo::serve {
 namespace {
@@ -127,12 +128,14 @@ void Front::Impl::submit(const RequestPtr& request, const wire::InstanceRecord& 
   request->epoch = record.epoch;
   request->heard_at = clock.now();
   request->problem_since.reset();
+  note(*request, wire::TraceEventKind::kSubmitted, static_cast<int64_t>(request->tokens.size()));
 }
 
 void Front::Impl::detach(const RequestPtr& request, net::Duration retry_after) {
   end_rehearsal(request);
   request->submitted = false;
   request->silent_since.reset();
+  note(*request, wire::TraceEventKind::kDetached, static_cast<int64_t>(request->generated()));
   if (!request->unavailable_since) request->waiting_since = clock.now();
   request->next_try = clock.now() + retry_after;
   request->obstacle = "the ring is gone";
@@ -212,7 +215,10 @@ void Front::Impl::take_tokens(const RequestPtr& request, wire::RequestUpdate& up
   const auto known = static_cast<int64_t>(request->tokens.size());
   const auto skipped = std::max<int64_t>(known - update.index, 0);
   for (size_t i = static_cast<size_t>(skipped); i < update.tokens.size(); ++i) {
-    if (!request->first_token) request->first_token = clock.now();
+    if (!request->first_token) {
+      request->first_token = clock.now();
+      note(*request, wire::TraceEventKind::kFirstToken, 0);
+    }
     if (request->asked.max_new_tokens > 0 &&
         request->generated() >= static_cast<size_t>(request->asked.max_new_tokens))
       return;
@@ -239,6 +245,14 @@ void Front::Impl::take_finish(const RequestPtr& request, wire::RequestUpdate& up
 }
 
 // ---- telling --------------------------------------------------------------------------------------------------
+
+void Front::Impl::note(const FrontRequest& request, wire::TraceEventKind kind, int64_t value) const {
+  log_debug("front", "request={} epoch={} {} value={} first_stage={}", request.id.hex(), request.epoch.counter,
+            event_name(kind), value, request.first_node.short_hex());
+  if (options.trace != nullptr)
+    options.trace->add_event(request.id,
+                             {kind, ring::trace_ns(clock.now()), value, request.epoch, request.first_node});
+}
 
 void Front::Impl::set_status(const RequestPtr& request, RequestStatus status) {
   const RequestStatus& last = request->status;
@@ -278,6 +292,7 @@ void Front::Impl::finish(const RequestPtr& request, FinishReason reason, std::op
   request->usage.prefill_s = std::max(0.0, seconds(first - began));
   request->usage.decode_s = seconds(now - first);
   count(*request, reason, seconds(first - request->started));
+  note(*request, wire::TraceEventKind::kFinished, request->usage.completion_tokens);
   const auto observer = std::move(request->observer);
   observer->on_finish(reason, error, request->usage);
 }
@@ -317,6 +332,7 @@ RequestId Front::start(GenerateRequest request, std::shared_ptr<RequestObserver>
   started->started = started->waiting_since = impl_->clock.now();
   started->obstacle = "the model is not placed yet";
   impl_->requests.emplace(started->id, started);
+  impl_->note(*started, wire::TraceEventKind::kReceived, static_cast<int64_t>(started->tokens.size()));
   impl_->clock.run_after(net::Duration{}, [impl = impl_.get(), weak = std::weak_ptr(started)] {
     // The front owns its requests: while one lives, so does the front.
     const auto next = weak.lock();
@@ -344,6 +360,26 @@ void Front::close(const std::string& why) { impl_->closed_because = why; }
 const FrontStatistics& Front::statistics() const { return impl_->statistics; }
 size_t Front::active_requests() const { return impl_->requests.size(); }
 
+std::vector<wire::RunningRequest> Front::running() const {
+  std::vector<wire::RunningRequest> running;
+  const auto now = impl_->clock.now();
+  for (const auto& request : impl_->all()) {
+    wire::RunningRequest& entry = running.emplace_back();
+    entry.request = request->id;
+    entry.fingerprint = request->asked.fingerprint;
+    entry.phase = request->status.phase;
+    entry.queue_position = request->status.queue_position;
+    entry.prompt_tokens = static_cast<int32_t>(request->asked.prompt.size());
+    entry.prefilled_tokens = request->status.prefilled_tokens;
+    entry.completion_tokens = static_cast<int32_t>(request->generated());
+    entry.resumed = request->usage.resumed;
+    entry.age_s = seconds(now - request->started);
+    const double decoding_s = request->first_token ? seconds(now - *request->first_token) : 0;
+    if (decoding_s > 0) entry.tokens_per_s = std::max(0, entry.completion_tokens - 1) / decoding_s;
+  }
+  return running;
+}
+
 void Front::on_link_up(const net::LinkInfo& link) {
   impl_->linked.insert(link.peer);
   for (const auto& request : impl_->all()) impl_->advance(request);
@@ -356,6 +392,10 @@ void Front::on_link_down(const NodeId& peer, const Error&) {
     if (request->rehearsal && request->rehearsal->node == peer) impl_->end_rehearsal(request);
     if (request->submitted && request->first_node == peer) impl_->detach(request, net::Duration{});
   }
+}
+
+bool Front::takes(const wire::Message& message) const {
+  return std::holds_alternative<wire::RequestUpdate>(message);
 }
 
 void Front::on_message(const NodeId& from, wire::Message message) {

@@ -14,6 +14,7 @@
 #include "cluster/cluster.h"
 #include "net/clock.h"
 #include "net/transport.h"
+#include "ring/trace_log.h"
 #include "serve/histogram.h"
 
 namespace exo::serve {
@@ -28,7 +29,8 @@ struct GenerateRequest {
 };
 
 struct RequestStatus {
-  enum class Phase { kPlacing, kLoading, kQueued, kPrefilling, kDecoding, kResuming } phase = Phase::kPlacing;
+  using Phase = wire::RequestPhase;
+  Phase phase = Phase::kPlacing;
   int32_t queue_position = 0;
   int32_t prefilled_tokens = 0, prompt_tokens = 0;
   uint64_t loaded_bytes = 0, total_bytes = 0;  // kLoading, over all stages
@@ -65,6 +67,7 @@ struct FrontOptions {
       std::chrono::seconds(5);                       // an unplaceable model may be so only while nodes come back
   net::Duration silence = std::chrono::seconds(10);  // without news of a request its scheduler is asked again
   uint64_t id_seed = 0;                              // of request ids, for simulations; 0: from the system
+  ring::TraceLog* trace = nullptr;                   // outlives the front; null: nothing is noted
 };
 
 // How nothing gets lost between front and ring. A request is either waiting for a ring or submitted to the first
@@ -92,11 +95,13 @@ class Front : public net::TransportListener, public cluster::ClusterObserver {
   // Requests started from now on end with kUnavailable and this reason; those that run go on.
   void close(const std::string& why);
   size_t active_requests() const;
+  std::vector<wire::RunningRequest> running() const;  // those, as they came
   const FrontStatistics& statistics() const;
 
   void on_link_up(const net::LinkInfo& link) override;
   void on_link_down(const NodeId& peer, const Error& why) override;
   void on_message(const NodeId& from, wire::Message message) override;
+  bool takes(const wire::Message& message) const override;
   void on_instance_changed(const cluster::InstanceView& view) override;
   void on_members_changed() override;
 

@@ -94,6 +94,7 @@ struct Front::Impl {
   void take_progress(const RequestPtr& request, const wire::RequestUpdate& update);
   void take_finish(const RequestPtr& request, wire::RequestUpdate& update);
   void set_status(const RequestPtr& request, RequestStatus status);
+  void note(const FrontRequest& request, wire::TraceEventKind kind, int64_t value) const;
   void finish(const RequestPtr& request, wire::FinishReason reason, std::optional<Error> error);
   void count(const FrontRequest& request, wire::FinishReason reason, double first_token_s);
   void progress(FrontRequest& request) {

@@ -75,6 +75,7 @@ void RingService::take_part(const wire::InstanceRecord& record, int32_t stage_in
     instance = std::make_unique<Instance>(transport_);
     instance->epoch = record.epoch;
     instance->runner = std::make_unique<ring::StageRunner>(clock_, transport_, record, stage_index);
+    instance->runner->set_trace(options_.trace);
   }
   if (instance->scheduler) instance->scheduler->set_ready(ready);
 }
@@ -128,6 +129,7 @@ void RingService::start_scheduler(Instance& instance, const wire::InstanceRecord
   config.max_draft_tokens = options_.max_draft_tokens;
   config.step_deadline = options_.step_deadline;
   config.trouble_deadline = options_.trouble_deadline;
+  config.trace = options_.trace;
   instance.scheduler = std::make_unique<Scheduler>(clock_, instance, std::move(config));
   instance.runner->set_sink(instance.scheduler.get());
   for (const auto& stage : record.stages)
@@ -175,6 +177,13 @@ RingService::Instance* RingService::find(const std::string& fingerprint, const E
 }
 
 // ---- messages -------------------------------------------------------------------------------------------------
+
+bool RingService::takes(const wire::Message& message) const {
+  return std::holds_alternative<wire::Step>(message) || std::holds_alternative<wire::StepResult>(message) ||
+         std::holds_alternative<wire::StepFailed>(message) ||
+         std::holds_alternative<wire::SubmitRequest>(message) ||
+         std::holds_alternative<wire::CancelRequest>(message);
+}
 
 void RingService::on_message(const NodeId& from, wire::Message message) {
   if (auto* step = std::get_if<wire::Step>(&message)) {

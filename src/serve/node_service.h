@@ -36,6 +36,7 @@ struct RingServiceOptions {
   // Gets executors that are no longer needed. Destroying a real one may wait for a step, so the node does that on
   // another thread; without a function they are destroyed at once.
   std::function<void(std::unique_ptr<ring::StageExecutor>)> dispose;
+  ring::TraceLog* trace = nullptr;  // outlives the service; null: nothing is noted
 };
 
 struct RingStageView {
@@ -71,6 +72,7 @@ class RingService final : public net::TransportListener, public cluster::Cluster
   void on_link_up(const net::LinkInfo& link) override;
   void on_link_down(const NodeId& peer, const Error& why) override;
   void on_message(const NodeId& from, wire::Message message) override;
+  bool takes(const wire::Message& message) const override;
   void on_instance_changed(const cluster::InstanceView& view) override;
 
  private:

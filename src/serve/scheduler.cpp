@@ -1,6 +1,7 @@
 #include "serve/scheduler.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -87,6 +88,7 @@ void Scheduler::submit(const NodeId& front, wire::SubmitRequest request) {
   sequence->tokens = std::move(request.tokens);
   sequence->stop_tokens = std::move(request.stop_tokens);
   sequence->sampler = std::move(request.sampler);
+  note(*sequence, wire::TraceEventKind::kQueued, static_cast<int64_t>(waiting_.size()));
   known_.emplace(sequence->id, sequence);
   waiting_.emplace(sequence->arrival, sequence);
   queue_changed_ = true;
@@ -123,6 +125,33 @@ void Scheduler::report_status(Sequence& sequence) {
   port_.send_update(sequence.front, std::move(update));
 }
 
+void Scheduler::note(const Sequence& sequence, wire::TraceEventKind kind, int64_t value) const {
+  constexpr std::array<std::string_view, 3> kNames = {"queued", "admitted", "requeued"};  // from kQueued on
+  log_debug(kComponent, "request={} epoch={} {} value={} front={}", sequence.id.hex(), config_.epoch.counter,
+            kNames.at(static_cast<size_t>(kind) - static_cast<size_t>(wire::TraceEventKind::kQueued)), value,
+            sequence.front.short_hex());
+  if (config_.trace != nullptr)
+    config_.trace->add_event(sequence.id,
+                             {kind, ring::trace_ns(clock_.now()), value, config_.epoch, sequence.front});
+}
+
+void Scheduler::note_trip(const InFlight& flight) const {
+  if (config_.trace == nullptr || flight.parts.empty()) return;
+  std::vector<RequestId> requests;
+  for (const Part& part : flight.parts) requests.push_back(part.sequence->id);
+  const int64_t launched = ring::trace_ns(flight.sent_at), answered = ring::trace_ns(clock_.now());
+  config_.trace->add_step({.epoch = config_.epoch,
+                           .micro_batch = flight.id,
+                           .stage = -1,
+                           .rows = flight.rows,
+                           .sequences = static_cast<int32_t>(flight.parts.size()),
+                           .arrived_ns = launched,
+                           .began_ns = launched,
+                           .computed_ns = answered,
+                           .sent_ns = answered},
+                          std::move(requests));
+}
+
 void Scheduler::report_queue() {
   if (!queue_changed_) return;
   queue_changed_ = false;
@@ -149,6 +178,7 @@ void Scheduler::give_back(Sequence& sequence) {
 }
 
 void Scheduler::requeue(const SequencePtr& sequence) {
+  note(*sequence, wire::TraceEventKind::kRequeued, sequence->confirmed);
   give_back(*sequence);
   running_.erase(sequence->arrival);
   waiting_.emplace(sequence->arrival, sequence);
@@ -202,6 +232,7 @@ void Scheduler::on_step_result(wire::StepResult result) {
   trouble_since_.reset();
   backoff_ = {};
   measure(answered);
+  note_trip(answered);
   std::span<SampledToken> tokens(result.tokens);
   size_t wanted = 0;
   for (const Part& part : answered.parts) {

@@ -73,6 +73,7 @@ struct SchedulerConfig {
   int32_t max_draft_tokens = 16;        // guesses per sequence and step, at most; 0: no speculation
   double chunk_s_beside_decodes = 0.2;  // how long a prefill chunk may hold up decoding sequences
   double chunk_s_alone = 1.0;
+  ring::TraceLog* trace = nullptr;  // outlives the scheduler; null: nothing is noted
 };
 
 // The ways out. Implementations do not call the scheduler before they return.
@@ -197,6 +198,9 @@ class Scheduler : public ring::StepSink {
   void refuse(const NodeId& front, const RequestId& id, Error error);
   void report_status(Sequence& sequence);
   void report_queue();
+
+  void note(const Sequence& sequence, wire::TraceEventKind kind, int64_t value) const;
+  void note_trip(const InFlight& flight) const;
 
   // ---- time
   void measure(const InFlight& flight);

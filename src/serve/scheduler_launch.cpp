@@ -68,6 +68,7 @@ bool Scheduler::admit(const SequencePtr& sequence) {
   sequence->slot = free_slots_.back();
   free_slots_.pop_back();
   totals_.cached_tokens += static_cast<uint64_t>(sequence->cached);
+  note(*sequence, wire::TraceEventKind::kAdmitted, sequence->cached);
   return true;
 }
 
@@ -202,6 +203,7 @@ void Scheduler::add_part(wire::Step& step, InFlight& flight, Choice& choice) {
   const int32_t end = first + choice.count;
   const auto drafted = static_cast<int32_t>(choice.draft.size());
   wire::StepSequence part{.slot = s.slot, .first = Position(first), .n_tokens = choice.count + drafted};
+  part.request = s.id;
   part.wants_logits = end == s.size();
   part.first_block = static_cast<int32_t>(s.blocks_sent);
   part.blocks.assign(s.blocks.begin() + static_cast<ptrdiff_t>(s.blocks_sent), s.blocks.end());

@@ -90,9 +90,10 @@ std::vector<Message> samples() {
                       1,
                       {BlockId(4), BlockId(0xFFFFFFFF)},
                       SlotOpening{full_sampler(), {TokenId(1), TokenId(2)}, 2},
-                      {}};
-  StepSequence plain{SlotId(5), Position(1), 1, false, 0, {}, std::nullopt, {}};
-  StepSequence guessed{SlotId(5), Position(1), 3, true, 0, {}, std::nullopt, {TokenId(7), TokenId(0)}};
+                      {},
+                      {0x3333, 0x4444}};
+  StepSequence plain{SlotId(5), Position(1), 1, false, 0, {}, std::nullopt, {}, {}};
+  StepSequence guessed{SlotId(5), Position(1), 3, true, 0, {}, std::nullopt, {TokenId(7), TokenId(0)}, {}};
   return {
       Ping{1ull << 63, 5000},
       Pong{77},
@@ -109,6 +110,12 @@ std::vector<Message> samples() {
       StepResult{model, epoch, MicroBatchId(1ull << 40), full_tokens(), {1, 1}},
       StepFailed{model, epoch, MicroBatchId(2), ErrorCode::kResourceExhausted, "no block left"},
       GossipDigest{{{node(1), 2, 3}}, {{model, epoch}}},
+      TraceQuery{11, request, true},
+      TraceReply{12,
+                 -5,
+                 {{TraceEventKind::kFinished, 1ll << 60, -7, epoch, node(3)}},
+                 {{epoch, MicroBatchId(8), -1, 9, 10, 11, 12, 13, 14, 15, true}},
+                 {{request, model, RequestPhase::kResuming, 1, 2, 3, 4, 5, 6.5, 7.5}}},
   };
 }
 

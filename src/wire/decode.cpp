@@ -257,6 +257,7 @@ class Reader {
                                    count(opening->prompt_tokens(), "opening.prompt_tokens")};
     }
     result.draft = numbers<TokenId>(s->draft(), kMaxDraftTokens, "sequence.draft");
+    if (const auto* of = s->request()) result.request = request(of);
     return result;
   }
 
@@ -287,6 +288,10 @@ class Reader {
         return step_result(envelope.body_as_StepResult());
       case fb::Body::StepFailed:
         return step_failed(envelope.body_as_StepFailed());
+      case fb::Body::TraceQuery:
+        return trace_query(envelope.body_as_TraceQuery());
+      case fb::Body::TraceReply:
+        return trace_reply(envelope.body_as_TraceReply());
       case fb::Body::NONE:
         break;
     }
@@ -346,6 +351,51 @@ class Reader {
   StepFailed step_failed(const fb::StepFailed* m) {
     return {name(m->fingerprint(), "step.fingerprint"), epoch(m->epoch()), MicroBatchId(m->micro_batch()),
             error_code(m->error_code()), text(m->error(), kMaxTextBytes, "step.error")};
+  }
+
+  TraceQuery trace_query(const fb::TraceQuery* m) { return {m->nonce(), request(m->request()), m->list()}; }
+  TraceReply trace_reply(const fb::TraceReply* m) {
+    return {.nonce = m->nonce(),
+            .now_ns = m->now_ns(),
+            .events = tables<TraceEvent>(m->events(), kMaxTraceEvents, "trace.events",
+                                         [this](auto* e) { return trace_event(e); }),
+            .steps = tables<StepTrace>(m->steps(), kMaxTraceSteps, "trace.steps",
+                                       [this](auto* s) { return step_trace(s); }),
+            .requests = tables<RunningRequest>(m->requests(), kMaxTraceRequests, "trace.requests",
+                                               [this](auto* r) { return running(r); })};
+  }
+  TraceEvent trace_event(const fb::TraceEvent* e) {
+    return {choice(e->kind(), TraceEventKind::kFinished, "trace.kind"), e->at_ns(), e->value(), epoch(e->epoch()),
+            id(*e->node())};
+  }
+  int32_t trace_stage(int32_t stage) {
+    if (stage < -1 || stage >= static_cast<int32_t>(kMaxStages)) error_ = "trace.stage";
+    return stage;
+  }
+  StepTrace step_trace(const fb::StepTrace* s) {
+    return {.epoch = epoch(s->epoch()),
+            .micro_batch = MicroBatchId(s->micro_batch()),
+            .stage = trace_stage(s->stage()),
+            .rows = count(s->rows(), "trace.rows"),
+            .sequences = count(s->sequences(), "trace.sequences"),
+            .arrived_ns = s->arrived_ns(),
+            .began_ns = s->began_ns(),
+            .computed_ns = s->computed_ns(),
+            .sent_ns = s->sent_ns(),
+            .sent_bytes = s->sent_bytes(),
+            .failed = s->failed()};
+  }
+  RunningRequest running(const fb::RunningRequest* r) {
+    return {.request = request(r->request()),
+            .fingerprint = name(r->fingerprint(), "running.fingerprint"),
+            .phase = choice(r->phase(), RequestPhase::kResuming, "running.phase"),
+            .queue_position = count(r->queue_position(), "running.queue_position"),
+            .prompt_tokens = count(r->prompt_tokens(), "running.prompt_tokens"),
+            .prefilled_tokens = count(r->prefilled_tokens(), "running.prefilled_tokens"),
+            .completion_tokens = count(r->completion_tokens(), "running.completion_tokens"),
+            .resumed = count(r->resumed(), "running.resumed"),
+            .age_s = rate(r->age_s(), "running.age"),
+            .tokens_per_s = rate(r->tokens_per_s(), "running.tokens_per_s")};
   }
 
   const char* error_ = nullptr;  // the first field found out of range; later ones may replace it

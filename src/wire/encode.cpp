@@ -262,13 +262,50 @@ class Writer {
       opening = fb::CreateSlotOpening(builder_, sampler, history,
                                       count(s.opening->prompt_tokens, "opening.prompt_tokens"));
     }
+    const auto of = request(s.request);
     return fb::CreateStepSequence(builder_, count(s.slot.value, "sequence.slot"),
                                   count(s.first.value, "sequence.first"), count(s.n_tokens, "sequence.n_tokens"),
                                   s.wants_logits, count(s.first_block, "sequence.first_block"), blocks, opening,
-                                  draft);
+                                  draft, &of);
+  }
+
+  // ---- traces
+  Offset<fb::TraceEvent> make(const TraceEvent& e) {
+    const auto at = epoch(e.epoch);
+    const auto node = id(e.node);
+    return fb::CreateTraceEvent(builder_, static_cast<uint8_t>(e.kind), e.at_ns, e.value, &at, &node);
+  }
+  Offset<fb::StepTrace> make(const StepTrace& s) {
+    if (s.stage < -1 || s.stage >= static_cast<int32_t>(kMaxStages)) error_ = "trace.stage";
+    const auto at = epoch(s.epoch);
+    return fb::CreateStepTrace(builder_, &at, s.micro_batch.value, s.stage, count(s.rows, "trace.rows"),
+                               count(s.sequences, "trace.sequences"), s.arrived_ns, s.began_ns, s.computed_ns,
+                               s.sent_ns, s.sent_bytes, s.failed);
+  }
+  Offset<fb::RunningRequest> make(const RunningRequest& r) {
+    const auto fingerprint = name(r.fingerprint, "running.fingerprint");
+    const auto who = request(r.request);
+    return fb::CreateRunningRequest(
+        builder_, &who, fingerprint, static_cast<uint8_t>(r.phase),
+        count(r.queue_position, "running.queue_position"), count(r.prompt_tokens, "running.prompt_tokens"),
+        count(r.prefilled_tokens, "running.prefilled_tokens"),
+        count(r.completion_tokens, "running.completion_tokens"), count(r.resumed, "running.resumed"),
+        rate(r.age_s, "running.age"), rate(r.tokens_per_s, "running.tokens_per_s"));
   }
 
   // ---- messages
+  Body body_of(const TraceQuery& m) {
+    const auto who = request(m.request);
+    return {fb::Body::TraceQuery, fb::CreateTraceQuery(builder_, m.nonce, &who, m.list).Union()};
+  }
+  Body body_of(const TraceReply& m) {
+    const auto each = [this](const auto& value) { return make(value); };
+    const auto events = tables(m.events, kMaxTraceEvents, "trace.events", each);
+    const auto steps = tables(m.steps, kMaxTraceSteps, "trace.steps", each);
+    const auto requests = tables(m.requests, kMaxTraceRequests, "trace.requests", each);
+    return {fb::Body::TraceReply,
+            fb::CreateTraceReply(builder_, m.nonce, m.now_ns, events, steps, requests).Union()};
+  }
   Body body_of(const Ping& m) {
     flatbuffers::Offset<flatbuffers::Vector<uint8_t>> padding = 0;
     if (m.padding_bytes > 0 && admit(m.padding_bytes, 1, kMaxPingBytes, "ping.padding")) {

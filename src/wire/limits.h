@@ -42,4 +42,9 @@ inline constexpr size_t kMaxStepTokens = 65536;
 inline constexpr size_t kMaxDraftTokens = 64;  // per sequence
 inline constexpr size_t kMaxBlocks = size_t{1} << 20;  // per sequence
 
+// per TraceReply
+inline constexpr size_t kMaxTraceEvents = 1024;
+inline constexpr size_t kMaxTraceSteps = 16384;
+inline constexpr size_t kMaxTraceRequests = 1024;
+
 }  // namespace exo::wire

@@ -278,6 +278,7 @@ struct StepSequence {
   // Speculative decoding: the last of the n_tokens are guesses, and these are they. The last stage samples at the
   // row before the first guess and goes on as long as it samples what was guessed.
   std::vector<TokenId> draft;
+  RequestId request;  // whose sequence it is, for logs and traces
   bool operator==(const StepSequence&) const = default;
 };
 
@@ -315,7 +316,70 @@ struct StepFailed {
   bool operator==(const StepFailed&) const = default;
 };
 
+// ---- what a request did: asked for by people, answered from bounded memory --------------------------------------
+
+// `request` 0: only the clock and, with `list`, the requests that the receiver's front has.
+struct TraceQuery {
+  uint64_t nonce = 0;
+  RequestId request;
+  bool list = false;
+  bool operator==(const TraceQuery&) const = default;
+};
+
+enum class TraceEventKind : uint8_t {
+  kReceived,    // front: value: tokens of the prompt
+  kSubmitted,   // front → node: value: tokens so far
+  kQueued,      // scheduler: value: place in the queue
+  kAdmitted,    // scheduler: got a slot; value: tokens from the prefix cache
+  kRequeued,    // scheduler: preempted, or its steps were lost
+  kDetached,    // front: the ring is gone
+  kFirstToken,  // front
+  kFinished     // front: value: tokens of the answer
+};
+
+// Times of a trace are nanoseconds of the node's own monotonic clock.
+struct TraceEvent {
+  TraceEventKind kind = TraceEventKind::kReceived;
+  int64_t at_ns = 0, value = 0;
+  Epoch epoch;
+  NodeId node;  // the other one
+  bool operator==(const TraceEvent&) const = default;
+};
+
+// One micro-batch at one stage.
+struct StepTrace {
+  Epoch epoch;
+  MicroBatchId micro_batch;
+  int32_t stage = 0;  // -1: the whole trip as the scheduler saw it, from launch (arrived) to answer (sent)
+  int32_t rows = 0, sequences = 0;
+  int64_t arrived_ns = 0, began_ns = 0, computed_ns = 0, sent_ns = 0;
+  uint64_t sent_bytes = 0;  // activations
+  bool failed = false;
+  bool operator==(const StepTrace&) const = default;
+};
+
+enum class RequestPhase : uint8_t { kPlacing, kLoading, kQueued, kPrefilling, kDecoding, kResuming };
+
+struct RunningRequest {
+  RequestId request;
+  std::string fingerprint;
+  RequestPhase phase = RequestPhase::kPlacing;
+  int32_t queue_position = 0;
+  int32_t prompt_tokens = 0, prefilled_tokens = 0, completion_tokens = 0, resumed = 0;
+  double age_s = 0, tokens_per_s = 0;
+  bool operator==(const RunningRequest&) const = default;
+};
+
+struct TraceReply {
+  uint64_t nonce = 0;
+  int64_t now_ns = 0;  // the sender's clock
+  std::vector<TraceEvent> events;
+  std::vector<StepTrace> steps;
+  std::vector<RunningRequest> requests;
+  bool operator==(const TraceReply&) const = default;
+};
+
 using Message = std::variant<Ping, Pong, Gossip, Goodbye, SubmitRequest, CancelRequest, RequestUpdate, Step,
-                             StepResult, StepFailed, GossipDigest, LeaveRequest>;
+                             StepResult, StepFailed, GossipDigest, LeaveRequest, TraceQuery, TraceReply>;
 
 }  // namespace exo::wire

@@ -14,6 +14,7 @@
 #include "ring/testing/hash_executor.h"
 #include "serve/front.h"
 #include "serve/node_service.h"
+#include "serve/timeline.h"
 
 namespace exo::sim {
 
@@ -85,11 +86,13 @@ class RingSimulation {
         : simulation(owner),
           net(owner.network.add_node(id_of(n))),
           cluster(net.clock(), net.transport(), *this, owner.cluster_options, owner.facts(n, memory, incarnation)),
-          ring(net.clock(), net.transport(), cluster),
+          ring(net.clock(), net.transport(), cluster, {.trace = &trace}),
           front(net.clock(), net.transport(), cluster,
-                {.id_seed = owner.options.seed * 1000 + n * 37 + incarnation}) {
+                {.id_seed = owner.options.seed * 1000 + n * 37 + incarnation, .trace = &trace}),
+          traces(net.clock(), net.transport(), cluster, front, trace) {
       net.transport().add_listener(&ring);
       net.transport().add_listener(&front);
+      net.transport().add_listener(&traces);
       cluster.add_observer(&ring);
       cluster.add_observer(&front);
       cluster.start();
@@ -142,8 +145,10 @@ class RingSimulation {
     std::map<Epoch, net::TimerId> timers;
     std::map<Epoch, ring::testing::HashExecutor*> executors;  // owned by `ring`
     cluster::Cluster cluster;
+    ring::TraceLog trace{4096};
     serve::RingService ring;
     serve::Front front;
+    serve::TraceService traces;
   };
 
   explicit RingSimulation(SimulationOptions options_in) : options(options_in), network(clock, options_in.seed) {

@@ -67,11 +67,18 @@ class HashExecutor final : public StageExecutor {
   }
 
   void execute(wire::Step step, std::function<void(Result<StageOutput>)> done) override {
-    busy_until_ = std::max(busy_until_, clock_.now()) + cost_(step);
+    const auto began = std::max(busy_until_, clock_.now());
+    busy_until_ = began + cost_(step);
     auto shared = std::make_shared<wire::Step>(std::move(step));
     clock_.run_after(busy_until_ - clock_.now(),
-                     [this, alive = std::weak_ptr<bool>(alive_), shared, done = std::move(done)] {
-                       if (!alive.expired()) done(compute(*shared));
+                     [this, alive = std::weak_ptr<bool>(alive_), shared, began, done = std::move(done)] {
+                       if (alive.expired()) return;
+                       auto output = compute(*shared);
+                       if (output) {
+                         output->began = began;
+                         output->ended = clock_.now();
+                       }
+                       done(std::move(output));
                      });
   }
 
