@@ -118,6 +118,28 @@ TEST_F(ClusterTest, ARestartedNodeReplacesTheOlder) {
   }
 }
 
+TEST_F(ClusterTest, NobodySpeaksForANodeThatHasALink) {
+  start_three();
+  wire::NodeFacts forged = *sim[2].cluster.find_member(id(3));
+  forged.incarnation = UINT64_MAX;
+  forged.leaving = true;
+  forged.name = "forged";
+  ASSERT_TRUE(sim[2].link.transport().send(id(1), wire::Gossip{{forged}, {}}));
+  sim.advance(2s);
+  ASSERT_NE(sim[1].cluster.find_member(id(3)), nullptr);
+  EXPECT_EQ(sim[1].cluster.find_member(id(3))->name, "node-3");
+  // Hearsay about a node without a link here lasts until the node itself speaks.
+  forged.id = id(4);
+  forged.leaving = false;
+  ASSERT_TRUE(sim[2].link.transport().send(id(1), wire::Gossip{{forged}, {}}));
+  sim.advance(100ms);
+  sim.start(4, 55 * kMiB);
+  sim.advance(2s);
+  ASSERT_NE(sim[1].cluster.find_member(id(4)), nullptr);
+  EXPECT_EQ(sim[1].cluster.find_member(id(4))->name, "node-4");
+  EXPECT_EQ(sim[1].cluster.find_member(id(4))->device.memory_budget_bytes, 55 * kMiB);
+}
+
 TEST_F(ClusterTest, ANodeWhoseIncarnationWentBackIsHeardAgain) {
   start_three();
   sim.kill(3);

@@ -149,6 +149,9 @@ void Membership::on_link_down(const NodeId& peer) {
   if (neighbours_.erase(peer) == 0) return;
   refresh_links();
   recompute_alive();
+  if (const auto known = known_.find(peer); known != known_.end()) {
+    if (auto hearsay = std::exchange(known->second.hearsay, {})) merge(std::move(hearsay->first), hearsay->second);
+  }
 }
 
 void Membership::on_heard(const NodeId& peer) {
@@ -268,8 +271,18 @@ void Membership::merge_own_echo(const wire::NodeFacts& facts) {
 
 void Membership::merge(wire::NodeFacts facts, const NodeId& from) {
   if (facts.id == self_.id) return merge_own_echo(facts);
+  // Nobody speaks for a node that has a link here: it says itself what there is to say, and replaces at once what
+  // others made up before. What they say counts when the link goes.
+  const bool firsthand = from == facts.id;
   auto found = known_.find(facts.id);
-  if (found != known_.end() && !newer(facts, found->second.facts)) return;
+  if (!firsthand && neighbours_.contains(facts.id)) {
+    if (found == known_.end()) return;
+    auto& hearsay = found->second.hearsay;
+    if (newer(facts, hearsay ? hearsay->first : found->second.facts)) hearsay = {std::move(facts), from};
+    return;
+  }
+  const bool replaces_hearsay = firsthand && found != known_.end() && !found->second.firsthand;
+  if (found != known_.end() && !replaces_hearsay && !newer(facts, found->second.facts)) return;
   if (found == known_.end()) {
     if (known_.size() >= kMostKnown) return;
     found = known_.try_emplace(facts.id).first;
@@ -278,6 +291,8 @@ void Membership::merge(wire::NodeFacts facts, const NodeId& from) {
   }
   Known& known = found->second;
   known.facts = std::move(facts);
+  known.firsthand = firsthand;
+  known.hearsay.reset();
   known.last_alive = clock_.now();
   hooks_.spread(known.facts, from);
   recompute_alive();

@@ -7,7 +7,9 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "cluster/cluster.h"
@@ -57,6 +59,8 @@ class Membership {
  private:
   struct Known {
     wire::NodeFacts facts;
+    bool firsthand = false;  // the node itself said so
+    std::optional<std::pair<wire::NodeFacts, NodeId>> hearsay;  // newer, and who says so, while there is a link
     bool departed = false;  // said goodbye in this incarnation
     net::TimePoint last_alive{};
   };

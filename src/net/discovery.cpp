@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "net/beacon_socket.h"
+#include "net/source_limiter.h"
 
 namespace exo::net {
 namespace {
@@ -19,7 +20,8 @@ constexpr std::array<Duration, 5> kFirstBeacons = {std::chrono::milliseconds(0),
                                                    std::chrono::milliseconds(400)};  // each after the one before
 constexpr Duration kInterfaceRefresh = std::chrono::seconds(2);
 constexpr Duration kAnswerPause = std::chrono::milliseconds(50);  // between answers on one interface
-constexpr double kMaxBeaconsPerSecond = 400;                      // read; the rest is dropped unread
+constexpr double kMaxBeaconsPerSecond = 400;                      // looked at; the rest is dropped
+constexpr double kMaxBeaconsPerSource = 100;                      // of these, per second and address
 constexpr int kMaxPerWake = 64;
 
 }  // namespace
@@ -35,6 +37,7 @@ struct Discovery::Impl : std::enable_shared_from_this<Discovery::Impl> {
   std::map<std::string, std::string> send_errors;  // interface and family → last reason, so that it is logged once
   TimerId beacon_timer = 0, refresh_timer = 0;
   size_t burst = 0;  // of kFirstBeacons sent
+  SourceLimiter sources{kMaxBeaconsPerSource, 1024};
   double allowance = kMaxBeaconsPerSecond;
   TimePoint allowance_at, flood_logged_at;
   bool stopped = false;
@@ -127,7 +130,7 @@ struct Discovery::Impl : std::enable_shared_from_this<Discovery::Impl> {
     for (int i = 0; i < kMaxPerWake && !stopped; ++i) {
       const auto received = sockets[index].receive(buffer);
       if (!received) return;
-      if (!within_rate()) continue;
+      if (!sources.allow(received->from.address().to_string(), loop.now()) || !within_rate()) continue;
       handle(sockets[index], *received, std::span(buffer).first(received->bytes));
     }
   }

@@ -134,7 +134,7 @@ std::string refusal_text(Verdict verdict, const Introduction& self, const Introd
     case Verdict::kBusy:
       return "too many links";
     case Verdict::kMalformed:
-      return "its handshake makes no sense";
+      return "its handshake makes no sense, or claims an identity that is not its own";
   }
   return "";
 }

@@ -100,6 +100,14 @@ class Node:
         self.process = subprocess.Popen(["ip", "netns", "exec", self.namespace, EXO, "serve", *self.options],
                                         stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
 
+    def memory_bytes(self):
+        """Resident, now; 0 when it has ended."""
+        try:
+            children = subprocess.run(["ps", "-o", "rss=", "-p", str(self.process.pid)], capture_output=True, text=True)
+            return int(children.stdout or 0) << 10
+        except ValueError:
+            return 0
+
     def log_text(self):
         return (self.folder / "log").read_text(errors="replace")
 

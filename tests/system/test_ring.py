@@ -5,13 +5,14 @@ import os
 import signal
 import socket
 import ssl
+import subprocess
 import sys
 import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(__file__))
 from demo_folder import write_demo_folder
-from netlab import (Network, Node, Stream, inside, node_names, ready_stages, reason_to_skip, wait_until)
+from netlab import (EXO, Network, Node, Stream, inside, node_names, ready_stages, reason_to_skip, wait_until)
 
 SKIP = reason_to_skip()
 LONG = {"ignore_eos": True, "max_tokens": 600}  # an answer long enough to be interrupted
@@ -382,6 +383,78 @@ class BadInput(ClusterTest):
                 if not stranger.recv(100):
                     raise OSError("closed")
         self.assertTrue(self.answer(node))
+
+
+class UntrustedPeer(ClusterTest):
+    """A member that speaks the protocol badly beside a client whose answers must stay right."""
+
+    def test_a_rogue_peer_is_refused_or_ignored(self):
+        seconds = int(os.environ.get("EXO_ROGUE_SECONDS", "25"))
+        seed = int(os.environ.get("EXO_ROGUE_SEED", "1"))
+        rogue_binary = os.environ.get("EXO_ROGUE_PEER") or os.path.join(os.path.dirname(EXO), "tests/exo_rogue_peer")
+        node = self.node("victim", memory="256MiB")
+        self.wait_ready(node, 1)
+        prompts = ["What is exo?", "Tell me a story about a fox.", "Hello!"]
+        expected = {prompt: self.answer(node, prompt) for prompt in prompts}
+        namespace = self.network.add_device()
+        rogue = subprocess.Popen(["ip", "netns", "exec", namespace, rogue_binary, "10.77.0.1", "52416", str(seconds), str(seed)],
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.addCleanup(rogue.kill)
+        right, refused, turn, most_memory = 0, [], 0, 0
+        while rogue.poll() is None:
+            prompt = prompts[turn % len(prompts)]
+            turn += 1
+            status, body = node.request("POST", "/v1/chat/completions", {
+                "model": "exo-demo", "messages": [{"role": "user", "content": prompt}], "temperature": 0}, timeout=120)
+            if status == 200:
+                self.assertEqual(body["choices"][0]["message"]["content"], expected[prompt])
+                right += 1
+            else:
+                refused.append((status, body["error"]["message"]))
+            most_memory = max(most_memory, node.memory_bytes())
+        with rogue.stdout:
+            output = rogue.stdout.read()
+        print(f"{output.strip()}\n{right} right answers, {len(refused)} refused {sorted(set(refused))[:5]}, "
+              f"{most_memory >> 20} MiB at most", file=sys.stderr)
+        self.assertEqual(rogue.returncode, 0, f"{output}\n{self.logs()}")
+        self.assertIsNone(node.process.poll(), self.logs())
+        self.assertNotIn("ERROR: AddressSanitizer", node.log_text())
+        self.assertNotIn("runtime error:", node.log_text())
+        self.assertGreater(right, 0)
+        self.assertLessEqual(len(refused), turn // 20, refused[:10])
+        for prompt in prompts:
+            self.assertEqual(self.answer(node, prompt), expected[prompt])
+
+
+class Traces(ClusterTest):
+    def test_what_a_request_did_is_told_by_every_node(self):
+        nodes = self.ring(2)
+        status, body = nodes[0].request("POST", "/v1/chat/completions", {
+            "model": "exo-demo", "messages": [{"role": "user", "content": "What is exo?"}], "temperature": 0, "max_tokens": 8})
+        self.assertEqual(status, 200, body)
+        for node in nodes:
+            status, trace = node.request("GET", f"/v1/trace/{body['id']}")
+            self.assertEqual(status, 200, trace)
+            self.assertEqual([event["event"] for event in trace["events"]][0], "received")
+            self.assertEqual({stage["stage"] for stage in trace["stages"]}, {0, 1})
+            decode = [stage for stage in trace["stages"] if stage["kind"] == "decode"]
+            self.assertTrue(all(stage["compute_ms"] > 0 for stage in decode), decode)
+            for step in trace["steps"]:
+                self.assertEqual(len(step["stages"]), 2, step)
+            self.assertIn("decode", node.text(f"/v1/trace/{body['id']}?format=text"))
+            chrome = json.loads(node.text(f"/v1/trace/{body['id']}?format=chrome"))
+            self.assertTrue(any(event["ph"] == "X" for event in chrome["traceEvents"]))
+        self.assertEqual(nodes[0].request("GET", "/v1/trace/last")[1]["id"], body["id"].split("-")[1])
+        self.assertEqual(nodes[0].request("GET", "/v1/trace/chatcmpl-" + "0" * 31 + "1")[0], 404)
+        stream = Stream(nodes[1], **LONG)
+        self.assertTrue(stream.wait_for_text(60), stream.error)
+        running = nodes[0].request("GET", "/v1/requests")[1]["requests"]
+        self.assertEqual([(r["node_name"], r["phase"]) for r in running], [(nodes[1].name, "decode")])
+        self.assertGreater(running[0]["tokens_per_s"], 0)
+        metrics = nodes[0].text("/metrics")
+        self.assertRegex(metrics, r'exo_link_sent_bytes_total{peer="node2",interface="eth0"} [1-9]')
+        self.assertRegex(metrics, r'exo_instance_epoch{model="exo-demo"} [1-9]')
+        stream.join(60)
 
 
 if __name__ == "__main__":
