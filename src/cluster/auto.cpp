@@ -1,6 +1,7 @@
 // Predicts what every strategy would give and takes the best for the objective.
 
 #include <cmath>
+#include <map>
 #include <optional>
 
 #include "cluster/strategies.h"
@@ -47,10 +48,20 @@ Result<Choice> choose_auto(const PlacementProblem& problem) {
     best = std::move(choice);
     best_score = value;
   };
-  for (const Strategy strategy : compared_strategies(free_choice)) {
-    auto choice = choose(free_choice, strategy);
+  std::map<Strategy, Result<Choice>> chosen;
+  const auto strategies = compared_strategies(free_choice);
+  for (const Strategy strategy : strategies) {
+    if (strategy != Strategy::kHybrid) chosen.emplace(strategy, choose(free_choice, strategy));
+  }
+  for (const Strategy strategy : strategies) {
+    if (strategy == Strategy::kHybrid) {  // these two are part of it
+      auto hybrid = choose_hybrid(free_choice, chosen.at(Strategy::kFastest), chosen.at(Strategy::kTensorParallel));
+      if (hybrid) hybrid->by = Strategy::kHybrid;
+      chosen.emplace(strategy, std::move(hybrid));
+    }
+    auto& choice = chosen.at(strategy);
     alternatives.push_back(alternative_of(free_choice, strategy, choice));
-    if (choice) offer(std::move(*choice));
+    if (choice) offer(*choice);
   }
   if (problem.request.objective == Objective::kTtft) {
     for (auto& choice : choose_for_prefill(free_choice)) offer(std::move(choice));

@@ -1,6 +1,7 @@
 #include "cluster/cost_model.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 
@@ -25,6 +26,21 @@ bool is_float(ElementType type) {
 }
 
 double or_assumed(double measured, double assumed) { return measured > 0 ? measured : assumed; }
+
+// Numbers for layers, the same for those that take the same time on every device.
+std::vector<int32_t> kinds_of_layers(const wire::ModelFacts& model) {
+  const auto of = [](const std::vector<uint64_t>& values, size_t layer) {
+    return values.empty() ? uint64_t{0} : values[layer];
+  };
+  std::map<std::array<uint64_t, 4>, int32_t> known;
+  std::vector<int32_t> kinds;
+  for (size_t i = 0; i < model.layer_bytes.size(); ++i) {
+    const std::array facts{model.layer_bytes[i], model.kv_bytes_per_position[i], of(model.state_bytes, i),
+                           of(model.expert_bytes, i)};
+    kinds.push_back(known.try_emplace(facts, static_cast<int32_t>(known.size())).first->second);
+  }
+  return kinds;
+}
 
 }  // namespace
 
@@ -58,6 +74,7 @@ CostModel::CostModel(const wire::ModelFacts& model, std::span<const PlacementDev
     rates.prefill_correction = or_assumed(profile.prefill_correction, 1);
     rates_.push_back(rates);
   }
+  kinds_ = kinds_of_layers(model);
   std::map<NodeId, size_t> index;
   for (size_t i = 0; i < devices.size(); ++i) index[devices[i].id] = i;
   const size_t n = devices.size();
@@ -75,6 +92,13 @@ CostModel::CostModel(const wire::ModelFacts& model, std::span<const PlacementDev
   for (const auto& [round_trip, bandwidth] : measured) {
     links_.push_back(
         {or_assumed(round_trip, kAssumedRoundTripS) * 1e3 / 2, 1e3 / or_assumed(bandwidth, kAssumedLinkBandwidth)});
+  }
+  const Pass decode = decode_pass();
+  for (const auto& device : devices) {
+    const Team alone{{&device, 1.0}};
+    double sum = head_ms(alone, decode);
+    for_each_layer(alone, 0, n_layers(), decode, [&](double ms) { sum += ms; });
+    whole_model_ms_.push_back(sum);
   }
 }
 
@@ -141,9 +165,34 @@ double CostModel::overhead_ms(const Team& team, const Pass& pass) const {
   return most;
 }
 
+// each(ms) for the layers in turn; the arithmetic is done once for each kind of layer.
+template <typename Each>
+void CostModel::for_each_layer(const Team& team, int32_t begin, int32_t end, const Pass& pass, Each each) const {
+  constexpr int32_t kMostRemembered = 16;
+  std::array<double, kMostRemembered> known;
+  known.fill(-1);
+  for (int32_t layer = begin; layer < end; ++layer) {
+    const int32_t kind = kinds_[static_cast<size_t>(layer)];
+    if (kind >= kMostRemembered) {
+      each(layer_ms(team, layer, pass));
+      continue;
+    }
+    double& ms = known[static_cast<size_t>(kind)];
+    if (ms < 0) ms = layer_ms(team, layer, pass);
+    each(ms);
+  }
+}
+
+std::vector<double> CostModel::layers_ms(const Team& team, const Pass& pass) const {
+  std::vector<double> times;
+  times.reserve(kinds_.size());
+  for_each_layer(team, 0, n_layers(), pass, [&](double ms) { times.push_back(ms); });
+  return times;
+}
+
 double CostModel::stage_ms(const Team& team, int32_t begin, int32_t end, const Pass& pass) const {
   double sum = overhead_ms(team, pass);
-  for (int32_t layer = begin; layer < end; ++layer) sum += layer_ms(team, layer, pass);
+  for_each_layer(team, begin, end, pass, [&](double ms) { sum += ms; });
   if (end == n_layers()) sum += head_ms(team, pass);
   return sum + disk_ms(team, begin, end);
 }

@@ -68,6 +68,9 @@ class CostModel {
   double head_ms(const Team& team, const Pass& pass) const;
   double overhead_ms(const Team& team, const Pass& pass) const;
   double stage_ms(const Team& team, int32_t begin, int32_t end, const Pass& pass) const;
+  std::vector<double> layers_ms(const Team& team, const Pass& pass) const;  // layer_ms of each
+  // Of one decode pass of the whole model on the device alone, without overhead and whatever its memory.
+  double whole_model_ms(const PlacementDevice& device) const { return whole_model_ms_[index_of(device)]; }
   double exchange_ms(const Team& team, int32_t begin, int32_t end, const Pass& pass) const;  // part of stage_ms
 
   // ---- memory
@@ -96,6 +99,8 @@ class CostModel {
   };
   size_t index_of(const PlacementDevice& device) const { return static_cast<size_t>(&device - devices_.data()); }
   double product_ms(const TeamMember& member, double bytes, double ops) const;
+  template <typename Each>
+  void for_each_layer(const Team& team, int32_t begin, int32_t end, const Pass& pass, Each each) const;
   double gather_ms(const Team& team, double n_gathers, double bytes) const;
   double layer_gathers_ms(const Team& team, const Pass& pass) const;
 
@@ -104,9 +109,11 @@ class CostModel {
   const PlacementRequest& request_;
   const StageMemory& memory_;
   double ops_per_byte_ = 0, attention_width_ = 0;
-  double packed_bytes_ = 0;         // of a number that only a weight reads
-  std::vector<DeviceRates> rates_;  // by device
-  std::vector<LinkCost> links_;     // [devices × devices]
+  double packed_bytes_ = 0;             // of a number that only a weight reads
+  std::vector<DeviceRates> rates_;      // by device
+  std::vector<LinkCost> links_;         // [devices × devices]
+  std::vector<int32_t> kinds_;          // by layer: layers of a kind differ in nothing that takes time
+  std::vector<double> whole_model_ms_;  // by device
 };
 
 }  // namespace exo::cluster

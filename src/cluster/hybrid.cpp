@@ -2,6 +2,7 @@
 // look worth it, beside the best ring without groups and the best single group.
 
 #include <algorithm>
+#include <optional>
 
 #include "cluster/ring_search.h"
 #include "cluster/teams.h"
@@ -17,8 +18,8 @@ Devices most_promising(const PlacementProblem& problem) {
   for (const auto& device : problem.devices) devices.push_back(&device);
   if (devices.size() <= kExactDevices) return devices;
   std::stable_sort(devices.begin(), devices.end(), [&](const auto* a, const auto* b) {
-    const double left = static_cast<double>(a->profile.memory_budget_bytes) / whole_model_ms(problem, *a);
-    const double right = static_cast<double>(b->profile.memory_budget_bytes) / whole_model_ms(problem, *b);
+    const double left = static_cast<double>(a->profile.memory_budget_bytes) / problem.costs.whole_model_ms(*a);
+    const double right = static_cast<double>(b->profile.memory_budget_bytes) / problem.costs.whole_model_ms(*b);
     return left > right;
   });
   devices.resize(kExactDevices);
@@ -27,22 +28,35 @@ Devices most_promising(const PlacementProblem& problem) {
 
 constexpr size_t kMostTeams = 20;
 
+// nullopt: no groups are worth it, or none fits.
+std::optional<Choice> ring_with_groups(const PlacementProblem& problem) {
+  const Devices devices = most_promising(problem);
+  std::vector<Team> groups = promising_teams(problem, devices, kMostTeams);
+  if (groups.empty()) return std::nullopt;
+  std::vector<Team> teams;
+  for (const auto* device : devices) teams.push_back({{device, 1.0}});
+  for (auto& team : groups) teams.push_back(std::move(team));
+  const SearchSpace space = make_search_space(problem, std::move(teams), problem.costs.decode_pass());
+  const auto ring = search_ring(space, Minimise::kSum);
+  if (!ring) return std::nullopt;
+  return Choice{choices_of(space, *ring), false, Strategy::kHybrid, {}};
+}
+
 }  // namespace
 
 Result<Choice> choose_hybrid(const PlacementProblem& problem) {
-  auto fastest = choose_fastest(problem);
-  if (problem.model.tensor_parallel_parts == 1) return fastest;
-  const Pass pass = problem.costs.decode_pass();
-  const Devices devices = most_promising(problem);
-  std::vector<Team> teams;
-  for (const auto* device : devices) teams.push_back({{device, 1.0}});
-  for (auto& team : promising_teams(problem, devices, kMostTeams)) teams.push_back(std::move(team));
-  const SearchSpace space = make_search_space(problem, std::move(teams), pass);
-  auto ring = search_ring(space, Minimise::kSum);
+  const auto fastest = choose_fastest(problem);
+  return problem.model.tensor_parallel_parts == 1
+             ? fastest
+             : choose_hybrid(problem, fastest, choose_tensor_parallel(problem));
+}
+
+Result<Choice> choose_hybrid(const PlacementProblem& problem, const Result<Choice>& fastest,
+                             const Result<Choice>& group) {
   std::vector<Choice> found;
-  if (fastest) found.push_back(std::move(*fastest));
-  if (ring) found.push_back({choices_of(space, *ring), false, Strategy::kHybrid, {}});
-  if (auto group = choose_tensor_parallel(problem)) found.push_back(std::move(*group));
+  if (fastest) found.push_back(*fastest);
+  if (auto ring = ring_with_groups(problem)) found.push_back(std::move(*ring));
+  if (group) found.push_back(*group);
   if (found.empty()) return std::unexpected(ring_refusal(problem));
   auto best = std::move(found.front());
   double best_ms = estimate(problem, best.stages).ms_per_token;

@@ -12,10 +12,8 @@ SearchUnit make_unit(const PlacementProblem& problem, Team team, const Pass& pas
   const int32_t layers = costs.n_layers();
   SearchUnit unit;
   unit.until.assign(static_cast<size_t>(layers) + 1, 0);
-  for (int32_t i = 0; i < layers; ++i) {
-    const auto at = static_cast<size_t>(i);
-    unit.until[at + 1] = unit.until[at] + costs.layer_ms(team, i, pass);
-  }
+  const auto times = costs.layers_ms(team, pass);
+  for (size_t i = 0; i < times.size(); ++i) unit.until[i + 1] = unit.until[i] + times[i];
   unit.overhead = costs.overhead_ms(team, pass);
   unit.head = costs.head_ms(team, pass);
   const auto fits = [&](int32_t begin, int32_t end) {
@@ -63,7 +61,9 @@ SearchSpace make_search_space(const PlacementProblem& problem, std::vector<Team>
     SearchUnit unit = make_unit(problem, std::move(team), pass, from_disk);
     if (!holds_a_layer(unit)) continue;
     for (const auto& member : unit.team) {
-      unit.devices.push_back(numbers.try_emplace(member.device, numbers.size()).first->second);
+      const size_t number = numbers.try_emplace(member.device, numbers.size()).first->second;
+      unit.devices.push_back(number);
+      if (number < 32) unit.set |= uint32_t{1} << number;
     }
     space.units.push_back(std::move(unit));
   }

@@ -23,6 +23,7 @@ inline constexpr size_t kExactDevices = 12;
 struct SearchUnit {
   Team team;
   std::vector<size_t> devices;  // of the team, as indices into the problem's devices
+  uint32_t set = 0;             // bit i: device i, of the first 32
   std::vector<double> until;    // [n_layers + 1] sum of layer times before
   double overhead = 0, head = 0;
   std::vector<int32_t> earliest;  // [n_layers + 1] the first b ≥ 1 for which [b, e) fits; e when none does

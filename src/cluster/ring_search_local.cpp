@@ -14,11 +14,12 @@ using Order = std::vector<size_t>;
 // What the search may cost, in table cells of best_split; some tens of milliseconds.
 constexpr int64_t kMostCells = 4'000'000;
 constexpr int64_t kMostCellsFromDisk = 40'000'000;
+constexpr int64_t kMostCellsBeforeExact = 400'000;  // the exhaustive search only wants a good ring to beat
 
 class LocalSearch {
  public:
   LocalSearch(const SearchSpace& space, Minimise minimise)
-      : space_(space), minimise_(minimise), cells_(space.from_disk ? kMostCellsFromDisk : kMostCells) {
+      : space_(space), minimise_(minimise), cells_(cells_for(space)) {
     for (size_t a = 0; a < space.units.size(); ++a) {
       for (size_t b = 0; b < space.units.size(); ++b) {
         if (a != b && space.hop_of(a, b) != space.hop_of(0, 1)) equal_links_ = false;
@@ -34,6 +35,11 @@ class LocalSearch {
   }
 
  private:
+  static int64_t cells_for(const SearchSpace& space) {
+    if (space.from_disk) return kMostCellsFromDisk;
+    return space.n_devices > kExactDevices ? kMostCells : kMostCellsBeforeExact;
+  }
+
   // Units without shared devices: the fastest per layer first, or those that hold most.
   Order ranking(bool by_speed) const {
     Order all(space_.units.size());

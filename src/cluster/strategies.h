@@ -44,6 +44,9 @@ Result<Choice> choose_fastest(const PlacementProblem& problem);
 Result<Choice> choose_throughput(const PlacementProblem& problem);
 Result<Choice> choose_tensor_parallel(const PlacementProblem& problem);
 Result<Choice> choose_hybrid(const PlacementProblem& problem);
+// Likewise, when it is known what `fastest` and `tensor-parallel` choose.
+Result<Choice> choose_hybrid(const PlacementProblem& problem, const Result<Choice>& fastest,
+                             const Result<Choice>& group);
 Result<Choice> choose_auto(const PlacementProblem& problem);
 // Rings whose prefill is fast: the candidates of kAuto for Objective::kTtft.
 std::vector<Choice> choose_for_prefill(const PlacementProblem& problem);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <numeric>
 
 namespace exo::cluster {
 namespace {
@@ -21,9 +22,8 @@ std::optional<Team> share_out(const std::vector<const PlacementDevice*>& devices
   const size_t n = devices.size();
   if (n > static_cast<size_t>(parts)) return std::nullopt;
   std::vector<int32_t> counts(n, 1);
-  for (size_t i = 0; i < n; ++i) {
-    if (most[i] < 1) return std::nullopt;
-  }
+  if (std::accumulate(most.begin(), most.end(), int64_t{0}) < parts) return std::nullopt;
+  if (std::any_of(most.begin(), most.end(), [](int32_t parts_held) { return parts_held < 1; })) return std::nullopt;
   for (int32_t given = static_cast<int32_t>(n); given < parts; ++given) {
     std::optional<size_t> next;
     for (size_t i = 0; i < n; ++i) {
@@ -41,7 +41,7 @@ std::optional<Team> share_out(const std::vector<const PlacementDevice*>& devices
 std::optional<Team> divide_with(const PlacementProblem& problem, std::vector<const PlacementDevice*> devices,
                                 std::optional<std::pair<int32_t, int32_t>> layers) {
   std::vector<std::pair<double, const PlacementDevice*>> by_speed;
-  for (const auto* device : devices) by_speed.emplace_back(whole_model_ms(problem, *device), device);
+  for (const auto* device : devices) by_speed.emplace_back(problem.costs.whole_model_ms(*device), device);
   std::stable_sort(by_speed.begin(), by_speed.end(), [](auto& a, auto& b) { return a.first < b.first; });
   std::vector<double> whole_ms;
   std::vector<int32_t> most;
@@ -49,12 +49,19 @@ std::optional<Team> divide_with(const PlacementProblem& problem, std::vector<con
   for (size_t i = 0; i < devices.size(); ++i) {
     devices[i] = by_speed[i].second;
     whole_ms.push_back(by_speed[i].first);
-    int32_t can_hold = parts;
     const uint64_t usable = StageMemory::usable(devices[i]->profile.memory_budget_bytes);
-    while (layers && can_hold > 0 &&
-           problem.costs.need({devices[i], static_cast<double>(can_hold) / parts}, layers->first, layers->second) >
-               usable) {
-      --can_hold;
+    const auto holds = [&](int32_t count) {
+      const TeamMember member{devices[i], static_cast<double>(count) / parts};
+      return problem.costs.need(member, layers->first, layers->second) <= usable;
+    };
+    int32_t can_hold = 0;  // the most, by halving
+    if (!layers || holds(parts)) {
+      can_hold = parts;
+    } else {
+      for (int32_t too_many = parts; too_many - can_hold > 1;) {
+        const int32_t middle = (can_hold + too_many) / 2;
+        (holds(middle) ? can_hold : too_many) = middle;
+      }
     }
     most.push_back(can_hold);
   }
@@ -62,14 +69,6 @@ std::optional<Team> divide_with(const PlacementProblem& problem, std::vector<con
 }
 
 }  // namespace
-
-double whole_model_ms(const PlacementProblem& problem, const PlacementDevice& device) {
-  const Team alone{{&device, 1.0}};
-  const Pass pass = problem.costs.decode_pass();
-  double sum = problem.costs.head_ms(alone, pass);
-  for (int32_t i = 0; i < problem.costs.n_layers(); ++i) sum += problem.costs.layer_ms(alone, i, pass);
-  return sum;
-}
 
 std::optional<Team> divide(const PlacementProblem& problem, std::vector<const PlacementDevice*> devices,
                            int32_t begin, int32_t end) {
@@ -85,7 +84,7 @@ std::vector<Team> promising_teams(const PlacementProblem& problem, std::span<con
   const CostModel& costs = problem.costs;
   const Pass pass = costs.decode_pass();
   std::vector<double> alone_ms;
-  for (const auto* device : devices) alone_ms.push_back(whole_model_ms(problem, *device));
+  for (const auto* device : devices) alone_ms.push_back(problem.costs.whole_model_ms(*device));
   std::vector<std::pair<double, Team>> found;  // by time relative to the members one after the other
   for (uint32_t set = 1; set < (uint32_t{1} << devices.size()); ++set) {
     const auto members = static_cast<size_t>(std::popcount(set));
@@ -101,8 +100,7 @@ std::vector<Team> promising_teams(const PlacementProblem& problem, std::span<con
     }
     auto team = divide_by_speed(problem, std::move(chosen));
     if (!team || memory <= 0) continue;
-    double ms = costs.head_ms(*team, pass);
-    for (int32_t i = 0; i < costs.n_layers(); ++i) ms += costs.layer_ms(*team, i, pass);
+    const double ms = costs.stage_ms(*team, 0, costs.n_layers(), pass) - costs.overhead_ms(*team, pass);
     const double ratio = ms * memory / in_turn_ms;
     if (ratio < 1) found.emplace_back(ratio, std::move(*team));
   }

@@ -8,9 +8,6 @@
 
 namespace exo::cluster {
 
-// What a device's time for the whole model in one decode pass is, alone and without memory limits.
-double whole_model_ms(const PlacementProblem& problem, const PlacementDevice& device);
-
 // Shares in whole parts (ModelFacts::tensor_parallel_parts, else 16) so that the slowest member is fastest, each
 // at least one and none over its memory for the layers [begin, end). The fastest member first. nullopt: too many
 // members for the parts, or it does not fit.

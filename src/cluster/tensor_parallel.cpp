@@ -53,7 +53,7 @@ void consider_some(const PlacementProblem& problem, Devices devices, BestGroup& 
   for (const bool by_speed : {true, false}) {
     std::stable_sort(devices.begin(), devices.end(), [&](const auto* a, const auto* b) {
       if (!by_speed) return a->profile.memory_budget_bytes > b->profile.memory_budget_bytes;
-      return whole_model_ms(problem, *a) < whole_model_ms(problem, *b);
+      return problem.costs.whole_model_ms(*a) < problem.costs.whole_model_ms(*b);
     });
     for (size_t n = 2; n <= devices.size(); ++n)
       best.consider({devices.begin(), devices.begin() + static_cast<std::ptrdiff_t>(n)});
