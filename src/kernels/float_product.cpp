@@ -40,7 +40,7 @@ void pack_plainly(ElementType type, const PanelRows& rows, int64_t first, int64_
 
 #if HWY_TARGET == HWY_SCALAR
 
-bool multiply_float_rows(ElementType, const PanelRows&, const Ahead&, int64_t, int64_t, const float*, int64_t,
+bool multiply_float_rows(ElementType, const PanelRows&, const RowsAhead&, int64_t, int64_t, const float*, int64_t,
                          int64_t, float*, int64_t) {
   return false;
 }
@@ -100,17 +100,22 @@ HWY_INLINE V second_of(V32 words) {
   return half_to_float(hn::ShiftRight<16>(words));
 }
 
+struct FloatsAsked {
+  AskedLines<CacheLevel::kFirst> near;
+  AskedLines<CacheLevel::kSecond> far;
+};
+
 // 64 bytes of each row, from column k on, into the chain that `sum` is.
 template <ElementType kType, int kColumns>
-HWY_INLINE void add_line(const PanelRows& rows, int64_t offset, const std::byte* next, const std::byte* end,
-                         const float* HWY_RESTRICT x, int64_t x_stride, V (&sum)[kSets][kColumns]) {
+HWY_INLINE void add_line(const PanelRows& rows, int64_t offset, FloatsAsked& asked, const float* HWY_RESTRICT x,
+                         int64_t x_stride, V (&sum)[kSets][kColumns]) {
   constexpr int kPerWord = kType == ElementType::kF32 ? 1 : 2;
   V32 words[kSets][16];
   store_lines(rows, offset, [&](int word, int set, V32 v) HWY_ATTR { words[set][word] = v; });
 #pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) {
-    // One by one: in a burst the requests are dropped.
-    if (next + 64 * i < end) __builtin_prefetch(next + 64 * i, 0, 3);
+    asked.near.step();  // one by one: in a burst the requests are dropped
+    asked.far.step();
     for (int set = 0; set < kSets; ++set) {
       const V first = first_of<kType>(words[set][i]);
       for (int c = 0; c < kColumns; ++c) {
@@ -128,7 +133,7 @@ HWY_INLINE void add_line(const PanelRows& rows, int64_t offset, const std::byte*
 
 // Two chains at a time, since one alone would wait for its own sums.
 template <ElementType kType, int kColumns>
-void multiply_rows_of(const PanelRows& rows, const Ahead& ahead, int64_t first, int64_t count, const float* x,
+void multiply_rows_of(const PanelRows& rows, const RowsAhead& ahead, int64_t first, int64_t count, const float* x,
                       int64_t x_stride, float* y, int64_t y_stride) {
   constexpr int kBytes = kType == ElementType::kF32 ? 4 : 2, kAtOnce = 64 / kBytes;
   constexpr int64_t kLines = kFloatChain / kAtOnce;
@@ -136,7 +141,8 @@ void multiply_rows_of(const PanelRows& rows, const Ahead& ahead, int64_t first, 
   for (int set = 0; set < kSets; ++set) {
     for (int c = 0; c < kColumns; ++c) total[set][c] = hn::LoadU(d, y + c * y_stride + set * kLanes);
   }
-  const std::byte *next = ahead.from, *end = ahead.from + (ahead.rows > 1 ? 0 : ahead.bytes);
+  const int64_t steps = count / kAtOnce * 16;
+  FloatsAsked asked{{ahead.near, ahead.near_bytes, steps}, {ahead.far, ahead.far_bytes, steps}};
   for (int64_t k = 0; k < count; k += 2 * kFloatChain) {
     const int chains = k + kFloatChain < count ? 2 : 1;
     V sum[2][kSets][kColumns];
@@ -150,8 +156,7 @@ void multiply_rows_of(const PanelRows& rows, const Ahead& ahead, int64_t first, 
       for (int i = 0; i < 2; ++i) {
         if (i == chains) break;
         const int64_t at = k + i * kFloatChain + line * kAtOnce;
-        add_line<kType, kColumns>(rows, (first + at) * kBytes, next, end, x + at, x_stride, sum[i]);
-        next += kPanelRows * 64;
+        add_line<kType, kColumns>(rows, (first + at) * kBytes, asked, x + at, x_stride, sum[i]);
       }
     }
     for (int i = 0; i < chains; ++i) {
@@ -166,7 +171,7 @@ void multiply_rows_of(const PanelRows& rows, const Ahead& ahead, int64_t first, 
 }
 
 template <int kColumns>
-void multiply_float_columns(ElementType type, const PanelRows& rows, const Ahead& ahead, int64_t first,
+void multiply_float_columns(ElementType type, const PanelRows& rows, const RowsAhead& ahead, int64_t first,
                             int64_t count, const float* x, int64_t x_stride, float* y, int64_t y_stride) {
   using enum ElementType;
   if (type == kF32) return multiply_rows_of<kF32, kColumns>(rows, ahead, first, count, x, x_stride, y, y_stride);
@@ -174,8 +179,8 @@ void multiply_float_columns(ElementType type, const PanelRows& rows, const Ahead
   multiply_rows_of<kBF16, kColumns>(rows, ahead, first, count, x, x_stride, y, y_stride);
 }
 
-bool multiply_float_rows(ElementType type, const PanelRows& rows, const Ahead& ahead, int64_t first, int64_t count,
-                         const float* x, int64_t x_stride, int64_t n, float* y, int64_t y_stride) {
+bool multiply_float_rows(ElementType type, const PanelRows& rows, const RowsAhead& ahead, int64_t first,
+                         int64_t count, const float* x, int64_t x_stride, int64_t n, float* y, int64_t y_stride) {
   if (n > kStraightFloatColumns || count % kFloatChain != 0) return false;
   if (n == 1) multiply_float_columns<1>(type, rows, ahead, first, count, x, x_stride, y, y_stride);
   if (n == 2) multiply_float_columns<2>(type, rows, ahead, first, count, x, x_stride, y, y_stride);

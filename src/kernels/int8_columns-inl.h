@@ -69,7 +69,7 @@ EXO_INLINE void scale_sums(const RowScales& scales, int lane, int64_t g, int h, 
 
 // Groups [first, first + 8).
 template <typename Isa, typename Format, int kColumns>
-__attribute__((noinline)) void columns_product(const PanelRows& rows, const Ahead& ahead, int64_t first,
+__attribute__((noinline)) void columns_product(const PanelRows& rows, RowsAsked& asked, int64_t first,
                                                const ActivationBlock* x, float* y, int64_t y_stride) {
   using I = typename Isa::I;
   using F = typename Isa::F;
@@ -89,7 +89,7 @@ __attribute__((noinline)) void columns_product(const PanelRows& rows, const Ahea
 #pragma GCC unroll 8
       for (int64_t i = 0; i < kSpan; ++i) {
         const int64_t g = start + i;
-        if (set == 0) ahead.ask(g, kGroupsPerSuper);
+        if (set == 0) asked.step(rows, first, g);
         I w[8], dot[2][kColumns];
         Format::words(rows, set, first, start, i, w);
         for (int h = 0; h < 2; ++h) {
@@ -113,13 +113,13 @@ __attribute__((noinline)) void columns_product(const PanelRows& rows, const Ahea
 
 // Columns in runs of at most Isa::kRunColumns, none of them much shorter than the others.
 template <typename Isa, typename Format>
-void columns_product(const PanelRows& rows, const Ahead& ahead, int64_t first, const ActivationBlock* x, int64_t n,
+void columns_product(const PanelRows& rows, RowsAsked& asked, int64_t first, const ActivationBlock* x, int64_t n,
                      float* y, int64_t y_stride) {
   for (int64_t runs = (n + Isa::kRunColumns - 1) / Isa::kRunColumns; runs > 0; --runs) {
     const int64_t columns = (n + runs - 1) / runs;
     const auto run = [&]<int kColumns>(std::integral_constant<int, kColumns>) {
       if constexpr (kColumns <= Isa::kRunColumns) {
-        columns_product<Isa, Format, kColumns>(rows, ahead, first, x, y, y_stride);
+        columns_product<Isa, Format, kColumns>(rows, asked, first, x, y, y_stride);
       }
     };
     switch (columns) {

@@ -4,6 +4,7 @@
 //   to_float, load_f, store_f, broadcast_f, mul, fma(a, b, c) = a * b + c, fnma = c - a * b.
 // kUnsigned: dot takes w as unsigned, which is the value plus 128, and the sum starts from the activations' bias.
 
+#include <cstddef>
 #include <cstring>
 
 #include "kernels/int8_multiply.h"
@@ -19,15 +20,22 @@ EXO_INLINE void multiply_tile(const Panel* panels, int groups, const ActivationB
   constexpr int kPerPanel = kPanelRows / Isa::kLanes;
   constexpr int kVectors = kPanels * kPerPanel;
   constexpr int kHalves = kHalf ? 2 : 1, kWords = 8 / kHalves;
+  // Lines of an ActivationBlock that this kind of panel needs.
+  constexpr int kLinesRead = kHalf && kMin ? 8 : kHalf ? 7 : kMin ? 6 : 5;
+  static_assert(offsetof(ActivationBlock, scaled_sum) == 5 * 64 && sizeof(ActivationBlock) == 8 * 64);
   F total[kVectors][kColumns];
   for (int v = 0; v < kVectors; ++v) {
     for (int c = 0; c < kColumns; ++c) total[v][c] = Isa::load_f(y + c * y_stride + v * Isa::kLanes);
   }
-  for (int c = 0; c < kColumns; ++c) __builtin_prefetch(y + (kColumns + c) * y_stride, 1);
+  for (int c = 0; c < kColumns; ++c) {
+    for (int p = 0; p < kPanels; ++p) __builtin_prefetch(y + (kColumns + c) * y_stride + p * kPanelRows, 1);
+  }
   for (int g = 0; g < groups; ++g) {
     // The next tile's activations, a line of each per group: their stride is no pattern that processors foresee.
-    for (int c = 0; c < kColumns; ++c) {
-      __builtin_prefetch(reinterpret_cast<const char*>(x + kColumns + c) + g * 64);
+    if (g < kLinesRead) {
+      for (int c = 0; c < kColumns; ++c) {
+        __builtin_prefetch(reinterpret_cast<const char*>(x + kColumns + c) + g * 64);
+      }
     }
 #pragma GCC unroll 2
     for (int h = 0; h < kHalves; ++h) {

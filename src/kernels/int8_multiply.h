@@ -18,17 +18,13 @@ void int8_multiply_avx_vnni(PanelKind, const Panel*, int, int, const ActivationB
 void int8_multiply_avx512_vnni(PanelKind, const Panel*, int, int, const ActivationBlock*, int64_t, float*, int64_t);
 
 // KernelTable::multiply_rows of the targets that have it.
-using Int8Rows = bool (*)(ElementType type, const PanelRows& rows, const Ahead& ahead, int64_t first, int64_t count,
-                          const ActivationBlock* x, int64_t n_columns, float* y, int64_t y_stride);
+using Int8Rows = int64_t (*)(ElementType type, const RowsProduct& product);
 
 using Int8RowsColumns = int (*)(ElementType type);  // KernelTable::straight_columns
 
-bool int8_rows_avx2(ElementType, const PanelRows&, const Ahead&, int64_t, int64_t, const ActivationBlock*, int64_t,
-                    float*, int64_t);
-bool int8_rows_avx_vnni(ElementType, const PanelRows&, const Ahead&, int64_t, int64_t, const ActivationBlock*,
-                        int64_t, float*, int64_t);
-bool int8_rows_avx512_vnni(ElementType, const PanelRows&, const Ahead&, int64_t, int64_t, const ActivationBlock*,
-                           int64_t, float*, int64_t);
+int64_t int8_rows_avx2(ElementType, const RowsProduct&);
+int64_t int8_rows_avx_vnni(ElementType, const RowsProduct&);
+int64_t int8_rows_avx512_vnni(ElementType, const RowsProduct&);
 
 int straight_columns_avx2(ElementType);
 int straight_columns_avx_vnni(ElementType);

@@ -184,9 +184,8 @@ void int8_multiply_avx512_vnni(PanelKind kind, const Panel* panels, int n_panels
   multiply<Avx512Vnni>(kind, panels, n_panels, groups, x, n_columns, y, y_stride);
 }
 
-bool int8_rows_avx512_vnni(ElementType type, const PanelRows& rows, const Ahead& ahead, int64_t first,
-                           int64_t count, const ActivationBlock* x, int64_t n_columns, float* y, int64_t y_stride) {
-  return multiply_rows<Avx512Vnni>(type, rows, ahead, first, count, x, n_columns, y, y_stride);
+int64_t int8_rows_avx512_vnni(ElementType type, const RowsProduct& product) {
+  return multiply_rows<Avx512Vnni>(type, product);
 }
 
 int straight_columns_avx512_vnni(ElementType type) { return straight_columns<Avx512Vnni>(type); }

@@ -16,9 +16,8 @@ void int8_multiply_avx_vnni(PanelKind kind, const Panel* panels, int n_panels, i
   multiply<AvxVnni>(kind, panels, n_panels, groups, x, n_columns, y, y_stride);
 }
 
-bool int8_rows_avx_vnni(ElementType type, const PanelRows& rows, const Ahead& ahead, int64_t first, int64_t count,
-                        const ActivationBlock* x, int64_t n_columns, float* y, int64_t y_stride) {
-  return multiply_rows<AvxVnni>(type, rows, ahead, first, count, x, n_columns, y, y_stride);
+int64_t int8_rows_avx_vnni(ElementType type, const RowsProduct& product) {
+  return multiply_rows<AvxVnni>(type, product);
 }
 
 int straight_columns_avx_vnni(ElementType type) { return straight_columns<AvxVnni>(type); }

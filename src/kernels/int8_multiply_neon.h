@@ -10,10 +10,8 @@ void int8_multiply_neon_dotprod(PanelKind, const Panel*, int, int, const Activat
                                 int64_t);
 void int8_multiply_neon(PanelKind, const Panel*, int, int, const ActivationBlock*, int64_t, float*, int64_t);
 
-bool int8_rows_neon_dotprod(ElementType, const PanelRows&, const Ahead&, int64_t, int64_t, const ActivationBlock*,
-                            int64_t, float*, int64_t);
-bool int8_rows_neon(ElementType, const PanelRows&, const Ahead&, int64_t, int64_t, const ActivationBlock*, int64_t,
-                    float*, int64_t);
+int64_t int8_rows_neon_dotprod(ElementType, const RowsProduct&);
+int64_t int8_rows_neon(ElementType, const RowsProduct&);
 
 int straight_columns_neon_dotprod(ElementType);
 int straight_columns_neon(ElementType);

@@ -8,10 +8,8 @@ void int8_multiply_neon_dotprod(PanelKind kind, const Panel* panels, int n_panel
   multiply<NeonDotProd>(kind, panels, n_panels, groups, x, n_columns, y, y_stride);
 }
 
-bool int8_rows_neon_dotprod(ElementType type, const PanelRows& rows, const Ahead& ahead, int64_t first,
-                            int64_t count, const ActivationBlock* x, int64_t n_columns, float* y,
-                            int64_t y_stride) {
-  return multiply_rows<NeonDotProd>(type, rows, ahead, first, count, x, n_columns, y, y_stride);
+int64_t int8_rows_neon_dotprod(ElementType type, const RowsProduct& product) {
+  return multiply_rows<NeonDotProd>(type, product);
 }
 
 int straight_columns_neon_dotprod(ElementType type) { return straight_columns<NeonDotProd>(type); }

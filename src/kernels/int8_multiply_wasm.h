@@ -6,8 +6,7 @@
 namespace exo::kernels {
 
 void int8_multiply_wasm(PanelKind, const Panel*, int, int, const ActivationBlock*, int64_t, float*, int64_t);
-bool int8_rows_wasm(ElementType, const PanelRows&, const Ahead&, int64_t, int64_t, const ActivationBlock*, int64_t,
-                    float*, int64_t);
+int64_t int8_rows_wasm(ElementType, const RowsProduct&);
 
 int straight_columns_wasm(ElementType);
 

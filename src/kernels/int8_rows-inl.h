@@ -20,6 +20,32 @@
 namespace exo::kernels {
 namespace {
 
+// What a product asks for, a part with each group.
+class RowsAsked {
+ public:
+  explicit RowsAsked(const RowsProduct& p)
+      : near_(p.ahead.near, p.ahead.near_bytes, p.groups),
+        far_(p.ahead.far, p.ahead.far_bytes, p.groups),
+        pieces_(p.ahead.near_bytes == 0),
+        piece_bytes_(p.rows.stride * kGroupsPerSuper / p.groups) {}
+  EXO_INLINE void step(const PanelRows& rows, int64_t first, int64_t g) {
+    if (pieces_) {
+      const int64_t next = (first / kGroupsPerSuper + 1) * piece_bytes_;
+      for (int64_t r = 2 * g; r < 2 * g + 2; ++r) {
+        for (int64_t at = 0; at < piece_bytes_ + 63; at += 64) __builtin_prefetch(rows.row(r) + next + at, 0, 3);
+      }
+    }
+    near_.step();
+    far_.step();
+  }
+
+ private:
+  AskedLines<CacheLevel::kFirst> near_;
+  AskedLines<CacheLevel::kSecond> far_;
+  const bool pieces_;
+  const int64_t piece_bytes_;  // of a super-block of a row
+};
+
 // Scales and minimums of up to 8 groups of 16 rows.
 struct alignas(64) RowScales {
   float scale[kGroupsPerSuper][2][kPanelRows];
@@ -372,7 +398,7 @@ EXO_INLINE typename Isa::I sum_by_halves(const PanelRows& rows, int64_t first, i
 
 // kCount: 8, so that bytes shared by several groups are loaded once; 0: `some`.
 template <typename Isa, typename Format, int kCount>
-void rows_product(const PanelRows& rows, const Ahead& ahead, int64_t first, int64_t some, const ActivationBlock& x,
+void rows_product(const PanelRows& rows, RowsAsked& asked, int64_t first, int64_t some, const ActivationBlock& x,
                   float* y) {
   using I = typename Isa::I;
   using F = typename Isa::F;
@@ -385,7 +411,7 @@ void rows_product(const PanelRows& rows, const Ahead& ahead, int64_t first, int6
     F total = Isa::load_f(y + lane);
 #pragma GCC unroll 8
     for (int64_t g = 0; g < count; ++g) {
-      if (set == 0) ahead.ask(g, kGroupsPerSuper);
+      if (set == 0) asked.step(rows, first, g);
       I sums[kHalves];
       if constexpr (requires {
                       Isa::two_rows32;
@@ -413,12 +439,12 @@ void rows_product(const PanelRows& rows, const Ahead& ahead, int64_t first, int6
 }
 
 template <typename Isa, typename Format>
-void rows_product(const PanelRows& rows, const Ahead& ahead, int64_t first, int64_t count, const ActivationBlock& x,
+void rows_product(const PanelRows& rows, RowsAsked& asked, int64_t first, int64_t count, const ActivationBlock& x,
                   float* y) {
   if (count == kGroupsPerSuper) {
-    rows_product<Isa, Format, kGroupsPerSuper>(rows, ahead, first, count, x, y);
+    rows_product<Isa, Format, kGroupsPerSuper>(rows, asked, first, count, x, y);
   } else {
-    rows_product<Isa, Format, 0>(rows, ahead, first, count, x, y);
+    rows_product<Isa, Format, 0>(rows, asked, first, count, x, y);
   }
 }
 

@@ -45,26 +45,29 @@ int straight_columns(ElementType type) {
   return columns;
 }
 
+// Groups done.
 template <typename Isa, typename Format>
-bool multiply_rows(const PanelRows& rows, const Ahead& ahead, int64_t first, int64_t count,
-                   const ActivationBlock* x, int64_t n, float* y, int64_t y_stride) {
-  // Half-groups have two sums to turn, which costs more than turning the words.
-  if (n == 1 && !(Format::kHalf && count == kGroupsPerSuper)) {
-    rows_product<Isa, Format>(rows, ahead, first, count, *x, y);
-    return true;
+int64_t multiply_rows(const RowsProduct& p) {
+  RowsAsked asked(p);
+  for (int64_t first = 0; first < p.groups; first += kGroupsPerSuper) {
+    const int64_t count = std::min<int64_t>(kGroupsPerSuper, p.groups - first);
+    const ActivationBlock* x = p.x + first / kGroupsPerSuper * p.x_stride;
+    // Half-groups have two sums to turn, which costs more than turning the words.
+    if (p.n_columns == 1 && !(Format::kHalf && count == kGroupsPerSuper)) {
+      rows_product<Isa, Format>(p.rows, asked, first, count, *x, p.y);
+    } else if (count == kGroupsPerSuper) {
+      columns_product<Isa, Format>(p.rows, asked, first, x, p.n_columns, p.y, p.y_stride);
+    } else {
+      return first;
+    }
   }
-  if (count != kGroupsPerSuper) return false;
-  columns_product<Isa, Format>(rows, ahead, first, x, n, y, y_stride);
-  return true;
+  return p.groups;
 }
 
 template <typename Isa>
-bool multiply_rows(ElementType type, const PanelRows& rows, const Ahead& ahead, int64_t first, int64_t count,
-                   const ActivationBlock* x, int64_t n, float* y, int64_t y_stride) {
-  bool done = false;
-  with_format<Isa>(type, [&](auto format) {
-    done = multiply_rows<Isa, decltype(format)>(rows, ahead, first, count, x, n, y, y_stride);
-  });
+int64_t multiply_rows(ElementType type, const RowsProduct& product) {
+  int64_t done = 0;
+  with_format<Isa>(type, [&](auto format) { done = multiply_rows<Isa, decltype(format)>(product); });
   return done;
 }
 

@@ -46,13 +46,11 @@ struct KernelTable {
   void (*multiply)(PanelKind kind, const Panel* panels, int n_panels, int groups, const ActivationBlock* x,
                    int64_t n_columns, float* y, int64_t y_stride);
 
-  // pack and multiply in one, without a panel in between: y[c * y_stride + r] continues the sums over groups
-  // [first, first + count) for the 16 rows and x[0, n_columns). Faster up to straight_columns(type) columns, 0
-  // where multiply_rows does not know the format or is null. False, and nothing is done, for such a format and,
-  // with more than one column, for a count below 8.
+  // pack and multiply in one, without a panel in between: y continues the sums over a row's groups. Faster up to
+  // straight_columns(type) columns, 0 where multiply_rows does not know the format or is null. Returns how many
+  // groups it did, from the first on: with more than one column whole super-blocks only; none of an unknown format.
   int (*straight_columns)(ElementType type);
-  bool (*multiply_rows)(ElementType type, const PanelRows& rows, const Ahead& ahead, int64_t first, int64_t count,
-                        const ActivationBlock* x, int64_t n_columns, float* y, int64_t y_stride);
+  int64_t (*multiply_rows)(ElementType type, const RowsProduct& product);
 
   // Float products (panel.h): columns [first, first + count) of 16 rows of F32, F16 or BF16, count ≤ kFloatPiece.
   void (*pack_floats)(ElementType type, const PanelRows& rows, const Ahead& ahead, int64_t first, int64_t count,
@@ -64,7 +62,7 @@ struct KernelTable {
                           int64_t n_columns, float* y, int64_t y_stride);
   // pack_floats and multiply_floats in one, without a panel in between, for up to kStraightFloatColumns columns and
   // a count that is a multiple of kFloatChain; false, and nothing is done, for others.
-  bool (*multiply_float_rows)(ElementType type, const PanelRows& rows, const Ahead& ahead, int64_t first,
+  bool (*multiply_float_rows)(ElementType type, const PanelRows& rows, const RowsAhead& ahead, int64_t first,
                               int64_t count, const float* x, int64_t x_stride, int64_t n_columns, float* y,
                               int64_t y_stride);
   // F32, F16, BF16 or Q8_0 → f32.

@@ -67,18 +67,40 @@ inline constexpr int kFloatChain = 64;
 inline constexpr int kFloatPiece = 256;  // columns of a panel at most
 inline constexpr int kFloatPanels = 4;   // that are multiplied together at most
 
-// Memory that is read next, `bytes` of each of `rows` rows: asked for in step with the computation, it arrives as
-// one stream and delays nothing.
+// Memory that will be read soon is asked for in step with the computation: it then arrives as one stream and delays
+// nothing. A core has few places for what is on its way to its first-level cache, too few for the bandwidth of the
+// memory; so what is read a little later comes to the second level first.
+enum class CacheLevel { kFirst = 3, kSecond = 2 };  // as __builtin_prefetch has them
+
+// `bytes` from `from` on, the same number of lines with each of `steps` steps.
+template <CacheLevel kLevel>
+class AskedLines {
+ public:
+  AskedLines(const std::byte* from, int64_t bytes, int64_t steps)
+      : at_(from), per_step_((bytes + 64 * steps - 1) / (64 * steps)) {}
+  EXO_INLINE void step() {
+    for (int64_t line = 0; line < per_step_; ++line) {
+      __builtin_prefetch(at_, 0, static_cast<int>(kLevel));
+      at_ += 64;
+    }
+  }
+
+ private:
+  const std::byte* at_;
+  int64_t per_step_;
+};
+
+// Memory for the second level, `bytes` of each of `rows` rows.
 struct Ahead {
   const std::byte* from = nullptr;
   int64_t bytes = 0;
   int64_t rows = 1, stride = 0;
 
   // The part that belongs to step `i` of `n`.
-  EXO_INLINE void ask(int64_t i, int64_t n) const {
+  void ask(int64_t i, int64_t n) const {
     if (rows > 1) return ask_rows(i * rows / n, (i + 1) * rows / n);
-    const int64_t lines = (bytes + 64 * n - 1) / (64 * n);
-    for (int64_t line = i * lines; line < (i + 1) * lines; ++line) __builtin_prefetch(from + 64 * line, 0, 3);
+    const int64_t lines = (bytes + 63) / 64;
+    ask_line_range(from, i * lines / n, (i + 1) * lines / n);
   }
   // The same as something to ask for.
   Ahead part(int64_t i, int64_t n) const {
@@ -90,11 +112,34 @@ struct Ahead {
   }
 
  private:
-  void ask_rows(int64_t begin, int64_t end) const {
-    for (int64_t r = begin; r < end; ++r) {
-      for (int64_t at = 0; at < bytes + 63; at += 64) __builtin_prefetch(from + r * stride + at, 0, 2);
+  static void ask_line_range(const std::byte* base, int64_t begin, int64_t end) {
+    for (int64_t line = begin; line < end; ++line) {
+      __builtin_prefetch(base + 64 * line, 0, static_cast<int>(CacheLevel::kSecond));
     }
   }
+  void ask_rows(int64_t begin, int64_t end) const {
+    for (int64_t r = begin; r < end; ++r) ask_line_range(from + r * stride, 0, (bytes + 126) / 64);
+  }
+};
+
+// What products straight from rows ask for while they compute: `near_bytes` for the first level, or where these are
+// none the next piece of each of the rows themselves, and `far_bytes` for the second.
+struct RowsAhead {
+  const std::byte* near = nullptr;
+  int64_t near_bytes = 0;
+  const std::byte* far = nullptr;
+  int64_t far_bytes = 0;
+};
+
+// 16 rows of quantised weights, to be multiplied as they lie in memory.
+struct RowsProduct {
+  PanelRows rows;
+  int64_t groups = 0;                  // of each row
+  const ActivationBlock* x = nullptr;  // block s of column c at s * x_stride + c
+  int64_t x_stride = 0, n_columns = 0;
+  float* y = nullptr;  // [n_columns, 16], y_stride from column to column
+  int64_t y_stride = 0;
+  RowsAhead ahead;
 };
 
 }  // namespace exo::kernels

@@ -10,12 +10,15 @@ constexpr int64_t kFloatRows = kernels::kFloatPanels * kernels::kPanelRows;
 // With many columns a tile has so many rows that the columns' super-blocks, which the second-level cache holds, are
 // used several times before the next ones come.
 constexpr int64_t kManyColumns = 64, kMostTileRows = 128;
+constexpr int64_t kColumnsAhead = 4;   // whose results are asked for before they are written
 constexpr int64_t kColumnBlock = 512;  // columns whose activations and sums stay in that cache
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// A larger tile's rows are asked for piece by piece; what a smaller one's next tile takes, the cache keeps.
-constexpr int64_t kStreamBytes = 256 << 10;
+constexpr int64_t kNearBytes = 24 << 10;     // of a tile that the first-level cache holds together with the next
+constexpr int64_t kStreamBytes = 256 << 10;  // of one that the second-level cache does
+// How far that cache is ahead: a few times what can be on its way at once.
+constexpr int64_t kFarBytes = 64 << 10;
 
 // Tiles for everybody, some of whom may be slow; multiples of `unit`.
 int64_t rows_of_tile(const Product& product, int64_t unit, int threads) {
@@ -44,10 +47,10 @@ void CpuProducts::run() {
   const int64_t tiles = jobs_.back().first_tile + divide_up(jobs_.back().product.rows, jobs_.back().tile_rows);
   int64_t bytes = 0;
   for (const Job& job : jobs_) bytes += job.product.rows * job.row_bytes;
-  // Chunks long enough to be one stream of memory, short enough that a slow core does not delay the end.
+  // Short, so that a slow core does not delay the end: a thread's pieces follow each other in memory.
   const int64_t per_tile = std::max<int64_t>(1, bytes / std::max<int64_t>(1, tiles));
   int64_t grain =
-      std::clamp<int64_t>(tiles / (context_.pool.size() * 8), 1, std::max<int64_t>(1, (1 << 20) / per_tile));
+      std::clamp<int64_t>(tiles / (context_.pool.size() * 16), 1, std::max<int64_t>(1, (256 << 10) / per_tile));
   if (context_.pool.size() == 1) grain = tiles;
   context_.pool.parallel_for(tiles, grain, [&](int64_t begin, int64_t end, int worker) {
     const auto after = std::ranges::upper_bound(jobs_, begin, {}, &Job::first_tile);
@@ -101,40 +104,63 @@ void CpuProducts::run_tile(const Job& job, int64_t index, int worker) {
   }
 }
 
-// What comes after piece `s` of `n`, each of `bytes` of a row: the next tile, which follows in memory, bit by bit
-// as one stream, or for large tiles the next piece.
+// What comes after piece `s` of `n`, each of `bytes` of a row: a part of the next tile, or of a very large one the
+// next piece.
 kernels::Ahead CpuProducts::after(const Job& job, const Tile& tile, int64_t s, int64_t n, int64_t bytes) {
   const Product& w = job.product;
-  const std::byte* next = w.matrix + (tile.first_row + tile.n_rows) * job.row_bytes;
+  const std::byte* begin = w.matrix + tile.first_row * job.row_bytes;
+  const std::byte* next = begin + tile.n_rows * job.row_bytes;
   const int64_t rows = std::min(tile.n_rows, w.rows - tile.first_row - tile.n_rows);
   if (tile.n_rows * job.row_bytes <= kStreamBytes) {
     const int64_t part = rows * job.row_bytes / n;
     return {.from = next + s * part, .bytes = part};
   }
   if (s + 1 == n) return {.from = next, .bytes = bytes, .rows = rows, .stride = job.row_bytes};
-  return {.from = w.matrix + tile.first_row * job.row_bytes + (s + 1) * bytes,
+  return {.from = begin + (s + 1) * bytes,
           .bytes = std::min(bytes, job.row_bytes - (s + 1) * bytes),
           .rows = tile.n_rows,
           .stride = job.row_bytes};
 }
 
+// Behind piece `s` of `n` of 16 rows that are read as they lie: the next tile, which follows in memory, where the
+// first-level cache holds two, and what comes some way after.
+kernels::RowsAhead CpuProducts::after_rows(const Job& job, const Tile& tile, int64_t s, int64_t n) {
+  const Product& w = job.product;
+  const std::byte *begin = w.matrix + tile.first_row * job.row_bytes, *end = w.matrix + w.rows * job.row_bytes;
+  const int64_t tile_bytes = kernels::kPanelRows * job.row_bytes, part = tile_bytes / n;
+  const std::byte *near = begin + tile_bytes + s * part, *far = begin + kFarBytes + s * part;
+  const auto there_is = [&](const std::byte* at) { return std::clamp<int64_t>(end - at, 0, part); };
+  return {.near = near,
+          .near_bytes = tile_bytes <= kNearBytes ? there_is(near) : 0,
+          .far = far,
+          .far_bytes = there_is(far)};
+}
+
 void CpuProducts::sum_quantized(const Job& job, const Tile& tile) {
   const Product& w = job.product;
-  const int64_t groups = w.cols / kernels::kGroup, supers = divide_up(groups, kernels::kGroupsPerSuper);
+  const int64_t groups = w.cols / kernels::kGroup;
+  int64_t done = 0;
+  if (job.straight) {
+    done = context_.kernels.multiply_rows(
+        w.type, {.rows = {tile.base + tile.panel_row(0, w.rows) * job.row_bytes, job.row_bytes},
+                 .groups = groups,
+                 .x = w.columns.quantized + tile.first_column,
+                 .x_stride = w.columns.count,
+                 .n_columns = tile.n_columns,
+                 .y = tile.y,
+                 .y_stride = job.tile_rows,
+                 .ahead = after_rows(job, tile, 0, 1)});
+  }
+  const int64_t supers = divide_up(groups, kernels::kGroupsPerSuper);
   const int64_t piece_bytes = job.row_bytes * kernels::kGroupsPerSuper / groups;
-  for (int64_t s = 0; s < supers; ++s) {
+  for (; done < groups; done += kernels::kGroupsPerSuper) {
+    const int64_t s = done / kernels::kGroupsPerSuper;
     const Piece piece{
-        .first = s * kernels::kGroupsPerSuper,
-        .count = std::min<int64_t>(kernels::kGroupsPerSuper, groups - s * kernels::kGroupsPerSuper),
+        .first = done,
+        .count = std::min<int64_t>(kernels::kGroupsPerSuper, groups - done),
         .x = w.columns.quantized + s * w.columns.count + tile.first_column,
         .ahead = after(job, tile, s, supers, piece_bytes),
     };
-    if (job.straight &&
-        context_.kernels.multiply_rows(
-            w.type, {tile.base + tile.panel_row(0, w.rows) * job.row_bytes, job.row_bytes}, piece.ahead,
-            piece.first, piece.count, piece.x, tile.n_columns, tile.y, job.tile_rows)) {
-      continue;
-    }
     for (int64_t row = 0; row < tile.n_rows; row += kPairRows) add_panels(job, tile, row, piece);
   }
 }
@@ -185,13 +211,14 @@ void CpuProducts::sum_floats(const Job& job, const Tile& tile) {
   const int64_t pieces = divide_up(w.cols, length), quads = divide_up(tile.n_rows, kFloatRows);
   for (int64_t s = 0; s < pieces; ++s) {
     const int64_t first = s * length, count = std::min(length, w.cols - first);
-    const auto ahead = after(job, tile, s, pieces, job.row_bytes * length / w.cols);
     const float* x = w.columns.floats + tile.first_column * w.columns.float_stride + first;
     if (job.straight && context_.kernels.multiply_float_rows(
-                            w.type, {tile.base + tile.panel_row(0, w.rows) * job.row_bytes, job.row_bytes}, ahead,
-                            first, count, x, w.columns.float_stride, tile.n_columns, tile.y, job.tile_rows)) {
+                            w.type, {tile.base + tile.panel_row(0, w.rows) * job.row_bytes, job.row_bytes},
+                            after_rows(job, tile, s, pieces), first, count, x, w.columns.float_stride,
+                            tile.n_columns, tile.y, job.tile_rows)) {
       continue;
     }
+    const auto ahead = after(job, tile, s, pieces, job.row_bytes * length / w.cols);
     for (int64_t row = 0; row < tile.n_rows; row += kFloatRows) {
       const int64_t n_panels =
           std::min<int64_t>(kernels::kFloatPanels, divide_up(tile.n_rows - row, kernels::kPanelRows));
@@ -210,10 +237,17 @@ void CpuProducts::sum_floats(const Job& job, const Tile& tile) {
 void CpuProducts::finish_rows(const Job& job, const Finished& of, const float* y) {
   const Product& product = job.product;
   const float* bias = product.bias ? product.bias + of.row : nullptr;
+  const auto out_of = [&](int64_t column) {
+    return product.out.data + (product.out_rows ? product.out_rows[column] : column) * product.out.stride + of.row;
+  };
   for (int64_t c = 0; c < of.n_columns; ++c) {
     const int64_t column = of.column + c;
-    float* out =
-        product.out.data + (product.out_rows ? product.out_rows[column] : column) * product.out.stride + of.row;
+    // Rows of the result are far apart: no processor foresees the next one.
+    if (c + kColumnsAhead < of.n_columns) {
+      const float* later = out_of(column + kColumnsAhead);
+      for (int64_t r = 0; r < of.n_rows; r += 16) __builtin_prefetch(later + r, 1);
+    }
+    float* out = out_of(column);
     const float* from = y + c * job.tile_rows;
     if (bias == nullptr && !product.accumulate) {
       std::copy_n(from, of.n_rows, out);

@@ -73,6 +73,7 @@ class CpuProducts {
   };
   void run_tile(const Job& job, int64_t index, int worker);
   static kernels::Ahead after(const Job& job, const Tile& tile, int64_t s, int64_t n, int64_t bytes);
+  static kernels::RowsAhead after_rows(const Job& job, const Tile& tile, int64_t s, int64_t n);
   void sum_quantized(const Job& job, const Tile& tile);
   void add_panels(const Job& job, const Tile& tile, int64_t row, const Piece& piece);
   void sum_floats(const Job& job, const Tile& tile);
