@@ -90,14 +90,15 @@ class AskedLines {
   int64_t per_step_;
 };
 
-// Memory for the second level, `bytes` of each of `rows` rows.
+// Memory for the panels that are packed next, `bytes` of each of `rows` rows. (All of it inlined: compilers take a
+// function that only asks for memory for one without effect, and leave out its calls.)
 struct Ahead {
   const std::byte* from = nullptr;
   int64_t bytes = 0;
   int64_t rows = 1, stride = 0;
 
   // The part that belongs to step `i` of `n`.
-  void ask(int64_t i, int64_t n) const {
+  EXO_INLINE void ask(int64_t i, int64_t n) const {
     if (rows > 1) return ask_rows(i * rows / n, (i + 1) * rows / n);
     const int64_t lines = (bytes + 63) / 64;
     ask_line_range(from, i * lines / n, (i + 1) * lines / n);
@@ -112,12 +113,12 @@ struct Ahead {
   }
 
  private:
-  static void ask_line_range(const std::byte* base, int64_t begin, int64_t end) {
+  EXO_INLINE static void ask_line_range(const std::byte* base, int64_t begin, int64_t end) {
     for (int64_t line = begin; line < end; ++line) {
       __builtin_prefetch(base + 64 * line, 0, static_cast<int>(CacheLevel::kSecond));
     }
   }
-  void ask_rows(int64_t begin, int64_t end) const {
+  EXO_INLINE void ask_rows(int64_t begin, int64_t end) const {
     for (int64_t r = begin; r < end; ++r) ask_line_range(from + r * stride, 0, (bytes + 126) / 64);
   }
 };

@@ -19,6 +19,7 @@ constexpr int64_t kNearBytes = 24 << 10;     // of a tile that the first-level c
 constexpr int64_t kStreamBytes = 256 << 10;  // of one that the second-level cache does
 // How far that cache is ahead: a few times what can be on its way at once.
 constexpr int64_t kFarBytes = 64 << 10;
+constexpr int64_t kColumnsOfMemory = 4;  // with more, products take longer than their weights
 
 // Tiles for everybody, some of whom may be slow; multiples of `unit`.
 int64_t rows_of_tile(const Product& product, int64_t unit, int threads) {
@@ -133,7 +134,7 @@ kernels::RowsAhead CpuProducts::after_rows(const Job& job, const Tile& tile, int
   return {.near = near,
           .near_bytes = tile_bytes <= kNearBytes ? there_is(near) : 0,
           .far = far,
-          .far_bytes = there_is(far)};
+          .far_bytes = tile.n_columns > kColumnsOfMemory ? 0 : there_is(far)};
 }
 
 void CpuProducts::sum_quantized(const Job& job, const Tile& tile) {
