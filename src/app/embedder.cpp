@@ -27,7 +27,7 @@ Result<model::Encoder*> Embedder::encoder_of(const std::string& fingerprint) {
   if (!ops_) ops_ = ops::make_cpu_ops({threads_});
   EXO_TRY(const auto header, files_.open_header(fingerprint));
   EXO_TRY(const auto model, model::read_hyperparameters(*header));
-  EXO_TRY(auto file, files_.open_layers(fingerprint, {LayerIndex(0), LayerIndex(model.n_layers())},
+  EXO_TRY(auto file, files_.open_layers(fingerprint, {LayerIndex(0), LayerIndex(model.n_layers())}, {},
                                         [this](uint64_t, uint64_t) { return !stopping_; }));
   EXO_TRY(auto encoder, model::load_encoder(std::move(file), *ops_));
   loaded_.push_front({fingerprint, std::move(encoder)});

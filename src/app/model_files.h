@@ -20,9 +20,11 @@ class ModelFiles {
   virtual ~ModelFiles() = default;
   // What this node can tell and give others. Looks at the folders anew. Any thread.
   virtual std::vector<wire::ModelOffer> offers() = 0;
-  // A file in which the tensors of `layers` can be read; fetches missing ranges from peers first. Blocks.
+  // A file in which the tensors of `layers` can be read, of a share its rows; fetches missing ranges from peers
+  // first. Blocks.
   virtual Result<std::shared_ptr<const formats::GgufFile>> open_layers(const std::string& fingerprint,
                                                                        LayerRange layers,
+                                                                       const model::TensorShare& share,
                                                                        const model::LoadProgress& progress) = 0;
   // A file whose metadata can be read, its tensors perhaps not. Blocks.
   virtual Result<std::shared_ptr<const formats::GgufFile>> open_header(const std::string& fingerprint) = 0;

@@ -72,6 +72,7 @@ struct StageLoader::Job {
   std::chrono::steady_clock::time_point last_report;
 
   const LayerRange& layers() const { return record.stages[stage_index].layers; }
+  const auto& members() const { return record.stages[static_cast<size_t>(stage_index)].members; }
   wire::StageStatus status(wire::StageState state) const {
     return {record.fingerprint, record.epoch, layers(), state, 0, 0, {}};
   }
@@ -138,38 +139,42 @@ bool StageLoader::report_progress(const std::shared_ptr<Job>& job, uint64_t done
   return true;
 }
 
-Result<std::unique_ptr<ring::StageGroup>> StageLoader::join_group(const Job& job, model::StageConfig& config) {
-  const auto& members = job.record.stages[static_cast<size_t>(job.stage_index)].members;
-  if (members.empty()) return nullptr;
-  std::vector<NodeId> nodes;
+Result<model::TensorShare> StageLoader::share_of(const Job& job) const {
+  if (job.members().empty()) return model::TensorShare();
   std::vector<uint32_t> shares;
   int32_t own = -1;
-  for (const auto& member : members) {
-    if (member.node == self_) own = static_cast<int32_t>(nodes.size());
-    nodes.push_back(member.node);
+  for (const auto& member : job.members()) {
+    if (member.node == self_) own = static_cast<int32_t>(shares.size());
     shares.push_back(member.share);
   }
-  EXO_TRY(config.share, model::TensorShare::make(shares, own));
+  return model::TensorShare::make(shares, own);
+}
+
+Result<std::unique_ptr<ring::StageGroup>> StageLoader::join_group(const Job& job, const model::TensorShare& share) {
+  if (job.members().empty()) return nullptr;
+  std::vector<NodeId> nodes;
+  for (const auto& member : job.members()) nodes.push_back(member.node);
   const auto& record = job.record;
   EXO_TRY(auto port, groups_.open_group(fmt::format("{}.{}.{}.{}", record.fingerprint, record.epoch.counter,
                                                     record.epoch.proposer.hex(), job.stage_index),
                                         nodes));
-  return std::make_unique<ring::GroupLinks>(std::move(port), nodes, own);
+  return std::make_unique<ring::GroupLinks>(std::move(port), nodes, share.member());
 }
 
 Result<std::unique_ptr<ring::StageExecutor>> StageLoader::load(const std::shared_ptr<Job>& job) {
   auto progress = [&](uint64_t done, uint64_t total) { return report_progress(job, done, total); };
-  EXO_TRY(auto file, files_.open_layers(job->record.fingerprint, job->layers(), progress));
-  auto device = ops::make_cpu_ops({threads_});
   model::StageConfig config;
   config.layers = job->layers();
+  EXO_TRY(config.share, share_of(*job));
+  EXO_TRY(auto file, files_.open_layers(job->record.fingerprint, config.layers, config.share, progress));
+  auto device = ops::make_cpu_ops({threads_});
   config.max_batch_rows = kMaxBatchRows;
   config.block_positions = kBlockPositions;
   config.n_blocks = blocks_of(job->record);
   config.max_sequence_positions = job->record.context_tokens;
   config.max_slots = job->record.max_sequences;
   ring::EngineOptions options{.max_slots = job->record.max_sequences};
-  EXO_TRY(options.group, join_group(*job, config));
+  EXO_TRY(options.group, join_group(*job, config.share));
   EXO_TRY(const auto info, model::read_model_info(*file));
   // A share was planned to fit.
   config.stream_weights = config.share.is_whole() && exceeds_memory(*file, config.layers, info.n_layers);

@@ -43,8 +43,9 @@ class StageLoader final : public cluster::StageHost {
   struct Job;
   void run(const std::shared_ptr<Job>& job);
   Result<std::unique_ptr<ring::StageExecutor>> load(const std::shared_ptr<Job>& job);
-  // Sets config.share; null where the stage is this device's alone.
-  Result<std::unique_ptr<ring::StageGroup>> join_group(const Job& job, model::StageConfig& config);
+  Result<model::TensorShare> share_of(const Job& job) const;
+  // Null where the stage is this device's alone.
+  Result<std::unique_ptr<ring::StageGroup>> join_group(const Job& job, const model::TensorShare& share);
   bool report_progress(const std::shared_ptr<Job>& job, uint64_t done_bytes, uint64_t total_bytes);
   void report(const std::shared_ptr<Job>& job, wire::StageStatus status);
 

@@ -6,9 +6,9 @@
 
 #include "app/model_argument.h"
 #include "app/model_facts.h"
+#include "app/stage_ranges.h"
 #include "base/log.h"
 #include "model/load.h"
-#include "model/stage_tensors.h"
 
 namespace exo::app {
 
@@ -145,16 +145,13 @@ Result<std::shared_ptr<const formats::GgufFile>> StoreFiles::fetch(const std::st
 
 Result<std::shared_ptr<const formats::GgufFile>> StoreFiles::open_layers(const std::string& fingerprint,
                                                                          LayerRange layers,
+                                                                         const model::TensorShare& share,
                                                                          const model::LoadProgress& progress) {
   if (auto complete = open_complete(fingerprint)) return complete;
   return fetch(
       fingerprint,
-      [layers](const formats::GgufFile& file, const net::FileLayout& layout) -> Result<store::RangeSet> {
-        EXO_TRY(const auto info, model::read_model_info(file));
-        store::RangeSet ranges;
-        for (const auto* tensor : model::stage_tensors(file, layers, info.n_layers))
-          ranges.add(store::tensor_range(layout, *tensor));
-        return ranges;
+      [layers, share](const formats::GgufFile& file, const net::FileLayout& layout) {
+        return stage_ranges(file, layout, layers, share);
       },
       progress);
 }

@@ -29,6 +29,7 @@ class StoreFiles final : public ModelFiles {
 
   std::vector<wire::ModelOffer> offers() override;
   Result<std::shared_ptr<const formats::GgufFile>> open_layers(const std::string& fingerprint, LayerRange layers,
+                                                               const model::TensorShare& share,
                                                                const model::LoadProgress& progress) override;
   Result<std::shared_ptr<const formats::GgufFile>> open_header(const std::string& fingerprint) override;
 

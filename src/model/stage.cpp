@@ -163,11 +163,14 @@ class TransformerStage final : public Stage {
   std::vector<float> out_;
 };
 
+Status check_layers(LayerRange layers, const Hyperparameters& model) {
+  const auto [begin, end] = layers;
+  if (begin.value >= 0 && !layers.empty() && end.value <= model.n_layers()) return {};
+  return fail(ErrorCode::kInvalidArgument, "blocks {}…{} of a model with {}", begin, end, model.n_layers());
+}
+
 Status check_config(const StageConfig& config, const Hyperparameters& model) {
-  const auto [begin, end] = config.layers;
-  if (begin.value < 0 || config.layers.empty() || end.value > model.n_layers()) {
-    return fail(ErrorCode::kInvalidArgument, "blocks {}…{} of a model with {}", begin, end, model.n_layers());
-  }
+  EXO_CHECK_OK(check_layers(config.layers, model));
   if (config.max_batch_rows < 1 || config.max_batch_rows > kMaxBatchRows) {
     return fail(ErrorCode::kInvalidArgument, "steps of {} rows; 1…{} are possible", config.max_batch_rows,
                 kMaxBatchRows);
@@ -176,8 +179,7 @@ Status check_config(const StageConfig& config, const Hyperparameters& model) {
 }
 
 // Every member has something of every tensor, or none of its block has a part in it.
-Status check_share(const StageConfig& config, const Hyperparameters& model) {
-  const auto& share = config.share;
+Status check_share(LayerRange layers, const TensorShare& share, const Hyperparameters& model) {
   if (share.is_whole()) return {};
   const auto check = [&](RowPart part, std::string_view what) -> Status {
     if (part.count > 0 || part.of == 0) return {};
@@ -186,7 +188,7 @@ Status check_share(const StageConfig& config, const Hyperparameters& model) {
   };
   EXO_CHECK_OK(check(share.part(split_rows(model.d_model)), "numbers of a row"));
   EXO_CHECK_OK(check(share.part(split_rows(model.n_vocab)), "tokens of the vocabulary"));
-  for (LayerIndex i = config.layers.begin; i < config.layers.end; ++i) {
+  for (LayerIndex i = layers.begin; i < layers.end; ++i) {
     const auto& layer = model.layers[static_cast<size_t>(i.value)];
     if (layer.is_delta_net) {
       return fail(ErrorCode::kUnsupported,
@@ -211,6 +213,14 @@ bool needs_long_rope(const StageConfig& config, const Hyperparameters& model) {
 
 }  // namespace
 
+Result<std::vector<TensorPiece>> stage_pieces(const formats::GgufFile& file, LayerRange layers,
+                                              const TensorShare& share) {
+  EXO_TRY(const auto model, read_hyperparameters(file));
+  EXO_CHECK_OK(check_layers(layers, model));
+  EXO_CHECK_OK(check_share(layers, share, model));
+  return weight_pieces(file, model, layers, share);
+}
+
 Result<std::unique_ptr<Stage>> load_stage(std::shared_ptr<const formats::GgufFile> file, const StageConfig& config,
                                           ops::Ops& ops, const LoadProgress& progress) {
   TransformerStage::Parts parts;
@@ -221,7 +231,7 @@ Result<std::unique_ptr<Stage>> load_stage(std::shared_ptr<const formats::GgufFil
     return fail(ErrorCode::kUnsupported, "a '{}' model makes embeddings, not text", parts.info.architecture);
   }
   EXO_CHECK_OK(check_config(config, parts.model));
-  EXO_CHECK_OK(check_share(config, parts.model));
+  EXO_CHECK_OK(check_share(config.layers, config.share, parts.model));
   EXO_TRY(parts.weights,
           load_weights(*file, parts.model, config.layers, config.share,
                        {needs_long_rope(config, parts.model), config.stream_weights}, ops, progress));

@@ -20,8 +20,15 @@ bool is_rope_tensor(std::string_view name);       // every stage's
 bool has_tied_head(const formats::GgufFile& file);
 
 // The tensors that a stage of these blocks reads, in the order in which it loads them; `n_layers` is the whole
-// model's. What a device must have of a file before load_stage, besides its header.
+// model's.
 std::vector<const formats::TensorView*> stage_tensors(const formats::GgufFile& file, LayerRange layers,
                                                       int32_t n_layers);
+
+// Bytes [begin, end) of a tensor.
+struct TensorPiece {
+  const formats::TensorView* tensor = nullptr;
+  uint64_t begin = 0, end = 0;
+  uint64_t size() const { return end - begin; }
+};
 
 }  // namespace exo::model

@@ -42,22 +42,25 @@ Result<HostBytes> HostBytes::allocate(uint64_t size) {
 }
 
 TensorLoader::TensorLoader(const formats::GgufFile& file, std::span<const TensorView* const> expected,
-                           ops::Ops& ops, const LoadProgress& progress, Reads reads)
-    : file_(file), expected_(expected), ops_(ops), progress_(progress), reads_(reads) {
-  for (const auto* tensor : expected_) total_bytes_ += tensor->bytes();
-}
+                           uint64_t total_bytes, ops::Ops& ops, const LoadProgress& progress, Reads reads)
+    : file_(file), expected_(expected), ops_(&ops), progress_(progress), reads_(reads), total_bytes_(total_bytes) {}
+
+TensorLoader::TensorLoader(const formats::GgufFile& file, std::span<const TensorView* const> expected)
+    : file_(file), expected_(expected), ops_(nullptr), reads_(Reads::kNothing) {}
 
 Result<const TensorView*> TensorLoader::find(std::string_view name) {
   const auto* tensor = file_.find_tensor(name);
   if (tensor == nullptr) return fail(ErrorCode::kNotFound, "the file has no tensor '{}'", name);
   if (!is_aligned(*tensor)) return fail(ErrorCode::kUnsupported, "tensor '{}' is not aligned in its file", name);
-  if (used_.emplace(name).second) EXO_CHECK_OK(read_in(*tensor));
+  const bool is_first = used_.emplace(name).second;
+  if (is_first && !only_lists()) EXO_CHECK_OK(read_in(*tensor));
   return tensor;
 }
 
 Status TensorLoader::read_in(const TensorView& tensor) {
+  if (reads_ == Reads::kRows) return {};  // see rows_of
   const bool lies_in_file = tensor.content == nullptr || !tensor.content->parts().empty();
-  if (reads_ != Reads::kAll && lies_in_file) return add_progress(tensor.bytes());  // see fault_in_rows
+  if (reads_ == Reads::kNothing && lies_in_file) return add_progress(tensor.bytes());
   for (uint64_t ahead = 0; prefetched_ < expected_.size() && ahead < kPrefetchBytes; ++prefetched_) {
     formats::prefetch(expected_[prefetched_]->data);
     ahead += expected_[prefetched_]->bytes();
@@ -68,7 +71,9 @@ Status TensorLoader::read_in(const TensorView& tensor) {
     for (const auto& part : parts) EXO_CHECK_OK(fault_in(part));
     return {};
   }
-  return make(tensor);
+  EXO_TRY(auto memory, make(tensor, 0, tensor.bytes()));
+  made_.insert_or_assign(tensor.name, std::move(memory));
+  return {};
 }
 
 Status TensorLoader::fault_in(std::span<const std::byte> bytes) {
@@ -91,8 +96,8 @@ void TensorLoader::fault_in_together(std::span<const std::byte> bytes) {
   });
 }
 
-Status TensorLoader::make(const TensorView& tensor) {
-  auto memory = HostBytes::allocate(tensor.bytes());
+Result<HostBytes> TensorLoader::make(const TensorView& tensor, uint64_t begin, uint64_t size) {
+  auto memory = HostBytes::allocate(size);
   if (!memory) return std::unexpected(std::move(memory).error().with_context("tensor '" + tensor.name + "'"));
   // Whole rows at a time, so that a conversion never cuts a block.
   const uint64_t row = tensor.bytes() / static_cast<uint64_t>(tensor.rows());
@@ -100,44 +105,56 @@ Status TensorLoader::make(const TensorView& tensor) {
   const auto all = memory->bytes();
   for (uint64_t done = 0; done < all.size();) {
     const auto piece = all.subspan(done, std::min<uint64_t>(most, all.size() - done));
-    if (auto read = tensor.content->read(done, piece); !read) {
+    if (auto read = tensor.content->read(begin + done, piece); !read) {
       return std::unexpected(std::move(read).error().with_context("tensor '" + tensor.name + "'"));
     }
     done += piece.size();
     EXO_CHECK_OK(add_progress(piece.size()));
   }
-  made_.insert_or_assign(tensor.name, std::move(*memory));
-  return {};
+  return memory;
 }
 
 Status TensorLoader::add_progress(uint64_t bytes) {
-  done_bytes_ += bytes;
+  done_bytes_ = std::min(done_bytes_ + bytes, total_bytes_);  // rows may be asked for twice
   if (progress_ && !progress_(done_bytes_, total_bytes_)) {
     return fail(ErrorCode::kCancelled, "loading was cancelled");
   }
   return {};
 }
 
-void TensorLoader::fault_in_rows(const ops::WeightSource& source) {
-  const auto bring = [&](std::span<const std::byte> bytes) {
-    formats::prefetch(bytes);
-    fault_in_together(bytes);
-    loaded_bytes_ += bytes.size();
-  };
-  bring(source.bytes);
-  for (const auto& part : source.parts) bring(part);
-}
-
 Result<ops::Weight> TensorLoader::load(const TensorView& tensor, ops::WeightSource source) {
-  if (reads_ == Reads::kRows) fault_in_rows(source);
-  auto weight = ops_.load(source);
+  if (only_lists()) return ops::Weight{};
+  auto weight = ops_->load(source);
   if (!weight) return std::unexpected(std::move(weight).error().with_context("tensor '" + tensor.name + "'"));
   return weight;
 }
 
-std::span<const std::byte> TensorLoader::bytes_of(const TensorView& tensor) const {
-  const auto made = made_.find(tensor.name);
-  return made == made_.end() ? tensor.data : made->second.bytes();
+// The bytes of matrices that lie apart; empty: they follow each other.
+std::span<const std::span<const std::byte>> TensorLoader::apart(const TensorView& tensor) const {
+  if (tensor.content == nullptr || only_lists()) return {};
+  return tensor.content->parts();
+}
+
+Result<std::span<const std::byte>> TensorLoader::rows_of(const TensorView& tensor, uint64_t begin, uint64_t size) {
+  if (only_lists()) {
+    pieces_.push_back({&tensor, begin, begin + size});
+    return std::span<const std::byte>();
+  }
+  if (tensor.content == nullptr) return brought_in(tensor.data.subspan(begin, size));
+  auto made = made_.find(tensor.name);
+  if (made == made_.end()) {
+    EXO_TRY(auto memory, make(tensor, begin, size));
+    if (size < tensor.bytes()) return rearranged_.emplace_back(std::move(memory)).bytes();
+    made = made_.insert_or_assign(tensor.name, std::move(memory)).first;
+  }
+  return made->second.bytes().subspan(begin, size);
+}
+
+Result<std::span<const std::byte>> TensorLoader::brought_in(std::span<const std::byte> rows) {
+  if (reads_ != Reads::kRows) return rows;  // see read_in
+  formats::prefetch(rows);
+  EXO_CHECK_OK(fault_in(rows));
+  return rows;
 }
 
 Result<ops::Weight> TensorLoader::matrix(std::string_view name, int64_t rows, int64_t cols) {
@@ -150,7 +167,7 @@ Result<ops::Weight> TensorLoader::matrix_rows(std::string_view name, int64_t row
   if (tensor->shape[0] != cols || tensor->rows() != rows) return wrong_shape(*tensor, rows, cols);
   const auto row = tensor->bytes() / static_cast<size_t>(rows);
   ops::WeightSource source{.type = tensor->type, .rows = count, .cols = cols};
-  source.bytes = bytes_of(*tensor).subspan(static_cast<size_t>(first) * row, static_cast<size_t>(count) * row);
+  EXO_TRY(source.bytes, rows_of(*tensor, static_cast<size_t>(first) * row, static_cast<size_t>(count) * row));
   return load(*tensor, source);
 }
 
@@ -160,8 +177,13 @@ Result<ops::Weight> TensorLoader::matrices(std::string_view name, int64_t n_matr
     return wrong_shape(*tensor, rows * n_matrices, cols);
   }
   ops::WeightSource source{.type = tensor->type, .rows = rows, .cols = cols, .n_matrices = n_matrices};
-  if (tensor->content != nullptr) source.parts = tensor->content->parts();
-  if (source.parts.empty()) source.bytes = bytes_of(*tensor);
+  source.parts = apart(*tensor);
+  for (const auto& part : source.parts) {
+    EXO_TRY([[maybe_unused]] const auto whole, brought_in(part));
+  }
+  if (source.parts.empty()) {
+    EXO_TRY(source.bytes, rows_of(*tensor, 0, tensor->bytes()));
+  }
   return load(*tensor, source);
 }
 
@@ -189,15 +211,16 @@ Result<ops::Weight> TensorLoader::interleaved_matrices(std::string_view name, co
   if (tensor->shape[0] != cols || tensor->rows() != all) return wrong_shape(*tensor, all, cols);
   const RowPart chosen = rows.chosen();
   const auto row = static_cast<size_t>(tensor->bytes()) / static_cast<size_t>(all);
-  const auto apart =
-      tensor->content != nullptr ? tensor->content->parts() : std::span<const std::span<const std::byte>>();
-  if (!apart.empty() && apart.size() != static_cast<size_t>(rows.n_matrices))
+  const auto wholes = apart(*tensor);
+  if (!wholes.empty() && wholes.size() != static_cast<size_t>(rows.n_matrices))
     return wrong_shape(*tensor, all, cols);
   auto& parts = parts_.emplace_back();
   for (int64_t i = chosen.first; i < chosen.first + chosen.count; ++i) {
     const auto index = static_cast<size_t>(i), period = static_cast<size_t>(rows.period) * row;
-    const auto whole = apart.empty() ? bytes_of(*tensor).subspan(index * period, period) : apart[index];
-    parts.push_back(whole.subspan(static_cast<size_t>(rows.first) * row, static_cast<size_t>(rows.count) * row));
+    const size_t first = static_cast<size_t>(rows.first) * row, size = static_cast<size_t>(rows.count) * row;
+    EXO_TRY(const auto part, wholes.empty() ? rows_of(*tensor, index * period + first, size)
+                                            : brought_in(wholes[index].subspan(first, size)));
+    parts.push_back(part);
   }
   return load(*tensor, {.type = tensor->type,
                         .rows = rows.count,
@@ -228,6 +251,7 @@ bool is_float(ElementType type) {
 Result<ops::Weight> TensorLoader::transposed_matrices(std::string_view name, const Interleaved& rows,
                                                       int64_t cols) {
   EXO_TRY(const auto source, interleaved_matrices(name, rows, cols));
+  if (only_lists()) return source;
   const auto* tensor = file_.find_tensor(name);
   const bool quantized = !is_float(tensor->type);
   const ElementType type = quantized ? ElementType::kF32 : tensor->type;
@@ -239,7 +263,7 @@ Result<ops::Weight> TensorLoader::transposed_matrices(std::string_view name, con
   std::vector<float> floats;
   std::vector<TokenId> all_rows;
   if (quantized) {
-    EXO_TRY(widened, ops_.allocate(elements * sizeof(float)));
+    EXO_TRY(widened, ops_->allocate(elements * sizeof(float)));
     floats.resize(elements);
     for (int64_t r = 0; r < rows.count; ++r) all_rows.emplace_back(static_cast<int32_t>(r));
   }
@@ -254,8 +278,8 @@ Result<ops::Weight> TensorLoader::transposed_matrices(std::string_view name, con
     EXO_TRY(const auto matrix,
             load(*tensor, {.type = tensor->type, .rows = rows.count, .cols = cols, .bytes = part}));
     const ops::Tensor wide{reinterpret_cast<float*>(widened->data()), rows.count, cols, cols};
-    ops_.embed(matrix, all_rows, wide);
-    ops_.read(wide, floats.data());
+    ops_->embed(matrix, all_rows, wide);
+    ops_->read(wide, floats.data());
     transpose<float>(reinterpret_cast<const std::byte*>(floats.data()), rows.count, cols, to);
   }
   const auto bytes = memory.bytes();
@@ -269,38 +293,42 @@ Result<ops::Weight> TensorLoader::gathered_rows(std::string_view name, std::span
   for (const auto& part : parts) rows += part.n_matrices * part.count;
   const auto* tensor = file_.find_tensor(name);
   const auto row = tensor == nullptr ? std::nullopt : row_bytes(tensor->type, static_cast<uint64_t>(cols));
-  EXO_TRY(auto memory, HostBytes::allocate(row.value_or(0) * static_cast<uint64_t>(rows)));
+  EXO_TRY(auto memory, HostBytes::allocate(only_lists() ? 0 : row.value_or(0) * static_cast<uint64_t>(rows)));
   const auto bytes = memory.bytes();
   std::byte* to = bytes.data();
   for (const auto& part : parts) {
     EXO_TRY(const auto source, interleaved_matrices(name, part, cols));
+    if (only_lists()) continue;
     for (const auto& piece : source.parts) to = std::ranges::copy(piece, to).out;
   }
+  if (only_lists()) return ops::Weight{};
   rearranged_.push_back(std::move(memory));
   return load(*tensor, {.type = tensor->type, .rows = rows, .cols = cols, .bytes = bytes});
 }
 
 Result<ops::Vector> TensorLoader::transposed_vector(std::string_view name, int64_t rows, int64_t cols) {
   EXO_TRY(const auto vector, this->vector(name, rows * cols));
+  if (only_lists()) return vector;
   const auto count = static_cast<size_t>(rows * cols);
   std::vector<float> plain(count), transposed(count);
   const ops::Tensor all{reinterpret_cast<float*>(buffers_.back()->data()), 1, rows * cols, rows * cols};
-  ops_.read(all, plain.data());
+  ops_->read(all, plain.data());
   transpose<float>(reinterpret_cast<const std::byte*>(plain.data()), rows, cols,
                    reinterpret_cast<std::byte*>(transposed.data()));
-  ops_.write(all, transposed.data());
+  ops_->write(all, transposed.data());
   return vector;
 }
 
 Result<ops::Vector> TensorLoader::vector(std::string_view name, int64_t size) {
   EXO_TRY(const auto* tensor, find(name));
   if (tensor->elements() != size) return wrong_shape(*tensor, 1, size);
-  EXO_TRY(const auto row,
-          load(*tensor, {.type = tensor->type, .rows = 1, .cols = size, .bytes = bytes_of(*tensor)}));
-  EXO_TRY(auto buffer, ops_.allocate(static_cast<size_t>(size) * sizeof(float)));
+  EXO_TRY(const auto bytes, rows_of(*tensor, 0, tensor->bytes()));
+  if (only_lists()) return ops::Vector{.data = nullptr, .size = size};
+  EXO_TRY(const auto row, load(*tensor, {.type = tensor->type, .rows = 1, .cols = size, .bytes = bytes}));
+  EXO_TRY(auto buffer, ops_->allocate(static_cast<size_t>(size) * sizeof(float)));
   auto* data = reinterpret_cast<float*>(buffer->data());
   const TokenId only_row(0);
-  ops_.embed(row, {&only_row, 1}, {.data = data, .rows = 1, .cols = size, .stride = size});
+  ops_->embed(row, {&only_row, 1}, {.data = data, .rows = 1, .cols = size, .stride = size});
   buffers_.push_back(std::move(buffer));
   return ops::Vector{data, size};
 }
@@ -313,10 +341,10 @@ Result<ops::Vector> TensorLoader::optional_vector(std::string_view name, int64_t
 Result<ops::Vector> TensorLoader::optional_interleaved_vector(std::string_view name, const Interleaved& rows) {
   EXO_TRY(const auto all, optional_vector(name, rows.n_matrices * rows.period));
   if (!all || rows.count == rows.period) return all;
-  EXO_TRY(auto buffer, ops_.allocate(static_cast<size_t>(rows.n_matrices * rows.count) * sizeof(float)));
+  EXO_TRY(auto buffer, ops_->allocate(static_cast<size_t>(rows.n_matrices * rows.count) * sizeof(float)));
   auto* data = reinterpret_cast<float*>(buffer->data());
   const ops::Tensor from{const_cast<float*>(all.data), rows.n_matrices, rows.period, rows.period};
-  ops_.copy(from.columns(rows.first, rows.count), {data, rows.n_matrices, rows.count, rows.count});
+  ops_->copy(from.columns(rows.first, rows.count), {data, rows.n_matrices, rows.count, rows.count});
   buffers_.push_back(std::move(buffer));
   return ops::Vector{data, rows.n_matrices * rows.count};
 }

@@ -13,6 +13,7 @@
 #include "base/thread_pool.h"
 #include "formats/gguf.h"
 #include "model/stage.h"
+#include "model/stage_tensors.h"
 #include "model/tensor_share.h"
 #include "ops/ops.h"
 
@@ -45,9 +46,13 @@ class TensorLoader {
   // What is brought into memory of a tensor that is asked for: all of it, only the rows that are, or nothing yet.
   enum class Reads { kAll, kRows, kNothing };
 
-  // All arguments outlive the loader; `expected` are the tensors that will be asked for (stage_tensors).
-  TensorLoader(const formats::GgufFile& file, std::span<const formats::TensorView* const> expected, ops::Ops& ops,
-               const LoadProgress& progress, Reads reads = Reads::kAll);
+  // All arguments outlive the loader; `expected` are the tensors that will be asked for (stage_tensors), and
+  // `total_bytes` of them in all.
+  TensorLoader(const formats::GgufFile& file, std::span<const formats::TensorView* const> expected,
+               uint64_t total_bytes, ops::Ops& ops, const LoadProgress& progress, Reads reads = Reads::kAll);
+  // Without a device: the same requests read nothing and only tell which bytes they would (pieces). The weights and
+  // vectors that they return are empty.
+  TensorLoader(const formats::GgufFile& file, std::span<const formats::TensorView* const> expected);
 
   bool has(std::string_view name) const { return file_.find_tensor(name) != nullptr; }
 
@@ -92,32 +97,33 @@ class TensorLoader {
   Status check_all_used() const;
   // To be kept as long as the weights and vectors.
   LoadedMemory take_memory();
-  // Of the file's bytes, those that the loaded weights are made of.
-  uint64_t loaded_bytes() const { return reads_ == Reads::kRows ? loaded_bytes_ : total_bytes_; }
+  const std::vector<TensorPiece>& pieces() const { return pieces_; }  // in the order of the requests
 
  private:
   Result<const formats::TensorView*> find(std::string_view name);
+  bool only_lists() const { return ops_ == nullptr; }
   Status read_in(const formats::TensorView& tensor);
   Status fault_in(std::span<const std::byte> bytes);
   void fault_in_together(std::span<const std::byte> bytes);
-  Status make(const formats::TensorView& tensor);
+  Result<HostBytes> make(const formats::TensorView& tensor, uint64_t begin, uint64_t size);
   Status add_progress(uint64_t bytes);
   Result<ops::Weight> load(const formats::TensorView& tensor, ops::WeightSource source);
-  void fault_in_rows(const ops::WeightSource& source);
-  std::span<const std::byte> bytes_of(const formats::TensorView& tensor) const;
+  std::span<const std::span<const std::byte>> apart(const formats::TensorView& tensor) const;
+  Result<std::span<const std::byte>> rows_of(const formats::TensorView& tensor, uint64_t begin, uint64_t size);
+  Result<std::span<const std::byte>> brought_in(std::span<const std::byte> rows);
 
   const formats::GgufFile& file_;
   std::span<const formats::TensorView* const> expected_;
-  ops::Ops& ops_;
-  const LoadProgress& progress_;
+  ops::Ops* const ops_;  // null: requests only tell which bytes they would read
+  const LoadProgress progress_;
   const Reads reads_;
+  std::vector<TensorPiece> pieces_;
   std::set<std::string, std::less<>> used_;
   std::vector<std::unique_ptr<ops::Buffer>> buffers_;
   std::map<std::string, HostBytes, std::less<>> made_;  // by tensor name
   std::vector<HostBytes> rearranged_;
   std::vector<std::vector<std::span<const std::byte>>> parts_;
   uint64_t done_bytes_ = 0, total_bytes_ = 0;
-  uint64_t loaded_bytes_ = 0;
   size_t prefetched_ = 0;  // index into expected_
   std::unique_ptr<ThreadPool> readers_;
 };

@@ -66,8 +66,7 @@ struct TinyModel {
     }
   }
 
-  // The result owns its bytes.
-  std::shared_ptr<const formats::GgufFile> file() const {
+  std::vector<std::byte> bytes() const {  // of the file
     formats::GgufWriter writer;
     writer.set("general.architecture", architecture);
     const auto set = [&](std::string_view key, uint32_t value) {
@@ -82,16 +81,23 @@ struct TinyModel {
     for (const auto& [key, value] : more) set(key, value);
     writer.set(architecture + ".attention.layer_norm_rms_epsilon", rms_epsilon);
     for (const auto& t : tensors) writer.add_tensor(t.name, t.type, t.shape);
+    return *writer.encode([](const auto& tensor, uint64_t offset, std::span<std::byte> piece) -> Status {
+      fill_random(tensor.type, tensor.shape.size() == 1 ? 1.0 : 0.3, std::hash<std::string>()(tensor.name) + offset,
+                  piece);
+      return {};
+    });
+  }
+
+  std::shared_ptr<const formats::GgufFile> file() const { return parse_owned(bytes()); }
+
+  // A file that owns its bytes; null for bytes that are none.
+  static std::shared_ptr<const formats::GgufFile> parse_owned(std::vector<std::byte> bytes) {
     struct Owned {
       std::vector<std::byte> bytes;
       formats::GgufFile file;
     };
     auto owned = std::make_shared<Owned>();
-    owned->bytes = *writer.encode([](const auto& tensor, uint64_t offset, std::span<std::byte> piece) -> Status {
-      fill_random(tensor.type, tensor.shape.size() == 1 ? 1.0 : 0.3, std::hash<std::string>()(tensor.name) + offset,
-                  piece);
-      return {};
-    });
+    owned->bytes = std::move(bytes);
     auto parsed = formats::GgufFile::parse(owned->bytes);
     if (!parsed) return nullptr;
     owned->file = std::move(*parsed);

@@ -1,5 +1,8 @@
 #include "model/weights.h"
 
+#include <algorithm>
+#include <tuple>
+
 #include "model/block_loader.h"
 #include "model/delta_net.h"
 #include "model/latent_attention.h"
@@ -22,7 +25,7 @@ Result<Norm> load_head_norm(TensorLoader& loader, const formats::GgufFile& file,
   const bool for_each = !is_one && tensor != nullptr && tensor->elements() == rows.of;
   EXO_TRY(auto norm,
           load_norm(loader, architecture.qk_norm_kind, name, "", is_one || for_each ? rows.of : model.key_dim));
-  if (for_each) norm.weight = {norm.weight.data + rows.first, rows.count};
+  if (for_each && norm.weight) norm.weight = {norm.weight.data + rows.first, rows.count};
   return norm;
 }
 
@@ -177,19 +180,11 @@ Status check_outer_tensors(const formats::GgufFile& file) {
   return {};
 }
 
-}  // namespace
-
-Result<StageWeights> load_weights(const formats::GgufFile& file, const Hyperparameters& model, LayerRange layers,
-                                  const TensorShare& share, LoadHow how, ops::Ops& ops,
-                                  const LoadProgress& progress) {
+Result<StageWeights> load_all(TensorLoader& loader, const formats::GgufFile& file, const Hyperparameters& model,
+                              LayerRange layers, const TensorShare& share, bool long_context) {
   EXO_CHECK_OK(check_outer_tensors(file));
-  const auto tensors = stage_tensors(file, layers, model.n_layers());
-  const auto reads = how.stream         ? TensorLoader::Reads::kNothing
-                     : share.is_whole() ? TensorLoader::Reads::kAll
-                                        : TensorLoader::Reads::kRows;
-  TensorLoader loader(file, tensors, ops, progress, reads);
   StageWeights out;
-  EXO_CHECK_OK(load_rope_factors(loader, model, how.long_context, out));
+  EXO_CHECK_OK(load_rope_factors(loader, model, long_context, out));
   if (layers.begin.value == 0) EXO_CHECK_OK(load_embedding(loader, file, model, out));
   out.layers.reserve(static_cast<size_t>(layers.size()));
   for (LayerIndex i = layers.begin; i < layers.end; ++i) {
@@ -205,8 +200,52 @@ Result<StageWeights> load_weights(const formats::GgufFile& file, const Hyperpara
   }
   if (layers.end.value == model.n_layers()) EXO_CHECK_OK(load_head(loader, file, model, share, out));
   EXO_CHECK_OK(loader.check_all_used());
+  return out;
+}
+
+// In the order of the tensors, without overlaps.
+std::vector<TensorPiece> merged(std::vector<TensorPiece> pieces) {
+  std::ranges::sort(pieces, {}, [](const TensorPiece& p) { return std::tuple(p.tensor, p.begin); });
+  std::vector<TensorPiece> out;
+  for (const auto& piece : pieces) {
+    if (!out.empty() && out.back().tensor == piece.tensor && piece.begin <= out.back().end) {
+      out.back().end = std::max(out.back().end, piece.end);
+    } else {
+      out.push_back(piece);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<std::vector<TensorPiece>> weight_pieces(const formats::GgufFile& file, const Hyperparameters& model,
+                                               LayerRange layers, const TensorShare& share) {
+  const auto tensors = stage_tensors(file, layers, model.n_layers());
+  std::vector<TensorPiece> pieces;
+  if (share.is_whole()) {
+    for (const auto* tensor : tensors) pieces.push_back({tensor, 0, tensor->bytes()});
+    return pieces;
+  }
+  TensorLoader loader(file, tensors);
+  EXO_TRY([[maybe_unused]] const auto empty, load_all(loader, file, model, layers, share, false));
+  return merged(loader.pieces());
+}
+
+Result<StageWeights> load_weights(const formats::GgufFile& file, const Hyperparameters& model, LayerRange layers,
+                                  const TensorShare& share, LoadHow how, ops::Ops& ops,
+                                  const LoadProgress& progress) {
+  const auto reads = how.stream         ? TensorLoader::Reads::kNothing
+                     : share.is_whole() ? TensorLoader::Reads::kAll
+                                        : TensorLoader::Reads::kRows;
+  EXO_TRY(const auto pieces, weight_pieces(file, model, layers, share));
+  uint64_t bytes = 0;
+  for (const auto& piece : pieces) bytes += piece.size();
+  const auto tensors = stage_tensors(file, layers, model.n_layers());
+  TensorLoader loader(file, tensors, bytes, ops, progress, reads);
+  EXO_TRY(auto out, load_all(loader, file, model, layers, share, how.long_context));
   out.memory = loader.take_memory();
-  out.bytes = loader.loaded_bytes();
+  out.bytes = bytes;
   return out;
 }
 

@@ -89,6 +89,11 @@ struct LoadHow {
   bool stream = false;        // weights stay in the file until they are used
 };
 
+// The bytes that load_weights reads, ordered and without overlaps: of a share those of its rows, and all of what
+// every member keeps. Reads none of them. Errors as load_weights.
+Result<std::vector<TensorPiece>> weight_pieces(const formats::GgufFile& file, const Hyperparameters& model,
+                                               LayerRange layers, const TensorShare& share);
+
 // Touches only the stage's own tensors, and of those only the share's rows. The file outlives the result.
 Result<StageWeights> load_weights(const formats::GgufFile& file, const Hyperparameters& model, LayerRange layers,
                                   const TensorShare& share, LoadHow how, ops::Ops& ops,

@@ -330,6 +330,7 @@ TEST_F(Liar, RecordedBytesOfAConnectionAreWorthNothing) {
       o.seeds = {"127.0.0.1:" + std::to_string(tap.local_endpoint().port())};
     });
     ASSERT_TRUE(node.wait_for_links(1));
+    ASSERT_TRUE(friendly.wait_for_links(1));
     ASSERT_TRUE(friendly.send(node.id(), wire::Ping{5}));
     ASSERT_TRUE(node.wait([&] { return node.messages.size() == 1; }));
     tap.close();

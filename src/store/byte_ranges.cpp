@@ -37,6 +37,18 @@ RangeSet RangeSet::without(const RangeSet& other) const {
   return rest;
 }
 
+RangeSet RangeSet::joined(uint64_t most) const {
+  RangeSet out;
+  for (const ByteRange& range : ranges_) {
+    if (!out.ranges_.empty() && range.begin - out.ranges_.back().end <= most) {
+      out.ranges_.back().end = range.end;
+    } else {
+      out.ranges_.push_back(range);
+    }
+  }
+  return out;
+}
+
 uint64_t RangeSet::total_bytes() const {
   uint64_t total = 0;
   for (const ByteRange& r : ranges_) total += r.size();

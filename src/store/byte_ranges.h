@@ -22,6 +22,8 @@ class RangeSet {
   void add(ByteRange range);  // empty ranges are ignored; touching ones merge
   bool contains(ByteRange range) const;
   RangeSet without(const RangeSet& other) const;
+  // With the gaps of at most `most` bytes between them.
+  RangeSet joined(uint64_t most) const;
   uint64_t total_bytes() const;
   std::span<const ByteRange> ranges() const& { return ranges_; }
   std::span<const ByteRange> ranges() const&& = delete;  // would dangle

@@ -71,6 +71,15 @@ std::string fingerprint(std::span<const std::byte> model) {
   return fingerprint_of(*source, source->layout()).value();
 }
 
+TEST(RangeSet, JoinsAcrossSmallGaps) {
+  const auto set_of = [](std::vector<ByteRange> ranges) { return RangeSet(ranges); };
+  const RangeSet ranges = set_of({{0, 10}, {20, 30}, {41, 50}});
+  EXPECT_EQ(ranges.joined(9), ranges);
+  EXPECT_EQ(ranges.joined(10), set_of({{0, 30}, {41, 50}}));
+  EXPECT_EQ(ranges.joined(11), set_of({{0, 50}}));
+  EXPECT_EQ(RangeSet().joined(11), RangeSet());
+}
+
 TEST(Fingerprint, TellsTrainingsOfOneModelApart) {
   const auto one = tiny_model(1);
   auto other = one;

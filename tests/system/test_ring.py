@@ -230,6 +230,32 @@ class Groups(ClusterTest):
             self.assertEqual([self.answer(node, prompt) for prompt in prompts], greedy, self.logs())
             self.assertEqual([self.answer(node, prompt, temperature=0.9, seed=7) for prompt in prompts], seeded)
 
+    def test_a_member_without_the_file_fetches_its_own_rows(self):
+        source = os.path.join(os.path.dirname(__file__), "../../assets/exo-demo.gguf")
+        owner = self.node("owner", model=None)
+        wait_until(owner.try_topology, 20, lambda: self.logs())
+        models = owner.folder / "data" / "models"
+        models.mkdir(parents=True, exist_ok=True)
+        data = open(source, "rb").read().replace(b"exo-demo", b"my-model", 1)  # another model than the bundled one
+        (models / "my-model.gguf").write_bytes(data)
+        guest = self.node("guest", model=None)
+        self.wait_members([owner, guest], ["owner", "guest"])
+        wait_until(lambda: any(m["name"] == "my-model" for m in guest.topology()["models"]), 20, lambda: self.logs())
+        status, plan = owner.request("POST", "/v1/instances", {
+            "model": "my-model", "context": 1024, "strategy": "tensor-parallel", "min_stages": 2})
+        self.assertEqual(status, 202, plan)
+        status, body = guest.request("POST", "/v1/chat/completions", {
+            "model": "my-model", "messages": [{"role": "user", "content": "What is exo?"}], "temperature": 0})
+        self.assertEqual(status, 200, f"{body}\n{self.logs()}")
+        stages = next(i for i in guest.topology()["instances"] if i["model"] == "my-model")["stages"]
+        self.assertEqual([len(stage["members"]) for stage in stages], [2])
+        note, = (guest.folder / "data" / "shards").glob("*.ranges")
+        ranges = [line.split() for line in note.read_text().split("\n\n")[1].splitlines()]
+        fetched = sum(int(end) - int(begin) for begin, end in ranges)
+        self.assertGreater(fetched, 0.4 * len(data))
+        self.assertLess(fetched, 0.65 * len(data), "the embedding whole, of the rest about half")
+        self.assertEqual(body["choices"][0]["message"]["content"], self.answer(guest))
+
     def check_kill(self, victim_index):
         _, _, expected = self.reference([])
         nodes, members = self.group(2)
