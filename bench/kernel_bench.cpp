@@ -42,7 +42,9 @@ struct Settings {
   int threads = 0;
   double seconds = 0.4;
   std::string kernels;
-  std::string types = "Q4_0,Q8_0,Q4_K,Q5_K,Q6_K,IQ4_XS,MXFP4,F16,BF16,F32";
+  std::string types =
+      "Q4_0,Q4_1,Q5_0,Q5_1,Q8_0,Q2_K,Q3_K,Q4_K,Q5_K,Q6_K,IQ4_XS,MXFP4,NVFP4,A4_BF16,A5_BF16,A8_BF16,A8_F16,"
+      "F16,BF16,F32";
   std::string shapes = "2048x2048,8192x2048,2048x8192,4096x14336,128256x2048";
   std::string rows = "1,2,4,8,16,128,512";
   bool json = false;  // one object per line
@@ -89,13 +91,24 @@ void fill_weights(ElementType type, std::vector<std::byte>& bytes, int64_t cols)
   std::mt19937 generator(7);
   for (auto& b : bytes) b = static_cast<std::byte>(generator());
   for (size_t at = 0; at < bytes.size(); at += static_cast<size_t>(t.block_bytes)) {
-    if (type == ElementType::kMXFP4) {
-      bytes[at] = std::byte{118};
-      continue;
+    const uint16_t half[2] = {0x1400, 0x9400}, bfloat[2] = {0x3a80, 0xba80};  // scale and minimum
+    const uint8_t e4m3[4] = {8, 9, 10, 11};
+    switch (type) {
+      using enum ElementType;
+      case kA4_BF16:
+      case kA5_BF16:
+      case kA8_BF16:
+        std::memcpy(bytes.data() + at, bfloat, sizeof bfloat);
+        break;
+      case kA8_F16:
+        std::memcpy(bytes.data() + at, half, sizeof half);
+        break;
+      case kNVFP4:
+        std::memcpy(bytes.data() + at, e4m3, sizeof e4m3);
+        break;
+      default:
+        std::memcpy(bytes.data() + at, half, sizeof half[0]);
     }
-    const uint16_t small = 0x1400;
-    std::memcpy(bytes.data() + at, &small, 2);
-    if (type == ElementType::kQ5_K) std::memcpy(bytes.data() + at + 2, &small, 2);
   }
 }
 

@@ -34,6 +34,9 @@ struct Avx2Vectors {
   EXO_INLINE static I or_(I a, I b) { return _mm256_or_si256(a, b); }
   EXO_INLINE static I xor_(I a, I b) { return _mm256_xor_si256(a, b); }
   EXO_INLINE static I add(I a, I b) { return _mm256_add_epi32(a, b); }
+  EXO_INLINE static I min_bytes(I a, I b) { return _mm256_min_epu8(a, b); }
+  EXO_INLINE static I low_halves(I a, I b) { return _mm256_unpacklo_epi64(a, b); }
+  EXO_INLINE static I high_halves(I a, I b) { return _mm256_unpackhi_epi64(a, b); }
   EXO_INLINE static I srl(I v, int n) { return _mm256_srli_epi32(v, n); }
   EXO_INLINE static I sll(I v, int n) { return _mm256_slli_epi32(v, n); }
   EXO_INLINE static I sra(I v, int n) { return _mm256_srai_epi32(v, n); }
@@ -91,6 +94,10 @@ struct Avx2Vectors {
   }
   template <int64_t kBlock>
   EXO_INLINE static bool words_of_8_blocks(const PanelRows&, int, int64_t, I*) {
+    return false;
+  }
+  template <int64_t kBlock>
+  EXO_INLINE static bool dwords_of_8_blocks(const PanelRows&, int, int64_t, I*) {
     return false;
   }
 };

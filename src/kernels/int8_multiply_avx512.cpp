@@ -36,6 +36,9 @@ struct Avx512Vnni {
   EXO_INLINE static I or_(I a, I b) { return _mm512_or_si512(a, b); }
   EXO_INLINE static I xor_(I a, I b) { return _mm512_xor_si512(a, b); }
   EXO_INLINE static I add(I a, I b) { return _mm512_add_epi32(a, b); }
+  EXO_INLINE static I min_bytes(I a, I b) { return _mm512_min_epu8(a, b); }
+  EXO_INLINE static I low_halves(I a, I b) { return _mm512_unpacklo_epi64(a, b); }
+  EXO_INLINE static I high_halves(I a, I b) { return _mm512_unpackhi_epi64(a, b); }
   EXO_INLINE static I srl(I v, int n) { return _mm512_srli_epi32(v, static_cast<unsigned>(n)); }
   EXO_INLINE static I sll(I v, int n) { return _mm512_slli_epi32(v, static_cast<unsigned>(n)); }
   EXO_INLINE static I sra(I v, int n) { return _mm512_srai_epi32(v, static_cast<unsigned>(n)); }
@@ -121,11 +124,49 @@ struct Avx512Vnni {
     return _mm512_broadcast_i64x4(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
   }
 
+  // The first 32-bit words of 8 blocks: picked from a few vectors of a row, then turned.
+  template <int64_t kBlock>
+  EXO_INLINE static bool dwords_of_8_blocks(const PanelRows& rows, int, int64_t at, I* groups) {
+    static_assert(kBlock == 20 || kBlock == 24 || kBlock == 36);
+    const auto indices = [](int a, int b, int c, int d, int e, int f, int g, int h) {
+      return _mm512_castsi256_si512(_mm256_setr_epi32(a, b, c, d, e, f, g, h));
+    };
+    const auto of_row = [&](int r) {
+      const std::byte* p = rows.row(r) + at;
+      const auto pick = [&](int low, I which, int high) {
+        return _mm512_permutex2var_epi32(_mm512_loadu_si512(p + low), which, _mm512_loadu_si512(p + high));
+      };
+      if constexpr (kBlock == 20) {
+        return _mm512_castsi512_si256(pick(0, indices(0, 5, 10, 15, 16, 21, 26, 31), 80));
+      } else if constexpr (kBlock == 24) {
+        const I six = pick(0, indices(0, 6, 12, 16, 22, 28, 0, 0), 72);
+        return _mm512_castsi512_si256(
+            _mm512_permutex2var_epi32(six, indices(0, 1, 2, 3, 4, 5, 20, 26), _mm512_loadu_si512(p + 128)));
+      } else {
+        const I which = indices(0, 9, 16, 25, 0, 0, 0, 0);
+        return _mm256_inserti128_si256(_mm512_castsi512_si256(pick(0, which, 72)),
+                                       _mm512_castsi512_si128(pick(144, which, 216)), 1);
+      }
+    };
+    I low[4], high[4];  // rows i and 8 + i, then 4 + i and 12 + i
+    for (int i = 0; i < 4; ++i) {
+      low[i] = _mm512_inserti64x4(_mm512_castsi256_si512(of_row(i)), of_row(8 + i), 1);
+      high[i] = _mm512_inserti64x4(_mm512_castsi256_si512(of_row(4 + i)), of_row(12 + i), 1);
+    }
+    transpose(low);
+    transpose(high);
+    for (int g = 0; g < 4; ++g) {
+      groups[g] = _mm512_permutex2var_epi64(low[g], _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13), high[g]);
+      groups[4 + g] = _mm512_permutex2var_epi64(low[g], _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15), high[g]);
+    }
+    return true;
+  }
+
   // The 16-bit words that hold the first byte of each of 8 blocks: picked from two or four vectors of a row, then
   // turned from rows of groups into groups of rows.
   template <int64_t kBlock>
   EXO_INLINE static bool words_of_8_blocks(const PanelRows& rows, int, int64_t at, I* groups) {
-    static_assert(kBlock == 17 || kBlock == 18 || kBlock == 34);
+    if constexpr (kBlock != 17 && kBlock != 18 && kBlock != 34) return false;
     constexpr auto word = [](int g) { return static_cast<short>(kBlock * g / 2); };
     const auto of_row = [&](int r) {
       const std::byte* p = rows.row(r) + at;

@@ -93,6 +93,9 @@ struct RowVectors : Floats {
   static I or_(I a, I b) { return wasm_v128_or(a, b); }
   static I xor_(I a, I b) { return wasm_v128_xor(a, b); }
   static I add(I a, I b) { return wasm_i32x4_add(a, b); }
+  static I min_bytes(I a, I b) { return wasm_u8x16_min(a, b); }
+  static I low_halves(I a, I b) { return wasm_i64x2_shuffle(a, b, 0, 2); }
+  static I high_halves(I a, I b) { return wasm_i64x2_shuffle(a, b, 1, 3); }
   static I srl(I v, int n) { return wasm_u32x4_shr(v, static_cast<uint32_t>(n)); }
   static I sll(I v, int n) { return wasm_i32x4_shl(v, static_cast<uint32_t>(n)); }
   static I sra(I v, int n) { return wasm_i32x4_shr(v, static_cast<uint32_t>(n)); }
@@ -146,6 +149,10 @@ struct RowVectors : Floats {
   }
   template <int64_t kBlock>
   static bool words_of_8_blocks(const PanelRows&, int, int64_t, I*) {
+    return false;
+  }
+  template <int64_t kBlock>
+  static bool dwords_of_8_blocks(const PanelRows&, int, int64_t, I*) {
     return false;
   }
 };

@@ -35,6 +35,11 @@ struct NeonVectors {
   EXO_INLINE static I or_(I a, I b) { return vorrq_s32(a, b); }
   EXO_INLINE static I xor_(I a, I b) { return veorq_s32(a, b); }
   EXO_INLINE static I add(I a, I b) { return vaddq_s32(a, b); }
+  EXO_INLINE static I min_bytes(I a, I b) {
+    return vreinterpretq_s32_u8(vminq_u8(vreinterpretq_u8_s32(a), vreinterpretq_u8_s32(b)));
+  }
+  EXO_INLINE static I low_halves(I a, I b) { return narrow(vzip1q_s64(wide(a), wide(b))); }
+  EXO_INLINE static I high_halves(I a, I b) { return narrow(vzip2q_s64(wide(a), wide(b))); }
   // Shifts by a variable: by a negative number is to the right.
   EXO_INLINE static I srl(I v, int n) {
     return vreinterpretq_s32_u32(vshlq_u32(vreinterpretq_u32_s32(v), vdupq_n_s32(-n)));
@@ -89,6 +94,10 @@ struct NeonVectors {
   EXO_INLINE static I row_sums(const I* a) { return vpaddq_s32(vpaddq_s32(a[0], a[1]), vpaddq_s32(a[2], a[3])); }
   template <int64_t kBlock>
   EXO_INLINE static bool words_of_8_blocks(const PanelRows&, int, int64_t, I*) {
+    return false;
+  }
+  template <int64_t kBlock>
+  EXO_INLINE static bool dwords_of_8_blocks(const PanelRows&, int, int64_t, I*) {
     return false;
   }
 
