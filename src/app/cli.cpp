@@ -305,6 +305,9 @@ void add_debug(Cli& cli) {
   logits->add_option("--out", cli.logits.out, "f32 logits [n_tokens, n_vocab] go there");
   logits->add_option("--greedy", cli.logits.greedy, "Tokens to continue with");
   logits->add_option("--stages", cli.logits.stages, "Cut the model into so many stages")->capture_default_str();
+  logits->add_option("--kv-type", cli.logits.kv_type, "Number format of the KV cache: F32, F16 or Q8_0")
+      ->capture_default_str();
+  logits->add_flag("--widen", cli.logits.widen, "Weights as F32: what quantised arithmetic is compared with");
   logits->add_option("-t,--threads", cli.logits.threads, "Threads; 0: one per core");
   logits->callback([&cli] {
     cli.action = [&cli]() -> Status {

@@ -6,6 +6,7 @@
 #include <iostream>
 #include <iterator>
 
+#include "convert/quantised_view.h"
 #include "kernels/dequantize.h"
 #include "model/encoder.h"
 #include "model/reference_run.h"
@@ -110,6 +111,13 @@ Status debug_logits(std::shared_ptr<const formats::GgufFile> model, const DebugL
   model::ReferenceRunOptions run_options;
   run_options.n_greedy = options.greedy;
   run_options.n_stages = options.stages;
+  const auto* kv_type = find_element_type(options.kv_type);
+  if (kv_type == nullptr) return fail(ErrorCode::kInvalidArgument, "'{}' is no number format", options.kv_type);
+  run_options.kv_type = kv_type->type;
+  if (options.widen) {
+    EXO_TRY(auto widened, convert::widened_view(*model));
+    model = std::make_shared<const formats::GgufFile>(std::move(widened));
+  }
   EXO_TRY(const auto run, model::run_logits(std::move(model), tokens, run_options, *device));
   if (!options.out.empty()) EXO_CHECK_OK(write_file(options.out, run.logits));
   json::array greedy;

@@ -25,6 +25,8 @@ struct DebugLogitsOptions {
   std::vector<int32_t> tokens;
   std::string out;
   int32_t greedy = 0, stages = 1, threads = 0;
+  std::string kv_type = "F32";
+  bool widen = false;  // weights as F32
 };
 // Writes f32 logits [n_tokens, n_vocab] little-endian to options.out; prints {"shape", "greedy"}.
 Status debug_logits(std::shared_ptr<const formats::GgufFile> model, const DebugLogitsOptions& options,

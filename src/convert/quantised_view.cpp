@@ -104,10 +104,10 @@ class Helpers {
   std::optional<ThreadPool> pool_;
 };
 
-// A tensor of plain numbers, quantised when read.
-class QuantisedContent final : public formats::TensorContent {
+// A tensor in another number format, converted when read.
+class ConvertedContent final : public formats::TensorContent {
  public:
-  QuantisedContent(const TensorView& source, ElementType type, std::shared_ptr<Helpers> helpers)
+  ConvertedContent(const TensorView& source, ElementType type, std::shared_ptr<Helpers> helpers)
       : source_(source),
         type_(type),
         helpers_(std::move(helpers)),
@@ -215,6 +215,23 @@ void add_tensor(GgufWriter& writer, const TensorView& tensor, ElementType type) 
   writer.add_tensor(tensor.name, type, {shape.begin(), shape.end()});
 }
 
+// `source` with each tensor in the format that `type_of` says; `writer` has the metadata.
+template <typename TypeOf>
+Result<GgufFile> view_in(const std::shared_ptr<const GgufFile>& source, GgufWriter writer, const TypeOf& type_of) {
+  const auto helpers = std::make_shared<Helpers>();
+  std::vector<GgufFile::Body> bodies;
+  for (const auto& tensor : source->tensors()) {
+    const ElementType to = type_of(tensor);
+    add_tensor(writer, tensor, to);
+    if (to == tensor.type) {
+      bodies.push_back({tensor.data, tensor.content});
+    } else {
+      bodies.push_back({{}, std::make_shared<ConvertedContent>(tensor, to, helpers)});
+    }
+  }
+  return GgufFile::assemble(writer.header(), std::move(bodies), source);
+}
+
 }  // namespace
 
 bool is_quantisable(const GgufFile& file, ElementType type) {
@@ -236,29 +253,32 @@ Result<GgufFile> quantised_view(GgufFile file, ElementType type) {
     return fail(ErrorCode::kInvalidArgument, "weights cannot be quantised to {}", info(type).name);
   }
   const auto source = std::make_shared<const GgufFile>(std::move(file));
-  const auto helpers = std::make_shared<Helpers>();
   constexpr std::string_view kReplaced[] = {"general.file_type", "general.quantization_version", "exo.quantiser"};
   GgufWriter writer = copy_metadata(*source, kReplaced);
   if (const auto number = file_type(type)) writer.set("general.file_type", *number);
   writer.set("general.quantization_version", uint32_t{2});
   writer.set("exo.quantiser", kQuantiserRevision);
-  std::vector<GgufFile::Body> bodies;
   std::map<ElementType, int> instead;
-  for (const auto& tensor : source->tensors()) {
+  auto view = view_in(source, std::move(writer), [&](const TensorView& tensor) {
     const auto [to, is_instead] = choose(*source, tensor, type);
     if (is_instead) ++instead[to];
-    add_tensor(writer, tensor, to);
-    if (to == tensor.type) {
-      bodies.push_back({tensor.data, tensor.content});
-    } else {
-      bodies.push_back({{}, std::make_shared<QuantisedContent>(tensor, to, helpers)});
-    }
-  }
+    return to;
+  });
   for (const auto& [other, count] : instead) {
     log_warning("convert", "{} of the tensors have rows that are no whole number of blocks: they are {} instead",
                 count, info(other).name);
   }
-  return GgufFile::assemble(writer.header(), std::move(bodies), source);
+  return view;
+}
+
+Result<GgufFile> widened_view(GgufFile file) {
+  const auto source = std::make_shared<const GgufFile>(std::move(file));
+  constexpr std::string_view kReplaced[] = {"general.file_type"};
+  GgufWriter writer = copy_metadata(*source, kReplaced);
+  writer.set("general.file_type", uint32_t{0});  // all F32
+  return view_in(source, std::move(writer), [](const TensorView& tensor) {
+    return kernels::can_dequantize(tensor.type) ? ElementType::kF32 : tensor.type;
+  });
 }
 
 Status write_gguf(const GgufFile& file, const std::filesystem::path& path,

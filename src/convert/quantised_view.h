@@ -21,6 +21,10 @@ bool is_quantisable(const formats::GgufFile& file, ElementType type);
 // kInvalidArgument: nothing can be quantised to `type`.
 Result<formats::GgufFile> quantised_view(formats::GgufFile file, ElementType type);
 
+// Everything that can be dequantised as F32: the same weights without quantised arithmetic, the reference for what
+// that loses. Formats without numbers (I32) stay. The result reads on several threads at once.
+Result<formats::GgufFile> widened_view(formats::GgufFile file);
+
 // Parses a `type` of the command line ("Q4_K"); kInvalidArgument lists those that exist.
 Result<ElementType> parse_quantised_type(std::string_view name);
 

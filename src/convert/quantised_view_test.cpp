@@ -142,6 +142,31 @@ TEST(QuantisedView, AViewOfAViewAndWhatCannotBe) {
   EXPECT_FALSE(parse_quantised_type("I32"));
 }
 
+TEST(QuantisedView, WidenedWeightsAreTheSameNumbers) {
+  const Model model = make_model();
+  auto quantised = quantised_view(model.open(), kQ4_K);
+  ASSERT_TRUE(quantised);
+  const GgufFile source = *quantised;
+  const auto view = widened_view(std::move(*quantised));
+  ASSERT_TRUE(view) << view.error().message;
+  ASSERT_EQ(view->tensors().size(), source.tensors().size());
+  for (const auto& tensor : view->tensors()) {
+    const auto* was = source.find_tensor(tensor.name);
+    EXPECT_EQ(tensor.type, kF32) << tensor.name;
+    EXPECT_EQ(tensor.shape, was->shape);
+    std::vector<float> expected(static_cast<size_t>(was->elements())), got(expected.size());
+    for (int64_t row = 0; row < was->rows(); ++row) {
+      const auto packed = bytes_of(*was);
+      kernels::dequantize_row(was->type, packed.data() + packed.size() / was->rows() * row,
+                              expected.data() + row * was->shape[0], was->shape[0]);
+    }
+    ASSERT_TRUE(tensor.read(0, std::as_writable_bytes(std::span(got))));
+    EXPECT_EQ(got, expected) << tensor.name;
+  }
+  EXPECT_EQ(*view->metadata().integer("general.file_type"), 0);
+  EXPECT_EQ(*view->metadata().number("llama.rope.freq_base"), 10000.0);
+}
+
 TEST(QuantisedView, WhatIsNoNumberIsRefusedByName) {
   const Model model = make_model(INFINITY);
   const auto view = quantised_view(model.open(), kQ4_0);
