@@ -49,7 +49,7 @@ for start in range(0, len(tokens), context):
     for at in range(context // 2, context - 1):
         row = logits[at * n:(at + 1) * n]
         norm = max(row) + math.log(sum(math.exp(x - max(row)) for x in row))
-        low = max(min(row), max(row) - 24)
+        low = max(min(row), max(row) - 16)
         step = (max(row) - low) / 65535
         file.write(struct.pack("<2f", step, low - norm))
         file.write(array.array("H", [max(0, round((x - low) / step)) for x in row] + [0] * (n % 2)).tobytes())
