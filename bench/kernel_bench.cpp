@@ -172,6 +172,13 @@ void run_case(ops::Ops& device, const ops::Weight& first, int64_t copies, Elemen
 }
 
 int run(const Settings& settings) {
+  const auto tables = kernels::all_kernels();
+  if (!settings.kernels.empty() &&
+      std::ranges::find(tables, settings.kernels, &kernels::KernelTable::name) == tables.end()) {
+    fmt::print(stderr, "no kernels '{}' here; there are:\n", settings.kernels);
+    for (const auto& table : tables) fmt::print(stderr, "  {}\n", table.name);
+    return 2;
+  }
   auto device = ops::make_cpu_ops({.threads = settings.threads, .kernels = settings.kernels});
   if (!settings.json) fmt::print("{}\n", device->description());
   ThreadPool pool(settings.threads), single(1);
