@@ -104,6 +104,31 @@ void write_requests(Writer& out, const Services& services) {
                 statistics.per_token);
 }
 
+constexpr std::array<std::string_view, serve::kGuessSources> kGuessSourceNames = {"lookup", "draft"};
+
+void write_guesses(Writer& out, const std::vector<serve::RingStageView>& stages, const auto& model_of) {
+  using Guessed = serve::SchedulerStatistics::Guessed;
+  std::map<std::string, std::array<Guessed, serve::kGuessSources>> sums;
+  for (const auto& stage : stages) {
+    if (!stage.scheduler) continue;
+    auto& sum = sums[model_of(stage)];
+    for (size_t i = 0; i < sum.size(); ++i) {
+      sum[i].drafted += stage.scheduler->guesses[i].drafted;
+      sum[i].accepted += stage.scheduler->guesses[i].accepted;
+    }
+  }
+  const auto each_source = [&](std::string_view name, std::string_view help, auto value) {
+    out.family(name, "counter", help);
+    for (const auto& [model, sum] : sums)
+      for (size_t i = 0; i < sum.size(); ++i)
+        out.sample(value(sum[i]), {{"model", model}, {"source", kGuessSourceNames[i]}});
+  };
+  each_source("exo_drafted_tokens_total",
+              "Tokens guessed by speculative decoding: looked up in the text, or by the draft model.",
+              [](const Guessed& g) { return g.drafted; });
+  each_source("exo_accepted_tokens_total", "Of those, right.", [](const Guessed& g) { return g.accepted; });
+}
+
 // One sample per stage of this node, or per scheduler where the first stage is here.
 void write_stages(Writer& out, const Services& services) {
   const auto stages = services.ring.stages();
@@ -146,10 +171,7 @@ void write_stages(Writer& out, const Services& services) {
                  [](auto& s) { return s.replays; });
   each_scheduler("exo_generated_tokens_total", "counter", "Tokens sampled.",
                  [](auto& s) { return s.generated_tokens; });
-  each_scheduler("exo_drafted_tokens_total", "counter", "Tokens guessed by speculative decoding.",
-                 [](auto& s) { return s.drafted_tokens; });
-  each_scheduler("exo_accepted_tokens_total", "counter", "Of those, right.",
-                 [](auto& s) { return s.accepted_tokens; });
+  write_guesses(out, stages, model_of);
 }
 
 }  // namespace

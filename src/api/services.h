@@ -2,7 +2,9 @@
 // What the routes need of the node. Everything here lives on the network thread.
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,6 +48,16 @@ class EmbeddingService {
                     std::function<void(Result<std::vector<float>>)> done) = 0;
 };
 
+// The draft model of this node (--draft), for people.
+struct DraftView {
+  std::string model;
+  std::string state;  // "searching", "waiting" for a first stage here, "loading", "ready" or "refused"
+  uint64_t bytes = 0;
+  std::string problem;  // why it is refused, or not found
+  std::map<std::string, std::string>
+      why_not;  // by fingerprint, of models whose first stage is here; empty: it fits
+};
+
 struct Services {
   net::Clock& clock;
   net::Transport& transport;
@@ -59,6 +71,7 @@ struct Services {
   EmbeddingService* embeddings = nullptr;
   std::function<void(const std::string& reason)> leave;  // this node leaves in an orderly way, later
   serve::TraceService* traces = nullptr;
+  std::function<std::optional<DraftView>()> draft;  // nullopt: there is none
 };
 
 }  // namespace exo::api

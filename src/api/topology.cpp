@@ -161,7 +161,35 @@ json::object topology_json(const Services& services) {
   return {{"self", cluster.self().id.hex()}, {"version", services.version},
           {"nodes", std::move(nodes)},       {"links", std::move(links)},
           {"models", std::move(models)},     {"instances", std::move(instances)},
-          {"refusals", std::move(refusals)}, {"active_requests", services.front.active_requests()}};
+          {"refusals", std::move(refusals)}, {"active_requests", services.front.active_requests()},
+          {"draft", draft_json(services)}};
+}
+
+json::value draft_json(const Services& services) {
+  const auto draft = services.draft ? services.draft() : std::nullopt;
+  if (!draft) return nullptr;
+  json::array targets;
+  for (const auto& [fingerprint, why_not] : draft->why_not) {
+    const auto view = services.cluster.find_instance(fingerprint);
+    if (!view || view->record.stopped) continue;
+    json::object target{{"model", view->record.model_name}, {"fingerprint", fingerprint}, {"used", false}};
+    serve::SchedulerStatistics::Guessed guessed;
+    for (const auto& stage : services.ring.stages()) {
+      if (stage.fingerprint != fingerprint || !stage.scheduler) continue;
+      if (stage.has_drafter) target["used"] = true;
+      guessed.drafted += stage.scheduler->of(serve::GuessSource::kDraft).drafted;
+      guessed.accepted += stage.scheduler->of(serve::GuessSource::kDraft).accepted;
+    }
+    target["drafted_tokens"] = guessed.drafted;
+    target["accepted_tokens"] = guessed.accepted;
+    if (!why_not.empty()) target["why_not"] = why_not;
+    targets.push_back(std::move(target));
+  }
+  return json::object{{"model", draft->model},
+                      {"state", draft->state},
+                      {"bytes", draft->bytes},
+                      {"problem", draft->problem},
+                      {"targets", std::move(targets)}};
 }
 
 namespace {

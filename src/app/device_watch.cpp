@@ -1,6 +1,8 @@
 #include "app/device_watch.h"
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "app/device_profile.h"
 #include "base/log.h"
@@ -29,9 +31,19 @@ void DeviceWatch::stop() {
   worker_.finish();
 }
 
+uint64_t DeviceWatch::budget_bytes() const {
+  const uint64_t budget = memory_budget_bytes(options_);
+  return budget - std::min(budget, set_aside_bytes_);
+}
+
+void DeviceWatch::set_aside(uint64_t bytes) {
+  if (std::exchange(set_aside_bytes_, bytes) == bytes) return;
+  cluster_->update_self([this](wire::NodeFacts& facts) { facts.device.memory_budget_bytes = budget_bytes(); });
+}
+
 void DeviceWatch::refresh(bool idle) {
   const auto& device = cluster_->self().device;
-  const double budget = static_cast<double>(memory_budget_bytes(options_));
+  const double budget = static_cast<double>(budget_bytes());
   const double told = static_cast<double>(device.memory_budget_bytes);
   const bool budget_moved = std::abs(budget - told) > kBudgetChange * told;
   const double decode = times_.decode_correction(), prefill = times_.prefill_correction();
@@ -66,7 +78,10 @@ void DeviceWatch::measure() {
       log_info("node", "measured: {:.1f} GB/s, {:.0f} Gop/s int8, {:.0f} GFLOP/s, disk {:.1f} GB/s",
                profile.memory_bandwidth_bytes_per_s / 1e9, profile.int8_ops_per_s / 1e9,
                profile.f32_flops_per_s / 1e9, profile.disk_bytes_per_s / 1e9);
-      cluster_->update_self([&](wire::NodeFacts& facts) { facts.device = profile; });
+      cluster_->update_self([&](wire::NodeFacts& facts) {
+        facts.device = profile;
+        facts.device.memory_budget_bytes = budget_bytes();
+      });
       times_.set_device(profile);
     });
   });

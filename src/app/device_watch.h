@@ -28,12 +28,15 @@ class DeviceWatch final : public cluster::ClusterObserver {
   // Why the device should give its stages away (app/strain.h); empty: it need not.
   std::string strain();
   void on_step(const std::string& fingerprint, const cluster::MeasuredStep& step);
+  // Memory that stages shall not have, since this device needs it for something else.
+  void set_aside(uint64_t bytes);
   void stop();  // cancels a measurement and waits for its end; not from the network thread
 
   void on_instance_changed(const cluster::InstanceView& view) override;
 
  private:
   void measure();
+  uint64_t budget_bytes() const;
 
   const NodeOptions& options_;
   net::EventLoop& loop_;
@@ -41,6 +44,7 @@ class DeviceWatch final : public cluster::ClusterObserver {
   cluster::StepTimes times_;
   StrainJudge judge_;
   std::map<std::string, Epoch> stages_;  // whose steps are timed
+  uint64_t set_aside_bytes_ = 0;
   int32_t idle_refreshes_ = 0;
   bool stale_ = false;
   std::atomic<bool> cancelled_ = false, stopping_ = false;

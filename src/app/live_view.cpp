@@ -211,6 +211,7 @@ std::string render_view(const ViewState& state, int columns, bool colour) {
   out.line(fmt::format(" models: {}", names.empty() ? "none yet; put a .gguf file into the models folder" : names));
   if (state.active_requests > 0)
     out.line(fmt::format(" answering {} request{}", state.active_requests, state.active_requests == 1 ? "" : "s"));
+  for (const auto& draft : state.drafts) out.line(fmt::format(" {}", clean(draft)));
   for (const auto& refusal : state.refusals) {
     out.line(out.paint(kYellow, fmt::format(" refused {} {}: {}", clean(refusal.peer_name), clean(refusal.address),
                                             clean(refusal.reason))));

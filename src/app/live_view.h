@@ -16,6 +16,7 @@ struct ViewState {
   std::vector<wire::ModelFacts> models;
   std::vector<net::Refusal> refusals;
   std::vector<std::string> notices;  // unreachable seeds and the like
+  std::vector<std::string> drafts;   // what this node's draft model does
   size_t active_requests = 0;
 };
 

@@ -6,12 +6,15 @@
 
 #include "api/http_server.h"
 #include "api/routes.h"
+#include "api/topology.h"
 #include "app/device_profile.h"
 #include "app/device_watch.h"
+#include "app/draft_model.h"
 #include "app/embedder.h"
 #include "app/library.h"
 #include "app/stage_loader.h"
 #include "app/store_files.h"
+#include "app/topology_client.h"
 #include "app/version.h"
 #include "base/log.h"
 #include "net/event_loop.h"
@@ -60,12 +63,16 @@ net::NetworkOptions network_options(const NodeOptions& options) {
   return network;
 }
 
-serve::RingServiceOptions ring_options(const NodeOptions& node, StageLoader& loader, ring::TraceLog& trace) {
+serve::RingServiceOptions ring_options(const NodeOptions& node, StageLoader& loader, DraftModel& draft,
+                                       ring::TraceLog& trace) {
   serve::RingServiceOptions options;
   options.trace = &trace;
   options.max_draft_tokens = node.draft_tokens;
   options.dispose = [&loader](std::unique_ptr<ring::StageExecutor> executor) {
     loader.dispose(std::move(executor));
+  };
+  options.drafters = [&draft](const std::string& fingerprint, ring::DraftSink& sink) {
+    return draft.drafter_for(fingerprint, sink);
   };
   return options;
 }
@@ -87,19 +94,21 @@ struct Node::Impl {
       : options(o),
         network(loop, std::move(identity), network_options(o)),
         files(o, loop, network),
-        loader(loop, files, network.self(), network, o.threads),
+        loader(loop, files, network.self(), network, o.threads, gate),
         cluster(loop, network, loader, std::move(cluster_options), std::move(self)),
         device(options, loop),
-        ring(loop, network, cluster, ring_options(options, loader, trace_log)),
-        front(loop, network, cluster, front_options(trace_log)),
-        traces(loop, network, cluster, front, trace_log),
         default_model(files.name_of(o.model)),
         library(loop, files, default_model),
+        draft(options, loop, files, library, files.name_of(o.draft), gate),
+        ring(loop, network, cluster, ring_options(options, loader, draft, trace_log)),
+        front(loop, network, cluster, front_options(trace_log)),
+        traces(loop, network, cluster, front, trace_log),
         embedder(loop, files, o.threads),
         services{loop,     network,        cluster,         front,     ring,    library,
                  kVersion, std::move(key), o.allowed_hosts, &embedder, nullptr, &traces},
         departure(loop, cluster, ring, front),
         http(loop.context(), {o.host, o.port}, api::make_routes(services)) {
+    services.draft = [this] { return draft.view(); };
     services.leave = [this](const std::string& reason) { departure.begin(reason); };
     loader.connect(cluster, ring);
     library.connect(cluster);
@@ -111,6 +120,7 @@ struct Node::Impl {
     cluster.add_observer(&ring);
     cluster.add_observer(&front);
     device.connect(cluster);
+    draft.connect(cluster, ring, device);
     loader.observe_steps([this](const auto& fingerprint, const auto& step) { device.on_step(fingerprint, step); });
   }
 
@@ -128,6 +138,7 @@ struct Node::Impl {
       });
     }
     device.refresh(front.active_requests() == 0 && rate == 0);
+    draft.refresh();
     if (const auto strain = device.strain(); !departure.begun() && strain.empty() != self.withdrawal.empty()) {
       log_info("node", "{}", strain.empty() ? "takes part again" : "gives its stages away: " + strain);
       cluster.withdraw(strain);
@@ -168,6 +179,7 @@ struct Node::Impl {
       facts.addresses = network.addresses();
       facts.models = files.offers();
     });
+    draft.refresh();  // so that no stage is planned where it shall lie
     cluster.start();
     refresh();
     place_default_model();
@@ -178,15 +190,17 @@ struct Node::Impl {
   net::EventLoop loop;
   net::NodeNetwork network;
   StoreFiles files;
+  ring::IdleGate gate;
   StageLoader loader;
   ring::TraceLog trace_log;
   cluster::Cluster cluster;
   DeviceWatch device;
+  const std::string default_model;  // of --model; may be empty
+  Library library;
+  DraftModel draft;
   serve::RingService ring;
   serve::Front front;
   serve::TraceService traces;
-  const std::string default_model;  // of --model; may be empty
-  Library library;
   Embedder embedder;
   api::Services services;
   Departure departure;
@@ -257,6 +271,7 @@ void Node::stop() {
   });
   std::this_thread::sleep_for(200ms);  // so that the peers read the goodbye
   node.library.stop();
+  node.draft.stop();
   node.embedder.stop();
   node.device.stop();
   node.loader.stop();
@@ -284,6 +299,8 @@ ViewState Node::view() {
     state.models = node.cluster.models();
     state.refusals = node.network.refusals();
     state.active_requests = node.front.active_requests();
+    const auto draft = api::draft_json(node.services);
+    describe_draft(&draft, state);
     if (node.departure.begun()) {
       const auto waits = node.departure.decide().why;
       state.notices.push_back(fmt::format("leaving ({}){}{}. Ctrl-C leaves at once.", node.departure.reason(),

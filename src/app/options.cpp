@@ -168,6 +168,12 @@ void add_node_options(CLI::App& command, NodeOptions& o) {
       ->envname("EXO_DRAFT_TOKENS")
       ->capture_default_str();
   command
+      .add_option(
+          "--draft", o.draft,
+          "Speculative decoding: a small model with the vocabulary of a large one, which guesses for it where "
+          "this device holds its first layers. Its memory is set aside")
+      ->envname("EXO_DRAFT");
+  command
       .add_option("--rebalance", o.rebalance,
                   "auto: a running model moves, without a pause, when a device joins that makes it faster; off: it "
                   "stays")
@@ -235,6 +241,8 @@ Status complete_options(NodeOptions& options) {
   if (options.context_tokens < 64) return fail(ErrorCode::kInvalidArgument, "--context must be at least 64 tokens");
   if (options.draft_tokens < 0 || options.draft_tokens > static_cast<int32_t>(wire::kMaxDraftTokens))
     return fail(ErrorCode::kInvalidArgument, "--draft-tokens must be from 0 to {}", wire::kMaxDraftTokens);
+  if (!options.draft.empty() && options.draft_tokens == 0)
+    return fail(ErrorCode::kInvalidArgument, "--draft {} is of no use with --draft-tokens 0", options.draft);
   if (options.max_sequences < 1 || options.max_sequences > 256)
     return fail(ErrorCode::kInvalidArgument, "--max-sequences must be from 1 to 256");
   if (options.min_stages < 1) return fail(ErrorCode::kInvalidArgument, "--min-stages must be at least 1");

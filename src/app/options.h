@@ -41,6 +41,7 @@ struct NodeOptions {
   int32_t min_stages = 1;
   std::string rebalance = "auto";  // "off": running models stay where they are when devices join
   int32_t draft_tokens = 16;       // guesses per sequence and step; 0: no speculative decoding
+  std::string draft;               // a small model that guesses; empty: guesses come from the text itself only
   std::string api_key;
   std::string allowed_hosts;
   std::string log_level = "warning";

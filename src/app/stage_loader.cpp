@@ -38,15 +38,15 @@ cluster::MeasuredStep shape_of(const wire::Step& step) {
 class OwnedEngine final : public ring::StageExecutor {
  public:
   OwnedEngine(net::Clock& clock, std::unique_ptr<ops::Ops> device, std::unique_ptr<model::Stage> stage,
-              ring::EngineOptions options, StageLoader::StepObserver on_step)
+              ring::EngineOptions options, ring::IdleGate gate, StageLoader::StepObserver on_step)
       : device_(std::move(device)),
+        gate_(std::move(gate)),
         on_step_(std::move(on_step)),
         engine_(clock, std::move(stage), std::move(options)) {}
   void execute(wire::Step step, std::function<void(Result<ring::StageOutput>)> done) override {
-    if (!on_step_) return engine_.execute(std::move(step), std::move(done));
-    auto measured = [this, fingerprint = step.fingerprint, shape = shape_of(step),
+    auto measured = [this, fingerprint = step.fingerprint, shape = shape_of(step), busy = gate_.enter(),
                      done = std::move(done)](Result<ring::StageOutput> output) mutable {
-      if (output) {
+      if (output && on_step_) {
         shape.ms = output->compute_s * 1e3;
         on_step_(fingerprint, shape);
       }
@@ -59,6 +59,7 @@ class OwnedEngine final : public ring::StageExecutor {
 
  private:
   std::unique_ptr<ops::Ops> device_;
+  ring::IdleGate gate_;
   const StageLoader::StepObserver on_step_;
   ring::EngineThread engine_;
 };
@@ -79,8 +80,8 @@ struct StageLoader::Job {
 };
 
 StageLoader::StageLoader(net::EventLoop& loop, ModelFiles& files, const NodeId& self, net::GroupConnector& groups,
-                         int32_t threads)
-    : loop_(loop), files_(files), self_(self), groups_(groups), threads_(threads) {}
+                         int32_t threads, ring::IdleGate gate)
+    : loop_(loop), files_(files), self_(self), groups_(groups), threads_(threads), gate_(std::move(gate)) {}
 
 StageLoader::~StageLoader() { stop(); }
 
@@ -183,7 +184,8 @@ Result<std::unique_ptr<ring::StageExecutor>> StageLoader::load(const std::shared
            config.share.is_whole() ? "" : "a share of ", job->layers().begin, job->layers().end.value - 1,
            job->record.model_name, human_bytes(stage->weight_bytes()), human_bytes(stage->kv_bytes()),
            device->description());
-  return std::make_unique<OwnedEngine>(loop_, std::move(device), std::move(stage), std::move(options), on_step_);
+  return std::make_unique<OwnedEngine>(loop_, std::move(device), std::move(stage), std::move(options), gate_,
+                                       on_step_);
 }
 
 void StageLoader::run(const std::shared_ptr<Job>& job) {

@@ -15,6 +15,7 @@
 #include "model/stage.h"
 #include "net/event_loop.h"
 #include "net/group_stream.h"
+#include "ring/idle_gate.h"
 #include "ring/stage_group.h"
 #include "serve/node_service.h"
 
@@ -22,9 +23,10 @@ namespace exo::app {
 
 class StageLoader final : public cluster::StageHost {
  public:
-  // Everything outlives the loader's last callback: call stop() before taking the others down.
+  // Everything outlives the loader's last callback: call stop() before taking the others down. `gate`: busy while a
+  // stage has steps to compute.
   StageLoader(net::EventLoop& loop, ModelFiles& files, const NodeId& self, net::GroupConnector& groups,
-              int32_t threads);
+              int32_t threads, ring::IdleGate gate);
   ~StageLoader() override;
 
   // The two sides it stands between; set once, before the cluster starts.
@@ -54,6 +56,7 @@ class StageLoader final : public cluster::StageHost {
   const NodeId self_;
   net::GroupConnector& groups_;
   const int32_t threads_;
+  const ring::IdleGate gate_;
   cluster::Cluster* cluster_ = nullptr;
   serve::RingService* ring_ = nullptr;
   StepObserver on_step_;

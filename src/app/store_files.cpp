@@ -20,8 +20,8 @@ store::StoreOptions store_options(const NodeOptions& options) {
   result.model_dirs = options.model_dirs;
   result.quantise = options.quantise;
   std::error_code ignored;
-  if (!options.model.empty() && std::filesystem::exists(options.model, ignored))
-    result.model_files.emplace_back(options.model);
+  for (const auto& model : {options.model, options.draft})
+    if (!model.empty() && std::filesystem::exists(model, ignored)) result.model_files.emplace_back(model);
   result.embedded.push_back({kDemoModelName, demo_model_bytes()});
   return result;
 }

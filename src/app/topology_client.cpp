@@ -137,7 +137,27 @@ ViewState view_of_topology(const json::object& topology, const std::string& api_
   each(topology, "refusals", [&](const json::object& entry) {
     state.refusals.push_back({json_text(entry, "address"), json_text(entry, "name"), json_text(entry, "reason")});
   });
+  describe_draft(topology.if_contains("draft"), state);
   return state;
+}
+
+void describe_draft(const json::value* value, ViewState& state) {
+  if (value == nullptr || !value->is_object()) return;
+  const auto& draft = value->as_object();
+  const auto model = json_text(draft, "model"), problem = json_text(draft, "problem");
+  if (!problem.empty()) state.notices.push_back(fmt::format("draft model {} is not used: {}", model, problem));
+  const auto before = state.drafts.size();
+  each(draft, "targets", [&](const json::object& target) {
+    const auto name = json_text(target, "model"), why_not = json_text(target, "why_not");
+    if (!why_not.empty())
+      state.notices.push_back(fmt::format("draft model {} does not guess for {}: {}", model, name, why_not));
+    if (flag(target, "used"))
+      state.drafts.push_back(fmt::format("{} guesses for {}: {} of {} tokens right", model, name,
+                                         json_number<uint64_t>(target, "accepted_tokens"),
+                                         json_number<uint64_t>(target, "drafted_tokens")));
+  });
+  if (state.drafts.size() == before && problem.empty())
+    state.drafts.push_back(fmt::format("draft model {}: {}", model, json_text(draft, "state")));
 }
 
 }  // namespace exo::app

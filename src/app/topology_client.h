@@ -14,6 +14,9 @@ Result<boost::json::object> fetch_topology(const NodeUrl& url, const std::string
 // Fields that are missing or of another type count as absent: the node may be of another version.
 ViewState view_of_topology(const boost::json::object& topology, const std::string& api_url);
 
+// The document's "draft" in words, for ViewState::drafts and, where guesses are refused, ViewState::notices.
+void describe_draft(const boost::json::value* draft, ViewState& state);
+
 // Empty or 0 when there is no such field of that type.
 std::string json_text(const boost::json::object& object, std::string_view name);
 template <typename T>

@@ -135,6 +135,17 @@ void RingService::start_scheduler(Instance& instance, const wire::InstanceRecord
   for (const auto& stage : record.stages)
     if (stage.node != transport_.self() && !linked_.contains(stage.node))
       instance.scheduler->on_link(stage.node, false);
+  give_drafter(record.fingerprint, *instance.scheduler);
+}
+
+void RingService::give_drafter(const std::string& fingerprint, Scheduler& scheduler) {
+  if (!options_.drafters || scheduler.has_drafter() || !scheduler.takes_guesses()) return;
+  if (auto drafter = options_.drafters(fingerprint, scheduler)) scheduler.set_drafter(std::move(drafter));
+}
+
+void RingService::offer_drafters() {
+  for (auto& [key, instance] : instances_)
+    if (instance->scheduler) give_drafter(key.first, *instance->scheduler);
 }
 
 bool RingService::install_executor(const std::string& fingerprint, const Epoch& epoch,
@@ -265,8 +276,12 @@ std::vector<RingStageView> RingService::stages() const {
                        instance->runner->stage_index(),
                        instance->runner->has_executor(),
                        instance->runner->counters(),
-                       {}};
-    if (instance->scheduler) view.scheduler = instance->scheduler->statistics();
+                       {},
+                       false};
+    if (instance->scheduler) {
+      view.scheduler = instance->scheduler->statistics();
+      view.has_drafter = instance->scheduler->has_drafter();
+    }
     views.push_back(std::move(view));
   }
   return views;

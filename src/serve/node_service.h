@@ -37,6 +37,7 @@ struct RingServiceOptions {
   // another thread; without a function they are destroyed at once.
   std::function<void(std::unique_ptr<ring::StageExecutor>)> dispose;
   ring::TraceLog* trace = nullptr;  // outlives the service; null: nothing is noted
+  ring::DrafterSource drafters;     // asked when this node becomes a first stage; without it nobody drafts
 };
 
 struct RingStageView {
@@ -46,6 +47,7 @@ struct RingStageView {
   bool has_executor = false;
   ring::StageCounters counters;
   std::optional<SchedulerStatistics> scheduler;  // of the first stage
+  bool has_drafter = false;                      // its scheduler
 };
 
 class RingService final : public net::TransportListener, public cluster::ClusterObserver {
@@ -62,6 +64,9 @@ class RingService final : public net::TransportListener, public cluster::Cluster
                         int32_t max_slots, int32_t max_batch_rows);
   // For StageHost::unload_stage and before a stage is loaded anew.
   void remove_executor(const std::string& fingerprint, const Epoch& epoch);
+
+  // Asks the source of drafters again for the first stages here that have none.
+  void offer_drafters();
 
   // Rows per second that this node's stages computed, over the last seconds.
   double tokens_per_s() const;
@@ -81,6 +86,7 @@ class RingService final : public net::TransportListener, public cluster::Cluster
 
   void take_part(const wire::InstanceRecord& record, int32_t stage_index, bool ready);
   void end_stage(Instance& instance);
+  void give_drafter(const std::string& fingerprint, Scheduler& scheduler);
   void start_scheduler(Instance& instance, const wire::InstanceRecord& record);
   void watch_previous();
   Instance* find(const std::string& fingerprint, const Epoch& epoch);

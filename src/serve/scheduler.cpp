@@ -47,6 +47,7 @@ Scheduler::Scheduler(net::Clock& clock, SchedulerPort& port, SchedulerConfig con
 Scheduler::~Scheduler() {
   clock_.cancel(retry_timer_);
   clock_.cancel(watch_timer_);
+  clock_.cancel(patience_timer_);
 }
 
 // ---- requests -------------------------------------------------------------------------------------------------
@@ -88,6 +89,7 @@ void Scheduler::submit(const NodeId& front, wire::SubmitRequest request) {
   sequence->tokens = std::move(request.tokens);
   sequence->stop_tokens = std::move(request.stop_tokens);
   sequence->sampler = std::move(request.sampler);
+  sequence->guesser = Guesser(draft_acceptance_);
   note(*sequence, wire::TraceEventKind::kQueued, static_cast<int64_t>(waiting_.size()));
   known_.emplace(sequence->id, sequence);
   waiting_.emplace(sequence->arrival, sequence);
@@ -165,6 +167,7 @@ void Scheduler::report_queue() {
 
 void Scheduler::give_back(Sequence& sequence) {
   ++sequence.run;
+  lose_guesses(sequence);
   if (sequence.slot.value < 0) return;
   free_slots_.push_back(sequence.slot);
   closed_slots_.push_back(sequence.slot);
@@ -191,6 +194,8 @@ void Scheduler::remove(const SequencePtr& sequence) {
   running_.erase(sequence->arrival);
   queue_changed_ |= waiting_.erase(sequence->arrival) > 0;
   known_.erase(sequence->id);
+  if (sequence->guesser.draft_was_tried()) smooth(draft_acceptance_, sequence->guesser.draft_acceptance());
+  if (drafter_) drafter_->forget(sequence->arrival);
 }
 
 void Scheduler::finish(const SequencePtr& sequence, FinishReason reason, std::vector<SampledToken> tokens,
@@ -264,10 +269,10 @@ void Scheduler::take_answer(const Part& part, std::span<SampledToken> tokens) {
   offer_to_cache(sequence);
   if (tokens.empty()) return report_status(sequence);
   sequence.suspect = false;
-  const auto right = static_cast<int32_t>(tokens.size()) - 1;
-  sequence.speculation.learn(part.drafted, right);
-  totals_.drafted_tokens += static_cast<uint64_t>(part.drafted);
-  totals_.accepted_tokens += static_cast<uint64_t>(right);
+  auto& guessed = totals_.guesses[static_cast<size_t>(part.source)];
+  guessed.drafted += static_cast<uint64_t>(part.drafted);
+  guessed.accepted += tokens.size() - 1;
+  if (!sequence.guesser.answer(tokens)) ++sequence.draft_version;
   append_tokens(part.sequence, tokens);
 }
 

@@ -9,10 +9,12 @@
 // flight as there are stages. A decoding sequence is in one of them at most; chunks of one prompt follow each other
 // without waiting.
 //
-// Speculation: behind the pending token of a decoding sequence a step may carry guesses of what follows
-// (prompt_lookup.h), as many as pay (speculation.h). The last stage samples on as long as it samples what was
-// guessed, with the random numbers of those positions, so that the answer is the same as without; keys and values
-// of wrong guesses are overwritten by the steps that follow.
+// Speculation: behind the pending token of a decoding sequence a step may carry guesses of what follows, looked up
+// in the text or made by a draft model, whichever promises more (guesser.h). The last stage samples on as long as
+// it samples what was guessed, with the random numbers of those positions, so that the answer is the same as
+// without; keys and values of wrong guesses are overwritten by the steps that follow. The draft model
+// (ring/drafter.h) works while steps are away. A sequence may wait for it, for a bounded time and only while every
+// decoding sequence has a micro-batch of its own, so that nobody else is held up.
 //
 // Nothing is lost:
 //  - Steps are numbered without gaps and answered in order (every one, also those without logits). A step that
@@ -34,6 +36,7 @@
 //    asks for its status; with others it replaces it.
 // When the epoch dies the scheduler is destroyed and says nothing: fronts resume in the next one.
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -45,9 +48,10 @@
 #include <vector>
 
 #include "net/clock.h"
+#include "ring/drafter.h"
 #include "ring/stage_runner.h"
+#include "serve/guesser.h"
 #include "serve/prefix_cache.h"
-#include "serve/prompt_lookup.h"
 #include "serve/speculation.h"
 #include "wire/messages.h"
 
@@ -88,10 +92,16 @@ struct SchedulerStatistics {
   size_t waiting = 0, running = 0, in_flight = 0;
   int32_t free_slots = 0, available_blocks = 0, n_blocks = 0;
   uint64_t preemptions = 0, replays = 0, prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
-  uint64_t drafted_tokens = 0, accepted_tokens = 0;  // guesses, and those that were right
+  struct Guessed {
+    uint64_t drafted = 0, accepted = 0;  // guesses in steps, and those that were right
+  };
+  std::array<Guessed, kGuessSources> guesses;  // by GuessSource
+  const Guessed& of(GuessSource source) const { return guesses[static_cast<size_t>(source)]; }
+  uint64_t drafted_tokens() const { return of(GuessSource::kLookup).drafted + of(GuessSource::kDraft).drafted; }
+  uint64_t accepted_tokens() const { return of(GuessSource::kLookup).accepted + of(GuessSource::kDraft).accepted; }
 };
 
-class Scheduler : public ring::StepSink {
+class Scheduler final : public ring::StepSink, public ring::DraftSink {
  public:
   Scheduler(net::Clock& clock, SchedulerPort& port, SchedulerConfig config);
   ~Scheduler() override;
@@ -102,7 +112,14 @@ class Scheduler : public ring::StepSink {
   // All stages of the epoch are loaded and alive. Until told so nothing is launched.
   void set_ready(bool ready);
   void on_link(const NodeId& peer, bool up);
+  // Who guesses besides prompt look-up; null: nobody. May change at any time.
+  void set_drafter(std::unique_ptr<ring::Drafter> drafter);
+  bool has_drafter() const { return drafter_ != nullptr; }
+  // A drafter would be of use.
+  bool takes_guesses() const { return config_.max_draft_tokens > 0 && !config_.keeps_state; }
 
+  void on_guesses(uint64_t sequence, uint64_t version, std::span<const TokenId> guesses,
+                  ring::DraftState state) override;
   void on_step_result(wire::StepResult result) override;
   void on_step_failed(wire::StepFailed failed) override;
 
@@ -118,8 +135,7 @@ class Scheduler : public ring::StepSink {
     int32_t prompt_tokens = 0, submitted_tokens = 0, remaining = 0;
     std::vector<TokenId> stop_tokens;
     SamplerSettings sampler;
-    PromptLookup lookup;
-    Speculation speculation;
+    Guesser guesser;
     bool suspect = false;         // was in a step that failed: computed alone until it succeeds
     int32_t reported_place = -1;  // in the queue
 
@@ -136,6 +152,19 @@ class Scheduler : public ring::StepSink {
     size_t chained_blocks = 0;  // blocks offered to the prefix cache
     uint64_t last_step = 0;
 
+    // Its orders to the draft model. Guesses of another version than the newest are not its chain's.
+    uint64_t draft_version = 0;
+    int32_t draft_ordered = 0;  // tokens that the draft model was told
+    int32_t draft_reached = 0;  // of those, it knew when it answered last
+    int32_t draft_barred = 0;   // it cannot follow: not asked before there are so many tokens
+    struct Wait {               // of the next step, for guesses
+      size_t chain = 0;         // until the chain is so long
+      int32_t ordered = 0;
+      net::TimePoint since, until;
+    };
+    std::optional<Wait> wait;
+    int32_t waited_at = -1;  // how many tokens there were when it waited last
+
     int32_t size() const { return static_cast<int32_t>(tokens.size()); }
     int32_t pending() const { return size() - sent; }
     bool decoding() const { return sent >= prefill_end; }
@@ -147,12 +176,13 @@ class Scheduler : public ring::StepSink {
     uint64_t run = 0;
     int32_t end = 0;  // tokens computed when it is answered, without guesses
     int32_t drafted = 0;
+    GuessSource source = GuessSource::kLookup;
     bool wants_logits = false;
   };
   struct Choice {  // for the next micro-batch
     SequencePtr sequence;
-    int32_t count = 0;           // of pending tokens
-    std::vector<TokenId> draft;  // guesses behind them
+    int32_t count = 0;  // of pending tokens
+    Guesses guesses;    // behind them
   };
   struct InFlight {
     MicroBatchId id;
@@ -169,7 +199,7 @@ class Scheduler : public ring::StepSink {
   bool launch();
   void choose_decodes(int32_t& rows_left);
   void choose_prefills(int32_t& rows_left);
-  void choose_drafts(int32_t& rows_left);
+  void choose_guesses(int32_t& rows_left);
   int32_t reserve_positions(Sequence& sequence, int32_t count);
   bool choose_suspect();
   int32_t affordable_rows(bool beside_decodes) const;  // of prefill in one step, by time
@@ -178,6 +208,17 @@ class Scheduler : public ring::StepSink {
   void send(wire::Step step, InFlight flight);
   void close_idle_slots();
   bool grow_table(const SequencePtr& sequence);
+
+  // ---- the draft model (scheduler_draft.cpp)
+  bool waits_for_guesses(Sequence& sequence, int32_t n_decoding);
+  void order_guesses(Sequence& sequence, int32_t count);
+  void order_ahead(Sequence& sequence, const Guesses& sent);
+  void end_wait(Sequence& sequence);
+  void lose_guesses(Sequence& sequence);
+  void set_patience_timer();
+  void on_patience();
+  int32_t most_guesses(const Sequence& sequence) const;
+  double guess_s() const;
 
   // ---- sequences
   void give_back(Sequence& sequence);
@@ -237,6 +278,11 @@ class Scheduler : public ring::StepSink {
   double seconds_per_row_ = 0;  // of the slowest stage, smoothed; 0: not yet measured
   double trip_s_ = 0;           // once around the ring, smoothed
   StepCostEstimate step_cost_;  // of steps of few rows
+
+  std::unique_ptr<ring::Drafter> drafter_;
+  net::TimerId patience_timer_ = 0;
+  double guess_s_ = 0;             // as it was waited for, smoothed; 0: not yet
+  double draft_acceptance_ = 0.5;  // of sequences that ended, smoothed
   SchedulerStatistics totals_;
 };
 

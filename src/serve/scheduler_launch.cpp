@@ -69,6 +69,7 @@ bool Scheduler::admit(const SequencePtr& sequence) {
   free_slots_.pop_back();
   totals_.cached_tokens += static_cast<uint64_t>(sequence->cached);
   note(*sequence, wire::TraceEventKind::kAdmitted, sequence->cached);
+  order_guesses(*sequence, 0);
   return true;
 }
 
@@ -91,7 +92,7 @@ bool Scheduler::launch() {
   int32_t rows_left = config_.max_batch_rows;
   if (!choose_suspect()) {
     choose_decodes(rows_left);
-    choose_drafts(rows_left);
+    choose_guesses(rows_left);
     choose_prefills(rows_left);
   }
   if (chosen_.empty()) return false;
@@ -121,6 +122,7 @@ void Scheduler::choose_decodes(int32_t& rows_left) {
     ++n_decoding;
     if (sequence->pending() > 0) candidates_.push_back(sequence);
   }
+  std::erase_if(candidates_, [&](const auto& sequence) { return waits_for_guesses(*sequence, n_decoding); });
   // Split over the stages, so that each has a micro-batch to work on; who waited longest goes first.
   const int32_t group = std::min(ceil_div(n_decoding, static_cast<int64_t>(config_.stage_nodes.size())), rows_left);
   std::ranges::stable_sort(candidates_, {}, &Sequence::last_step);
@@ -135,18 +137,17 @@ void Scheduler::choose_decodes(int32_t& rows_left) {
   }
 }
 
-void Scheduler::choose_drafts(int32_t& rows_left) {
-  if (config_.max_draft_tokens <= 0 || config_.keeps_state || chosen_.empty()) return;
+void Scheduler::choose_guesses(int32_t& rows_left) {
+  if (!takes_guesses() || chosen_.empty()) return;
   StepCost cost = step_cost_.cost();
   cost.fixed_s /= static_cast<double>(chosen_.size());  // sequences of one step share it
   for (Choice& choice : chosen_) {
     Sequence& sequence = *choice.sequence;
-    const int32_t most = std::min({config_.max_draft_tokens, sequence.remaining - 1, rows_left});
-    int32_t count = sequence.speculation.window(cost, std::max(most, 0));
-    if (count == 0) continue;
-    choice.draft = sequence.lookup.guess(sequence.tokens, count);
-    count = reserve_positions(sequence, static_cast<int32_t>(choice.draft.size()));
-    choice.draft.resize(static_cast<size_t>(count));
+    choice.guesses =
+        sequence.guesser.choose(sequence.tokens, cost, std::min(most_guesses(sequence), std::max(rows_left, 0)));
+    auto& tokens = choice.guesses.tokens;
+    const int32_t count = reserve_positions(sequence, static_cast<int32_t>(tokens.size()));
+    tokens.resize(static_cast<size_t>(count));
     rows_left -= count;
   }
 }
@@ -201,7 +202,7 @@ void Scheduler::add_part(wire::Step& step, InFlight& flight, Choice& choice) {
   Sequence& s = *choice.sequence;
   const int32_t first = s.sent;
   const int32_t end = first + choice.count;
-  const auto drafted = static_cast<int32_t>(choice.draft.size());
+  const auto drafted = static_cast<int32_t>(choice.guesses.tokens.size());
   wire::StepSequence part{.slot = s.slot, .first = Position(first), .n_tokens = choice.count + drafted};
   part.request = s.id;
   part.wants_logits = end == s.size();
@@ -214,11 +215,12 @@ void Scheduler::add_part(wire::Step& step, InFlight& flight, Choice& choice) {
     if (s.sampler.needs_history()) part.opening->history = s.tokens;
   }
   step.tokens.insert(step.tokens.end(), s.tokens.begin() + first, s.tokens.begin() + end);
-  step.tokens.insert(step.tokens.end(), choice.draft.begin(), choice.draft.end());
-  part.draft = std::move(choice.draft);
+  step.tokens.insert(step.tokens.end(), choice.guesses.tokens.begin(), choice.guesses.tokens.end());
+  part.draft = choice.guesses.tokens;
   s.sent = end;
   s.last_step = next_step_.value;
-  flight.parts.push_back({choice.sequence, s.run, end, drafted, part.wants_logits});
+  flight.parts.push_back({choice.sequence, s.run, end, drafted, choice.guesses.source, part.wants_logits});
+  if (part.wants_logits) order_ahead(s, choice.guesses);
   flight.rows += part.n_tokens;
   step.sequences.push_back(std::move(part));
 }

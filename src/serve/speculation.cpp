@@ -33,18 +33,17 @@ StepCost StepCostEstimate::cost() const {
 
 double Speculation::acceptance() const { return std::clamp(right_ / tried_, kLeastAcceptance, kMostAcceptance); }
 
-int32_t Speculation::window(const StepCost& cost, int32_t most) const {
+Window Speculation::window(const StepCost& cost, int32_t most, const GuessCost& guess) const {
   const double p = acceptance();
-  if (cost.fixed_s <= 0) return std::min(most, 2);  // not measured yet
-  double tokens = 1, best_rate = 1 / cost.fixed_s, power = 1;
-  int32_t best = 0;
+  if (cost.fixed_s <= 0) return {std::min(most, 2), 0};  // not measured yet
+  Window best{0, 1 / cost.fixed_s};
+  double tokens = 1, power = 1;
   for (int32_t k = 1; k <= most; ++k) {
     power *= p;
     tokens += power;
-    const double rate = tokens / (cost.fixed_s + k * cost.per_row_s);
-    if (rate <= best_rate) continue;
-    best_rate = rate;
-    best = k;
+    const double making_s = std::max(k - guess.ready, 0) * guess.each_s;
+    const double rate = tokens / (cost.fixed_s + k * cost.per_row_s + making_s);
+    if (rate > best.tokens_per_s) best = {k, rate};
   }
   return best;
 }

@@ -45,11 +45,11 @@ TEST(Speculation, LongWindowsWhereTripsAreSlowAndGuessesRight) {
   const StepCost slow{0.060, 0.002}, fast{0.010, 0.008};
   Speculation good, bad;
   for (int i = 0; i < 10; ++i) good.learn(8, 8), bad.learn(4, 0);
-  EXPECT_GE(good.window(slow, 24), 20);
-  EXPECT_LE(bad.window(slow, 24), 1);
-  EXPECT_EQ(bad.window(fast, 24), 0);
-  EXPECT_LT(good.window({0.010, 0.0099}, 24), good.window(slow, 24));
-  EXPECT_EQ(good.window(slow, 0), 0);
+  EXPECT_GE(good.window(slow, 24).guesses, 20);
+  EXPECT_LE(bad.window(slow, 24).guesses, 1);
+  EXPECT_EQ(bad.window(fast, 24).guesses, 0);
+  EXPECT_LT(good.window({0.010, 0.0099}, 24).guesses, good.window(slow, 24).guesses);
+  EXPECT_EQ(good.window(slow, 0).guesses, 0);
 }
 
 TEST(Speculation, WindowIsTheBestByItsOwnFormula) {
@@ -62,8 +62,21 @@ TEST(Speculation, WindowIsTheBestByItsOwnFormula) {
     for (int i = 0; i <= k; ++i, power *= p) tokens += power;
     return tokens / (cost.fixed_s + k * cost.per_row_s);
   };
-  const int32_t chosen = s.window(cost, 24);
+  const int32_t chosen = s.window(cost, 24).guesses;
   for (int k = 0; k <= 24; ++k) EXPECT_LE(rate(k), rate(chosen) * (1 + 1e-12)) << k;
+}
+
+TEST(Speculation, GuessesThatTakeTimeAreFewer) {
+  const StepCost cost{0.060, 0.001};
+  const Speculation s(0.8);
+  const Window free = s.window(cost, 24), made = s.window(cost, 24, {0, 0.010}),
+               some = s.window(cost, 24, {7, 0.010});
+  EXPECT_LT(made.guesses, some.guesses);
+  EXPECT_LT(some.guesses, free.guesses);
+  EXPECT_LT(made.tokens_per_s, some.tokens_per_s);
+  EXPECT_LT(some.tokens_per_s, free.tokens_per_s);
+  EXPECT_EQ(s.window(cost, 24, {24, 1.0}).guesses, free.guesses) << "those that are there cost nothing";
+  EXPECT_EQ(s.window(cost, 24, {0, 1.0}).guesses, 0);
 }
 
 TEST(StepCostEstimate, FindsTheLine) {

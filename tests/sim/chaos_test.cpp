@@ -1,7 +1,8 @@
 // Random schedules of requests, deaths, freezes, cuts, splits, planned leaves, joins that pay, and returns. Every
 // request ends in bounded time; what was delivered is the oracle's answer, none lost and none repeated; where a
-// ring is always possible nothing fails; and at the end no slot and no block is held. EXO_SIM_SEEDS and
-// EXO_SIM_FIRST_SEED choose other seeds.
+// ring is always possible nothing fails; and at the end no slot and no block is held. In two of three schedules
+// first stages have a draft model, right with some probability, sometimes silent, unwilling or mad. EXO_SIM_SEEDS
+// and EXO_SIM_FIRST_SEED choose other seeds.
 
 #include <gtest/gtest.h>
 
@@ -62,8 +63,10 @@ class Chaos {
     simulation_.clock.advance(seconds(20));
     ASSERT_EQ(simulation_.leaks(), "");
     for (auto& [n, node] : simulation_.living) moved_ += node->front.statistics().moved;
+    guessed_ = simulation_.draft_log.guesses;
   }
 
+  uint64_t guessed_ = 0;  // by draft models
   uint64_t finished_ = 0, resumed_ = 0, failed_ = 0, widest_ = 0, moved_ = 0, left_ = 0;
 
  private:
@@ -92,7 +95,20 @@ class Chaos {
     chosen.rebalance_interval = milliseconds(500 + below(3000));
     if (below(2)) chosen.bytes_per_s = 0.1e9;  // so that another device is worth a move
     if (kind_.groups) chosen.strategy = cluster::Strategy::kTensorParallel;
+    chosen.drafts = drafts(seed);
     return chosen;
+  }
+  // Not from random_: a seed's schedule is the same with and without.
+  static std::optional<ring::testing::OracleDrafterOptions> drafts(uint64_t seed) {
+    if (seed % 3 == 0) return std::nullopt;
+    std::mt19937_64 random(seed * 7919);
+    const auto maybe = [&random](double probability) { return random() % 3 == 0 ? probability : 0.0; };
+    return ring::testing::OracleDrafterOptions{.right = static_cast<double>(2 + random() % 9) / 10,
+                                               .per_guess = std::chrono::microseconds(100 + random() % 3000),
+                                               .silent = maybe(0.1),
+                                               .gives_up = maybe(0.05),
+                                               .nonsense = maybe(0.05),
+                                               .seed = seed};
   }
   uint32_t below(uint32_t n) { return static_cast<uint32_t>(random_() % n); }
   uint64_t memory() { return (kind_.needs_two ? 9 : 40 + below(30)) * RingSimulation::kMiB; }
@@ -218,7 +234,7 @@ class Chaos {
 void run_seeds(Kind kind, uint64_t first, uint64_t otherwise) {
   const uint64_t n_seeds = number_from("EXO_SIM_SEEDS", otherwise);
   first = number_from("EXO_SIM_FIRST_SEED", first);
-  uint64_t requests = 0, resumed = 0, failed = 0, stages = 0, moved = 0, left = 0;
+  uint64_t requests = 0, resumed = 0, failed = 0, stages = 0, moved = 0, left = 0, guessed = 0;
   for (uint64_t seed = first; seed < first + n_seeds; ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
     Chaos chaos(seed, kind);
@@ -230,16 +246,20 @@ void run_seeds(Kind kind, uint64_t first, uint64_t otherwise) {
     stages += chaos.widest_;
     moved += chaos.moved_;
     left += chaos.left_;
+    guessed += chaos.guessed_;
     if (::testing::Test::HasFailure()) {
       fmt::print("failed with seed {} (EXO_SIM_FIRST_SEED={} EXO_SIM_SEEDS=1)\n", seed, seed);
       return;
     }
   }
   fmt::print(
-      "{} schedules from seed {}: {} requests, {} resumes, {} moves, {} orderly leaves, {} explicit errors, rings "
-      "of up to {:.1f} devices\n",
-      n_seeds, first, requests, resumed, moved, left, failed,
+      "{} schedules from seed {}: {} requests, {} resumes, {} moves, {} orderly leaves, {} explicit errors, {} "
+      "guesses of draft models, rings of up to {:.1f} devices\n",
+      n_seeds, first, requests, resumed, moved, left, failed, guessed,
       static_cast<double>(stages) / static_cast<double>(n_seeds));
+  if (n_seeds > 2) {
+    EXPECT_GT(guessed, 0u);
+  }
 }
 
 TEST(Chaos, DeathsAndReturns) { run_seeds({.freezes = false, .cuts = false, .moves = false}, 1, 100); }

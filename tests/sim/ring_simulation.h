@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "group_executor.h"
 #include "net/simulated_network.h"
 #include "ring/testing/hash_executor.h"
+#include "ring/testing/oracle_drafter.h"
 #include "serve/front.h"
 #include "serve/node_service.h"
 #include "serve/timeline.h"
@@ -30,6 +32,7 @@ struct SimulationOptions {
   net::Duration step_time = std::chrono::milliseconds(2);
   double bytes_per_s = 50e9;  // of each device's memory, as placement believes
   cluster::Strategy strategy = cluster::Strategy::kRingMemoryWeighted;
+  std::optional<ring::testing::OracleDrafterOptions> drafts = {};  // every first stage has a draft model
 };
 
 // One client's request and everything it was told.
@@ -86,7 +89,7 @@ class RingSimulation {
         : simulation(owner),
           net(owner.network.add_node(id_of(n))),
           cluster(net.clock(), net.transport(), *this, owner.cluster_options, owner.facts(n, memory, incarnation)),
-          ring(net.clock(), net.transport(), cluster, {.trace = &trace}),
+          ring(net.clock(), net.transport(), cluster, {.trace = &trace, .drafters = owner.drafters(net.clock())}),
           front(net.clock(), net.transport(), cluster,
                 {.id_seed = owner.options.seed * 1000 + n * 37 + incarnation, .trace = &trace}),
           traces(net.clock(), net.transport(), cluster, front, trace) {
@@ -189,6 +192,12 @@ class RingSimulation {
     result.models.push_back({model, true});
     return result;
   }
+  ring::DrafterSource drafters(net::Clock& of_node) {
+    if (!options.drafts) return {};
+    return [this, &of_node](const std::string&, ring::DraftSink& sink) {
+      return std::make_unique<ring::testing::OracleDrafter>(of_node, sink, draft_log, *options.drafts);
+    };
+  }
   void start(uint32_t n, uint64_t memory = 64 * kMiB) {
     living[n] = std::make_unique<Node>(*this, n, memory, ++incarnations[n]);
   }
@@ -261,6 +270,7 @@ class RingSimulation {
   // What is wrong with memory once everything has finished; empty when all is free.
   std::string leaks() {
     std::string text;
+    if (draft_log.known != 0) text += fmt::format("{} sequences are known to draft models; ", draft_log.known);
     for (auto& [n, node] : living) {
       if (node->front.active_requests() != 0) text += fmt::format("node {}: front has requests; ", n);
       for (const auto& stage : node->ring.stages()) {
@@ -285,6 +295,7 @@ class RingSimulation {
   cluster::ClusterOptions cluster_options;
   wire::ModelFacts model;
   ring::testing::HashLog log;
+  ring::testing::DraftLog draft_log;
   GroupBoard groups;
   std::map<uint32_t, uint64_t> incarnations;
   std::map<uint32_t, std::unique_ptr<Node>> living;
