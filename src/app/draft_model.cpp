@@ -154,7 +154,7 @@ void DraftModel::begin_load() {
 Result<std::shared_ptr<DraftModel::Engine>> DraftModel::load() {
   const auto go_on = [this](uint64_t, uint64_t) { return !stopping_; };
   const LayerRange layers{LayerIndex(0), LayerIndex(facts_.n_layers)};
-  EXO_TRY(auto file, files_.open_layers(facts_.fingerprint, layers, go_on));
+  EXO_TRY(auto file, files_.open_layers(facts_.fingerprint, layers, model::TensorShare(), go_on));
   auto engine = std::make_shared<Engine>();
   engine->device = ops::make_cpu_ops({options_.threads});
   model::StageConfig config;

@@ -51,7 +51,7 @@ std::string StoreFiles::name_of(const std::string& model_option) {
   std::error_code ignored;
   if (model_option.empty() || !std::filesystem::exists(model_option, ignored)) return model_option;
   const auto stored = store_.find(model_option);
-  if (!stored) log_error("store", "--model {}: {}", model_option, stored.error().message);
+  if (!stored) log_error("store", "{}: {}", model_option, stored.error().message);
   return stored ? stored->name : model_option;
 }
 
