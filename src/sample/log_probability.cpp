@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "sample/portable_exp.h"
+#include "sample/logit_scan.h"
 #include "sample/select_best.h"
 
 namespace exo::sample {
@@ -16,9 +16,7 @@ float LogSum::log_probability(float logit) const {
 
 LogSum log_sum(std::span<const float> logits) {
   const float largest = std::min(max_of(logits), kLargestLogit);
-  double sum = 0;
-  for (const float logit : logits)
-    sum += portable_exp(static_cast<double>(std::min(logit, kLargestLogit)) - largest);
+  const double sum = exp_sum(logits, {largest, 1, -HUGE_VAL});
   return {largest, std::log(std::max(sum, std::numeric_limits<double>::min()))};
 }
 

@@ -5,6 +5,7 @@
 
 #include "sample/counter_random.h"
 #include "sample/log_probability.h"
+#include "sample/logit_scan.h"
 #include "sample/portable_exp.h"
 #include "sample/select_best.h"
 
@@ -13,8 +14,8 @@ namespace {
 
 // The lowest id of the largest logit; 0 when all are -inf or NaN.
 TokenId argmax(std::span<const float> logits) {
-  const auto it = std::find(logits.begin(), logits.end(), max_of(logits));
-  return TokenId(it == logits.end() ? 0 : static_cast<int32_t>(it - logits.begin()));
+  const size_t found = find_equal(logits, 0, max_of(logits));
+  return TokenId(found == logits.size() ? 0 : static_cast<int32_t>(found));
 }
 
 // The logit below which min_p drops a token.
@@ -73,7 +74,7 @@ void Sampler::keep_top_p(std::span<const float> logits) {
     select_best(logits, sorted, candidates_);
     if (candidates_.empty()) return;
     const double largest = candidates_[0].logit;
-    for (const float logit : logits) total += portable_exp(std::min(logit, kLargestLogit) - largest);
+    total = exp_sum(logits, {largest, 1, -HUGE_VAL});
   } else {
     for (const Candidate& candidate : candidates_)
       total += portable_exp(static_cast<double>(candidate.logit) - candidates_[0].logit);
@@ -116,26 +117,28 @@ TokenId Sampler::draw(Position position) const {
   return TokenId(candidates_[0].id);  // rounding only: the sums are the same numbers in the same order
 }
 
-// Nothing to sort for: min_p is a threshold and the draw walks over the ids.
+// Nothing to sort for: min_p is a threshold and the draw walks over the ids, block by block.
 TokenId Sampler::draw_from_all(std::span<const float> logits, Position position) {
-  const double largest = std::min(max_of(logits), kLargestLogit), temperature = settings_.temperature;
-  const double least = settings_.min_p > 0 ? lowest_kept(settings_.min_p, largest) : -HUGE_VAL;
-  weights_.resize(logits.size());
-  for (size_t i = 0; i < logits.size(); ++i) {
-    const double logit =
-        logits[i] < kLargestLogit ? logits[i] : (logits[i] >= kLargestLogit ? kLargestLogit : -HUGE_VAL);
-    const double weight = portable_exp((logit - largest) / temperature);
-    weights_[i] = logit >= least ? weight : 0.0;
-  }
+  constexpr size_t kBlock = 1024;
+  const double largest = std::min(max_of(logits), kLargestLogit);
+  const ExpTerms terms{largest, 1.0 / settings_.temperature,
+                       settings_.min_p > 0 ? lowest_kept(settings_.min_p, largest) : -HUGE_VAL};
+  const auto block_at = [&](size_t i) { return logits.subspan(i, std::min(kBlock, logits.size() - i)); };
+  block_sums_.clear();
   double total = 0;
-  for (const double weight : weights_) total += weight;
+  for (size_t i = 0; i < logits.size(); i += kBlock) total += block_sums_.emplace_back(exp_sum(block_at(i), terms));
   const double target = uniform(settings_.seed, position.value) * total;
   double reached = 0;
-  for (size_t i = 0; i < weights_.size(); ++i) {
-    reached += weights_[i];
-    if (reached > target) return TokenId(static_cast<int32_t>(i));
+  size_t block = 0;
+  while (block + 1 < block_sums_.size() && !(reached + block_sums_[block] > target))
+    reached += block_sums_[block++];
+  TokenId chosen = argmax(logits);  // when sums in another order do not reach so far by a rounding
+  for (size_t i = block * kBlock; i < std::min((block + 1) * kBlock, logits.size()); ++i) {
+    const double term = exp_term(logits[i], terms);
+    if (term > 0) chosen = TokenId(static_cast<int32_t>(i));
+    if ((reached += term) > target) break;
   }
-  return argmax(logits);
+  return chosen;
 }
 
 TokenId Sampler::choose(std::span<const float> logits, Position position) {

@@ -46,7 +46,7 @@ class Sampler {
   Counts recent_;                      // of the last penalty_window tokens, while repetition_penalty is on
   Counts answered_;                    // of the answer's tokens, while presence or frequency penalty is on
   std::vector<Candidate> candidates_;  // best first
-  std::vector<double> weights_;        // of all tokens, for a draw without truncation
+  std::vector<double> block_sums_;     // of all tokens, for a draw without truncation
 };
 
 }  // namespace exo::sample

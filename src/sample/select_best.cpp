@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sample/logit_scan.h"
+
 namespace exo::sample {
 namespace {
 
@@ -22,9 +24,11 @@ void select_by_heap(std::span<const float> logits, size_t count, std::vector<Can
   for (; i < logits.size() && best.size() < count; ++i)
     if (!std::isnan(logits[i])) best.push_back(candidate_at(logits, i));
   std::make_heap(best.begin(), best.end(), better);
-  for (; i < logits.size(); ++i) {
+  if (best.empty()) return;
+  for (i = find_above(logits, i, best.front().logit); i < logits.size();
+       i = find_above(logits, i + 1, best.front().logit)) {
     const Candidate candidate = candidate_at(logits, i);
-    if (!(candidate.logit > best.front().logit)) continue;
+    if (!(candidate.logit > best.front().logit)) return;  // +inf counts as the largest, which all of them are
     std::pop_heap(best.begin(), best.end(), better);
     best.back() = candidate;
     std::push_heap(best.begin(), best.end(), better);
@@ -41,18 +45,6 @@ void select_by_partition(std::span<const float> logits, size_t count, std::vecto
 }
 
 }  // namespace
-
-// Sixteen running maxima, which the compiler keeps in vector registers. NaN compares false and is passed over.
-float max_of(std::span<const float> logits) {
-  constexpr size_t kLanes = 16;
-  float lanes[kLanes];
-  std::fill(lanes, lanes + kLanes, kLowestLogit);
-  size_t i = 0;
-  for (; i + kLanes <= logits.size(); i += kLanes)
-    for (size_t j = 0; j < kLanes; ++j) lanes[j] = logits[i + j] > lanes[j] ? logits[i + j] : lanes[j];
-  for (; i < logits.size(); ++i) lanes[0] = logits[i] > lanes[0] ? logits[i] : lanes[0];
-  return *std::max_element(lanes, lanes + kLanes);
-}
 
 void select_best(std::span<const float> logits, size_t count, std::vector<Candidate>& best) {
   best.clear();

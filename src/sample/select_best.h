@@ -17,9 +17,6 @@ struct Candidate {
   int32_t id;
 };
 
-// kLowestLogit when there is none.
-float max_of(std::span<const float> logits);
-
 // Replaces `best` by the `count` largest, best first; of equals the lowest id comes first. O(n) for small counts.
 void select_best(std::span<const float> logits, size_t count, std::vector<Candidate>& best);
 
