@@ -2,6 +2,7 @@
 //   placement_bench compare [FOLDER]   predicted ms per token of ten clusters (FOLDER/*.toml) as exo's
 //   memory-weighted
 //                                      split, prima.cpp's Halda, llama.cpp's split and this project would run them
+//   placement_bench rivals MODEL.gguf CLUSTER.toml   the layers per device that the others would choose there
 //   placement_bench speed              how long place() takes for 12 and for 64 devices
 
 #include <fmt/format.h>
@@ -11,8 +12,11 @@
 #include <random>
 
 #include "app/cluster_file.h"
+#include "app/model_argument.h"
+#include "app/model_facts.h"
 #include "cluster/known_models.h"
 #include "cluster/stage_memory.h"
+#include "model/load.h"
 #include "rivals.h"
 
 namespace exo::bench {
@@ -75,6 +79,22 @@ int compare(const std::filesystem::path& folder) {
   return worse == 0 ? 0 : 1;
 }
 
+// A line for each: its name, then NODE=LAYERS in ring order.
+Status print_rivals(const std::filesystem::path& model, const std::filesystem::path& cluster) {
+  EXO_TRY(const auto file, app::open_model(model, {}, {}));
+  EXO_TRY(const auto info, model::read_model_info(*file));
+  const auto facts = app::facts_of(info, info.name, std::string(64, '0'), file->file_bytes());
+  EXO_TRY(const auto imagined, app::read_cluster_file(cluster));
+  const auto print = [](std::string_view name, const Assignment& assignment) {
+    fmt::print("{}", name);
+    for (const auto& stage : assignment) fmt::print(" {}={}", stage.node, stage.n_layers);
+    fmt::print("\n");
+  };
+  print("llama.cpp", llama_cpp_split(facts, imagined.devices, {}));
+  print("halda", halda_like(facts, imagined.devices, {}));
+  return {};
+}
+
 void time_placing(const char* what, size_t n, bool equal_links, bool alike, const char* model_name) {
   std::mt19937_64 random(n);
   const auto between = [&](double low, double high) {
@@ -130,6 +150,14 @@ int main(int argc, char** argv) {
   const std::string command = argc > 1 ? argv[1] : "";
   if (command == "speed") return exo::bench::speed();
   if (command == "compare") return exo::bench::compare(argc > 2 ? argv[2] : "bench/placement/clusters");
-  fmt::print(stderr, "usage: placement_bench compare [FOLDER] | placement_bench speed\n");
+  if (command == "rivals" && argc == 4) {
+    const auto printed = exo::bench::print_rivals(argv[2], argv[3]);
+    if (!printed) fmt::print(stderr, "{}\n", printed.error().message);
+    return printed ? 0 : 1;
+  }
+  fmt::print(
+      stderr,
+      "usage: placement_bench compare [FOLDER] | placement_bench rivals MODEL CLUSTER.toml | placement_bench "
+      "speed\n");
   return 2;
 }

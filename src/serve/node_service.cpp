@@ -27,7 +27,8 @@ struct RingService::Instance final : SchedulerPort {
   Epoch epoch;
   std::unique_ptr<ring::StageRunner> runner;
   std::unique_ptr<Scheduler> scheduler;
-  SchedulerConfig config;  // what the executor was installed with
+  std::vector<NodeId> stage_nodes;  // of the scheduler's ring
+  SchedulerConfig config;           // what the executor was installed with
   MicroBatchId next_micro_batch{1};
   std::optional<net::TimePoint> superseded_at;  // the next epoch is ready since
 };
@@ -118,6 +119,7 @@ void RingService::start_scheduler(Instance& instance, const wire::InstanceRecord
   config.fingerprint = record.fingerprint;
   config.epoch = record.epoch;
   for (const auto& stage : record.stages) config.stage_nodes.push_back(stage.node);
+  instance.stage_nodes = config.stage_nodes;
   config.context_tokens = record.context_tokens;
   for (const auto& facts : cluster_.models()) {
     if (facts.fingerprint != record.fingerprint) continue;
@@ -131,6 +133,7 @@ void RingService::start_scheduler(Instance& instance, const wire::InstanceRecord
   config.trouble_deadline = options_.trouble_deadline;
   config.trace = options_.trace;
   instance.scheduler = std::make_unique<Scheduler>(clock_, instance, std::move(config));
+  instance.scheduler->set_link_s(link_s_around(instance.stage_nodes));
   instance.runner->set_sink(instance.scheduler.get());
   for (const auto& stage : record.stages)
     if (stage.node != transport_.self() && !linked_.contains(stage.node))
@@ -146,6 +149,23 @@ void RingService::give_drafter(const std::string& fingerprint, Scheduler& schedu
 void RingService::offer_drafters() {
   for (auto& [key, instance] : instances_)
     if (instance->scheduler) give_drafter(key.first, *instance->scheduler);
+}
+
+// Half the round trips between neighbours, as far as they are measured.
+double RingService::link_s_around(const std::vector<NodeId>& stage_nodes) const {
+  const auto round_trip_us = [&](const NodeId& from, const NodeId& to) -> uint32_t {
+    const auto* member = cluster_.find_member(from);
+    if (member == nullptr) return 0;
+    const auto link = std::ranges::find(member->links, to, &wire::LinkFacts::peer);
+    return link == member->links.end() ? 0 : link->round_trip_us;
+  };
+  double sum_us = 0;
+  for (size_t i = 0; i < stage_nodes.size() && stage_nodes.size() > 1; ++i) {
+    const NodeId& from = stage_nodes[i];
+    const NodeId& to = stage_nodes[(i + 1) % stage_nodes.size()];
+    sum_us += std::max(round_trip_us(from, to), round_trip_us(to, from)) / 2.0;
+  }
+  return sum_us * 1e-6;
 }
 
 bool RingService::install_executor(const std::string& fingerprint, const Epoch& epoch,
@@ -249,7 +269,10 @@ void RingService::on_link_down(const NodeId& peer, const Error&) {
 
 void RingService::sample_rate() {
   uint64_t rows = rows_of_ended_;
-  for (const auto& [key, instance] : instances_) rows += instance->runner->counters().rows;
+  for (const auto& [key, instance] : instances_) {
+    rows += instance->runner->counters().rows;
+    if (instance->scheduler) instance->scheduler->set_link_s(link_s_around(instance->stage_nodes));
+  }
   rate_samples_.emplace_back(clock_.now(), rows);
   if (rate_samples_.size() > kRateSamples) rate_samples_.pop_front();
   rate_timer_ = clock_.run_after(kRateInterval, [this] { sample_rate(); });

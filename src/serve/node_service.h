@@ -88,6 +88,7 @@ class RingService final : public net::TransportListener, public cluster::Cluster
   void end_stage(Instance& instance);
   void give_drafter(const std::string& fingerprint, Scheduler& scheduler);
   void start_scheduler(Instance& instance, const wire::InstanceRecord& record);
+  double link_s_around(const std::vector<NodeId>& stage_nodes) const;
   void watch_previous();
   Instance* find(const std::string& fingerprint, const Epoch& epoch);
   void dispose(std::unique_ptr<ring::StageExecutor> executor);

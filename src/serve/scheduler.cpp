@@ -40,7 +40,8 @@ Scheduler::Scheduler(net::Clock& clock, SchedulerPort& port, SchedulerConfig con
       port_(port),
       config_(checked(std::move(config))),
       cache_(config_.n_blocks, config_.block_positions),
-      next_step_(config_.first_micro_batch) {
+      next_step_(config_.first_micro_batch),
+      depth_(static_cast<int32_t>(config_.stage_nodes.size())) {
   for (int32_t slot = config_.max_slots; slot-- > 0;) free_slots_.push_back(SlotId(slot));
 }
 
@@ -427,6 +428,7 @@ void Scheduler::measure(const InFlight& flight) {
   smooth(trip_s_, trip_s);
   if (flight.rows >= 8) smooth(seconds_per_row_, std::max(own_s / flight.rows, 1e-9));
   if (flight.rows <= kFewRows) step_cost_.measure(flight.rows, trip_s);
+  depth_.measure(flight.rows, flight.place, trip_s);
 }
 
 SchedulerStatistics Scheduler::statistics() const {

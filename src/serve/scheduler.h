@@ -6,8 +6,8 @@
 // part of it that the prefix cache lacks, one token while decoding, everything again after a preemption. A
 // micro-batch takes the pending token of decoding sequences first and fills up with chunks of the others; a step
 // that reaches the end of a sequence wants logits, and its result appends one token. As many micro-batches are in
-// flight as there are stages. A decoding sequence is in one of them at most; chunks of one prompt follow each other
-// without waiting.
+// flight as there are stages, on slow links more (pipeline_depth.h). A decoding sequence is in one of them at most;
+// chunks of one prompt follow each other without waiting.
 //
 // Speculation: behind the pending token of a decoding sequence a step may carry guesses of what follows, looked up
 // in the text or made by a draft model, whichever promises more (guesser.h). The last stage samples on as long as
@@ -51,6 +51,7 @@
 #include "ring/drafter.h"
 #include "ring/stage_runner.h"
 #include "serve/guesser.h"
+#include "serve/pipeline_depth.h"
 #include "serve/prefix_cache.h"
 #include "serve/speculation.h"
 #include "wire/messages.h"
@@ -111,6 +112,8 @@ class Scheduler final : public ring::StepSink, public ring::DraftSink {
 
   // All stages of the epoch are loaded and alive. Until told so nothing is launched.
   void set_ready(bool ready);
+  // What the links of the ring take once around, as far as it is known.
+  void set_link_s(double seconds) { depth_.set_link_s(seconds); }
   void on_link(const NodeId& peer, bool up);
   // Who guesses besides prompt look-up; null: nobody. May change at any time.
   void set_drafter(std::unique_ptr<ring::Drafter> drafter);
@@ -188,12 +191,14 @@ class Scheduler final : public ring::StepSink, public ring::DraftSink {
     MicroBatchId id;
     net::TimePoint sent_at;
     int32_t rows = 0;
+    int32_t place = 0;  // among those with rows, when it was sent
     std::vector<Part> parts;
   };
 
   // ---- launching
   void pump();
   bool can_launch() const;
+  size_t micro_batches_wanted() const;
   void admit_waiting();
   bool admit(const SequencePtr& sequence);
   bool launch();
@@ -203,7 +208,7 @@ class Scheduler final : public ring::StepSink, public ring::DraftSink {
   int32_t reserve_positions(Sequence& sequence, int32_t count);
   bool choose_suspect();
   int32_t affordable_rows(bool beside_decodes) const;  // of prefill in one step, by time
-  int32_t chunk_rows(const Sequence& sequence) const;  // of one sequence in one step
+  int32_t prompt_rows() const;                         // of all prompts being computed
   void add_part(wire::Step& step, InFlight& flight, Choice& choice);
   void send(wire::Step step, InFlight flight);
   void close_idle_slots();
@@ -283,6 +288,7 @@ class Scheduler final : public ring::StepSink, public ring::DraftSink {
   net::TimerId patience_timer_ = 0;
   double guess_s_ = 0;             // as it was waited for, smoothed; 0: not yet
   double draft_acceptance_ = 0.5;  // of sequences that ended, smoothed
+  PipelineDepth depth_;
   SchedulerStatistics totals_;
 };
 

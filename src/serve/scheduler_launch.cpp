@@ -7,9 +7,8 @@
 namespace exo::serve {
 namespace {
 
-constexpr int32_t kFirstChunkRows = 32;      // until a step has been measured
-constexpr int32_t kLeastChunkRows = 16;      // however slow the ring is
-constexpr int32_t kLeastPipelinedRows = 64;  // smaller chunks cost more in weights read than they save in waiting
+constexpr int32_t kFirstChunkRows = 32;  // until a step has been measured
+constexpr int32_t kLeastChunkRows = 16;  // however slow the ring is
 
 int32_t ceil_div(int64_t a, int64_t b) { return static_cast<int32_t>((a + b - 1) / b); }
 
@@ -19,7 +18,7 @@ void Scheduler::pump() {
   if (can_launch()) {
     admit_waiting();
     if (backoff_ == net::Duration{}) trouble_since_.reset();
-    while (working_ < config_.stage_nodes.size()) {
+    while (working_ < micro_batches_wanted()) {
       const uint64_t preempted = totals_.preemptions;
       if (launch()) {
         admit_waiting();
@@ -35,6 +34,14 @@ void Scheduler::pump() {
 }
 
 bool Scheduler::can_launch() const { return ready_ && missing_links_.empty() && !retry_at_; }
+
+size_t Scheduler::micro_batches_wanted() const {
+  int32_t n_decoding = 0;
+  for (const auto& [arrival, sequence] : running_) n_decoding += sequence->decoding();
+  const int32_t prompts = prompt_rows();
+  const int32_t for_prompts = prompts > 0 ? depth_.for_chunks(depth_.chunk_rows(prompts)) : 0;
+  return static_cast<size_t>(std::max(depth_.for_decodes(n_decoding), for_prompts));
+}
 
 void Scheduler::admit_waiting() {
   while (!waiting_.empty() && !free_slots_.empty()) {
@@ -108,7 +115,8 @@ bool Scheduler::choose_suspect() {
     if (!sequence->suspect || sequence->pending() == 0) continue;
     if (!grow_table(sequence)) return false;  // running_ has changed; its turn comes
     const int32_t budget = std::min(config_.max_batch_rows, affordable_rows(false));
-    chosen_.push_back({sequence, std::min(budget, chunk_rows(*sequence)), {}});
+    const int32_t chunk = depth_.chunk_rows(sequence->prefill_end - sequence->cached);
+    chosen_.push_back({sequence, std::min({budget, chunk, sequence->pending()}), {}});
     return true;
   }
   return false;
@@ -123,8 +131,8 @@ void Scheduler::choose_decodes(int32_t& rows_left) {
     if (sequence->pending() > 0) candidates_.push_back(sequence);
   }
   std::erase_if(candidates_, [&](const auto& sequence) { return waits_for_guesses(*sequence, n_decoding); });
-  // Split over the stages, so that each has a micro-batch to work on; who waited longest goes first.
-  const int32_t group = std::min(ceil_div(n_decoding, static_cast<int64_t>(config_.stage_nodes.size())), rows_left);
+  // Split into micro-batches, so that each stage has one to work on; who waited longest goes first.
+  const int32_t group = std::min(ceil_div(n_decoding, depth_.for_decodes(n_decoding)), rows_left);
   std::ranges::stable_sort(candidates_, {}, &Sequence::last_step);
   if (candidates_.size() > static_cast<size_t>(group)) candidates_.resize(static_cast<size_t>(group));
   std::ranges::sort(candidates_, {}, &Sequence::arrival);  // the oldest takes blocks first: it is never preempted
@@ -174,10 +182,11 @@ void Scheduler::choose_prefills(int32_t& rows_left) {
     }
   }
   std::ranges::stable_sort(candidates_, {}, &Sequence::last_step);
-  int32_t budget = std::min(rows_left, affordable_rows(beside_decodes));
+  if (candidates_.empty()) return;
+  int32_t budget = std::min({rows_left, affordable_rows(beside_decodes), depth_.chunk_rows(prompt_rows())});
   for (const auto& sequence : candidates_) {
     if (budget <= 0) break;
-    const int32_t count = std::min(budget, chunk_rows(*sequence));
+    const int32_t count = std::min(budget, sequence->pending());
     chosen_.push_back({sequence, count, {}});
     budget -= count;
     rows_left -= count;
@@ -190,12 +199,11 @@ int32_t Scheduler::affordable_rows(bool beside_decodes) const {
   return static_cast<int32_t>(std::clamp(target_s / seconds_per_row_, double{kLeastChunkRows}, 1e6));
 }
 
-int32_t Scheduler::chunk_rows(const Sequence& sequence) const {
-  const auto n_stages = static_cast<int64_t>(config_.stage_nodes.size());
-  if (n_stages == 1) return sequence.pending();
-  // Two chunks per stage keep all stages busy with one prompt.
-  const int32_t share = ceil_div(sequence.prefill_end - sequence.cached, 2 * n_stages);
-  return std::min(sequence.pending(), std::max(share, kLeastPipelinedRows));
+int32_t Scheduler::prompt_rows() const {
+  int32_t rows = 0;
+  for (const auto& [arrival, sequence] : running_)
+    if (!sequence->decoding()) rows += sequence->prefill_end - sequence->cached;
+  return rows;
 }
 
 void Scheduler::add_part(wire::Step& step, InFlight& flight, Choice& choice) {
@@ -234,6 +242,7 @@ void Scheduler::send(wire::Step step, InFlight flight) {
   closed_slots_.clear();
   flight.sent_at = clock_.now();
   working_ += !flight.parts.empty();
+  flight.place = static_cast<int32_t>(working_);
   in_flight_.push_back(std::move(flight));
   watch();
   port_.send_step(std::move(step));

@@ -109,37 +109,49 @@ TEST(Scheduler, FillsThePipeline) {
   ring.expect_all_free();
 }
 
-TEST(Scheduler, ChunksOfOnePromptFollowEachOther) {
+// Seconds until a ring, over which a model is divided evenly, has answered: a stage takes a part of 4 ms for a step
+// and of 1 ms for each of its rows.
+double seconds_to_answer(int32_t n_stages, net::Duration hop_time, int n_requests, int32_t prompt,
+                         int32_t max_new) {
+  Ring ring(n_stages, config(4000, 16, 512, 4000));
+  ring.stage_time_ = milliseconds(4) / n_stages;
+  ring.row_time_ = std::chrono::microseconds(1000) / n_stages;
+  ring.hop_time_ = hop_time;
+  ring.scheduler_->set_link_s(std::chrono::duration<double>(n_stages * hop_time).count());
   std::mt19937 random(4);
-  const auto prompt = random_tokens(random, 1024);
-  const auto time_of = [&](int32_t n_stages) {
-    Ring ring(n_stages, config(400, 2, 512, 1200));
-    // A step of this model costs its rows, shared by the stages.
-    ring.stages_.clear();
-    for (int32_t i = 0; i < n_stages; ++i)
-      ring.stages_.push_back(std::make_unique<HashExecutor>(ring.clock_,
-                                                            ring::StageLimits{.max_slots = 2,
-                                                                              .n_blocks = 400,
-                                                                              .block_positions = 4,
-                                                                              .max_batch_rows = 512,
-                                                                              .first_stage = i == 0,
-                                                                              .last_stage = i + 1 == n_stages},
-                                                            ring.log_, [n_stages](const wire::Step& step) {
-                                                              int64_t rows = 0;
-                                                              for (const auto& sequence : step.sequences)
-                                                                rows += sequence.n_tokens;
-                                                              return std::chrono::microseconds(1000 * rows /
-                                                                                               n_stages);
-                                                            }));
-    ring.submit(1, prompt, 1);
-    const auto begin = ring.clock_.now();
-    EXPECT_TRUE(ring.settle());
-    EXPECT_EQ(ring.outcomes_[1].answer, ring.oracle(1, 1));
-    return std::chrono::duration<double>(ring.clock_.now() - begin).count();
-  };
-  const double alone = time_of(1);
-  EXPECT_LT(time_of(2), 0.75 * alone);
-  EXPECT_LT(time_of(4), 0.55 * alone);
+  ring.submit(1000, random_tokens(random, 100), 20);  // the scheduler learns what steps take
+  EXPECT_TRUE(ring.settle());
+  const auto begin = ring.clock_.now();
+  for (int i = 1; i <= n_requests; ++i)
+    ring.submit(static_cast<uint64_t>(i), random_tokens(random, prompt), max_new);
+  EXPECT_TRUE(ring.settle());
+  for (int i = 1; i <= n_requests; ++i) {
+    const auto id = static_cast<uint64_t>(i);
+    EXPECT_EQ(ring.outcomes_[id].answer, ring.oracle(id, max_new));
+  }
+  return std::chrono::duration<double>(ring.clock_.now() - begin).count();
+}
+
+TEST(Scheduler, ChunksOfOnePromptKeepAllStagesBusy) {
+  const double alone = seconds_to_answer(1, {}, 1, 2000, 1);
+  EXPECT_LT(seconds_to_answer(2, {}, 1, 2000, 1), alone / 1.8);
+  EXPECT_LT(seconds_to_answer(4, {}, 1, 2000, 1), alone / 3.1);
+}
+
+TEST(Scheduler, ChunksOfOnePromptFillSlowLinks) {
+  const double alone = seconds_to_answer(1, {}, 1, 2000, 1);
+  EXPECT_LT(seconds_to_answer(2, milliseconds(20), 1, 2000, 1), alone / 1.7);
+  EXPECT_LT(seconds_to_answer(2, milliseconds(100), 1, 2000, 1), alone / 1.4);
+}
+
+TEST(Scheduler, ManyPromptsAreSharedOutInTime) {
+  EXPECT_LT(seconds_to_answer(2, {}, 16, 60, 1), seconds_to_answer(1, {}, 16, 60, 1) / 1.6);
+}
+
+TEST(Scheduler, ManySequencesFillSlowLinks) {
+  // Two micro-batches of eight would take 2 × 6 ms and 2 × 20 ms for sixteen tokens.
+  const double of_two = 60 * 0.052;
+  EXPECT_LT(seconds_to_answer(2, milliseconds(20), 16, 1, 60), 0.93 * of_two);
 }
 
 TEST(Scheduler, PrefillDoesNotStarveDecodes) {

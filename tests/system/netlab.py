@@ -54,8 +54,11 @@ def inside(namespace):
 class Network:
     """A switch with any number of devices: 10.77.0.N each, in namespaces named after the process."""
 
+    made = 0
+
     def __init__(self):
-        self.prefix = f"exo{os.getpid() % 100000}"
+        Network.made += 1
+        self.prefix = f"exo{os.getpid() % 100000}" + (f"n{Network.made}" if Network.made > 1 else "")
         self.switch = f"{self.prefix}s"
         self.devices = []
         _ip("netns", "add", self.switch)
@@ -87,10 +90,10 @@ class Network:
 class Node:
     """One exo process in a namespace."""
 
-    def __init__(self, namespace, name, *options, model="exo-demo", memory="64MiB", context=1024):
+    def __init__(self, namespace, name, *options, model="exo-demo", memory="64MiB", context=1024, threads=1):
         self.namespace, self.name = namespace, name
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"exo-{name}-"))
-        self.options = ["--name", name, "--data-dir", str(self.folder / "data"), "--memory", memory, "--threads", "1",
+        self.options = ["--name", name, "--data-dir", str(self.folder / "data"), "--memory", memory, "--threads", str(threads),
                         "--context", str(context), *(["--model", model] if model else []), "--log-level", "info", *options]
         self.process = None
         self.start()

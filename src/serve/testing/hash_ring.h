@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -57,7 +58,8 @@ class Ring final : public SchedulerPort {
                                                                          .max_batch_rows = config_.max_batch_rows,
                                                                          .first_stage = i == 0,
                                                                          .last_stage = i + 1 == n_stages},
-                                                       log_, [this](const wire::Step&) { return stage_time_; }));
+                                                       log_,
+                                                       [this](const wire::Step& step) { return time_of(step); }));
     }
     if (config_.keeps_state)
       for (const auto& stage : stages_) stage->keep_state();
@@ -128,7 +130,7 @@ class Ring final : public SchedulerPort {
   std::map<uint64_t, std::vector<TokenId>> prompts_;
   std::map<uint64_t, Outcome> outcomes_;
   std::vector<wire::Step> sent_;
-  net::Duration stage_time_ = milliseconds(2);
+  net::Duration stage_time_ = milliseconds(2), row_time_{}, hop_time_{};
   int swallow_ = 0;                // steps to lose
   std::optional<TokenId> poison_;  // a token that the last stage cannot stand
   size_t most_at_once_ = 0;
@@ -144,13 +146,23 @@ class Ring final : public SchedulerPort {
       if (last && poisoned_.contains(kept->micro_batch.value)) output = fail(ErrorCode::kInternal, "poison");
       if (!output)
         return scheduler_->on_step_failed({"", {}, kept->micro_batch, output.error().code, output.error().message});
-      if (last)
-        return scheduler_->on_step_result(
-            {"", {}, kept->micro_batch, std::move(output->tokens), std::move(output->counts)});
+      if (last) {
+        wire::StepResult result{"", {}, kept->micro_batch, std::move(output->tokens), std::move(output->counts)};
+        return hop([this, result = std::move(result)] { scheduler_->on_step_result(result); });
+      }
       kept->tokens.clear();
       kept->activations = std::move(output->activations);
-      run(stage + 1, std::move(*kept));
+      hop([this, stage, kept] { run(stage + 1, std::move(*kept)); });
     });
+  }
+  net::Duration time_of(const wire::Step& step) const {
+    int64_t rows = 0;
+    for (const auto& sequence : step.sequences) rows += sequence.n_tokens;
+    return stage_time_ + rows * row_time_;
+  }
+  void hop(std::function<void()> arrive) {
+    if (hop_time_ == net::Duration{}) return arrive();
+    clock_.run_after(hop_time_, std::move(arrive));
   }
 
   std::set<uint64_t> poisoned_;

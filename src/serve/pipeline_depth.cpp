@@ -1,0 +1,68 @@
+#include "serve/pipeline_depth.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace exo::serve {
+namespace {
+
+constexpr int32_t kMostPerStage = 4;      // micro-batches: what is in flight is replayed when the ring breaks
+constexpr double kWorthSplitting = 0.97;  // of the time with fewer micro-batches
+constexpr double kWorthFilling = 0.1;     // of a chunk's time: shorter waits are not filled
+constexpr int32_t kFewRows = 32, kChunkRows = 48;  // what a step of decodes has at most, and a chunk at least
+constexpr int32_t kLeastChunkRows = 32;
+constexpr double kUsualOverheadRows = 8;
+
+}  // namespace
+
+void PipelineDepth::measure(int32_t rows, int32_t in_flight, double trip_s) {
+  // A trip is bound by its links and stages or, when stages have a queue, by what was before it.
+  const double alone = (trip_s - link_s_) / n_stages_, queued = trip_s / std::max(in_flight, 1);
+  const double stage_s = std::min(alone, queued);
+  if (stage_s <= 0 || rows <= 0) return;
+  if (rows <= kFewRows) few_rows_.measure(rows, stage_s);
+  if (rows < kChunkRows) return;
+  chunk_row_s_ = chunk_row_s_ == 0 ? stage_s / rows : 0.7 * chunk_row_s_ + 0.3 * stage_s / rows;
+}
+
+int32_t PipelineDepth::for_decodes(int32_t n_sequences) const {
+  const StepCost cost = few_rows_.cost();
+  if (n_stages_ == 1 || link_s_ <= 0 || cost.fixed_s <= 0) return n_stages_;
+  int32_t best = n_stages_;
+  double best_s = 0;
+  for (int32_t m = n_stages_; m <= std::min(n_sequences, kMostPerStage * n_stages_); ++m) {
+    const double rows = std::ceil(static_cast<double>(n_sequences) / m);
+    const double stage_s = cost.fixed_s + (rows - 1) * cost.per_row_s;
+    const double round_s = std::max(n_stages_ * stage_s + link_s_, m * stage_s);
+    if (best_s > 0 && round_s > kWorthSplitting * best_s) continue;
+    best = m;
+    best_s = round_s;
+  }
+  return best;
+}
+
+double PipelineDepth::chunk_s(int32_t rows) const {
+  if (chunk_row_s_ > 0) return rows * chunk_row_s_;
+  const StepCost few = few_rows_.cost();  // rows of few cost at least as much
+  return few.fixed_s > 0 ? few.fixed_s + (rows - 1) * few.per_row_s : 0;
+}
+
+int32_t PipelineDepth::for_chunks(int32_t rows) const {
+  const double one_s = chunk_s(rows);
+  if (n_stages_ == 1 || one_s <= 0) return n_stages_;
+  const double waits = std::ceil(link_s_ / one_s - kWorthFilling);
+  return n_stages_ + static_cast<int32_t>(std::clamp<double>(waits, 0, (kMostPerStage - 1) * n_stages_));
+}
+
+int32_t PipelineDepth::chunk_rows(int32_t n_tokens) const {
+  if (n_stages_ == 1) return n_tokens;
+  const double fixed_s = few_rows_.cost().fixed_s;
+  const double overhead =
+      fixed_s > 0 && chunk_row_s_ > 0 ? std::clamp(fixed_s / chunk_row_s_, 2.0, 1024.0) : kUsualOverheadRows;
+  // Below as many rows as a chunk costs anyway a stage does not compute faster.
+  const double best = std::max(std::sqrt(std::max(n_tokens, 0) * overhead / (n_stages_ - 1)), overhead);
+  const auto chunks = std::max(1, static_cast<int32_t>(n_tokens / std::max<double>(best, kLeastChunkRows)));
+  return (n_tokens + chunks - 1) / chunks;
+}
+
+}  // namespace exo::serve
