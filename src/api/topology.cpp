@@ -1,5 +1,7 @@
 #include "api/topology.h"
 
+#include "cluster/content.h"
+
 namespace exo::api {
 namespace json = boost::json;
 
@@ -23,7 +25,8 @@ json::object node_json(const wire::NodeFacts& node, bool is_self) {
   json::array addresses(node.addresses.begin(), node.addresses.end());
   json::array models;
   for (const auto& offer : node.models) {
-    models.push_back(json::object{{"name", offer.facts.name}, {"complete", offer.complete}});
+    models.push_back(json::object{
+        {"name", offer.facts.name}, {"complete", offer.complete}, {"content_root", offer.content_root}});
   }
   json::object rates;
   for (const auto& rate : node.device.format_rates) {
@@ -110,6 +113,33 @@ json::array stages_json(const cluster::InstanceView& view, const cluster::Cluste
   return stages;
 }
 
+std::string name_of(const NodeId& id, const cluster::Cluster& cluster) {
+  const auto* member = cluster.find_member(id);
+  return member != nullptr ? member->name : std::string();
+}
+
+// Whose weights the instance means.
+json::object content_json(const cluster::InstanceView& view, const cluster::Cluster& cluster) {
+  const auto pin = cluster.content(view.record.fingerprint);
+  return {{"origin", pin.origin.hex()}, {"origin_name", name_of(pin.origin, cluster)}, {"root", pin.root}};
+}
+
+// Copies with the header of a model and other weights than the one that counts.
+json::array differing_json(const cluster::Cluster& cluster) {
+  json::array copies;
+  const auto members = cluster.members();
+  for (const auto& copy :
+       cluster::differing_copies(members, [&](const auto& fingerprint) { return cluster.content(fingerprint); })) {
+    copies.push_back(json::object{{"model", copy.model_name},
+                                  {"fingerprint", copy.fingerprint},
+                                  {"node", copy.node.hex()},
+                                  {"node_name", name_of(copy.node, cluster)},
+                                  {"origin", copy.origin.hex()},
+                                  {"origin_name", name_of(copy.origin, cluster)}});
+  }
+  return copies;
+}
+
 // The ring that serves, and what is loading to take over from it.
 json::object instance_json(const cluster::InstanceView& present, const cluster::Cluster& cluster) {
   const auto view = cluster::serving_view(present);
@@ -125,6 +155,7 @@ json::object instance_json(const cluster::InstanceView& present, const cluster::
           {"stopped", view.record.stopped},
           {"problem", view.record.problem},
           {"context_tokens", view.record.context_tokens},
+          {"content", content_json(present, cluster)},
           {"stages", stages_json(view, cluster)},
           {"successor", std::move(successor)}};
 }
@@ -158,10 +189,15 @@ json::object topology_json(const Services& services) {
     refusals.push_back(
         json::object{{"address", refusal.address}, {"name", refusal.peer_name}, {"reason", refusal.reason}});
   }
-  return {{"self", cluster.self().id.hex()}, {"version", services.version},
-          {"nodes", std::move(nodes)},       {"links", std::move(links)},
-          {"models", std::move(models)},     {"instances", std::move(instances)},
-          {"refusals", std::move(refusals)}, {"active_requests", services.front.active_requests()},
+  return {{"self", cluster.self().id.hex()},
+          {"version", services.version},
+          {"nodes", std::move(nodes)},
+          {"links", std::move(links)},
+          {"models", std::move(models)},
+          {"instances", std::move(instances)},
+          {"refusals", std::move(refusals)},
+          {"differing_copies", differing_json(cluster)},
+          {"active_requests", services.front.active_requests()},
           {"draft", draft_json(services)}};
 }
 

@@ -58,6 +58,7 @@ void check_network(const NodeOptions& options, Report& report) {
                             view.members.size() == 1 ? "" : "s"));
     for (const auto& refusal : view.refusals)
       report.note(fmt::format("refused {} {}: {}", refusal.peer_name, refusal.address, refusal.reason));
+    for (const auto& notice : view.notices) report.bad(notice);
     return;
   }
   report.note(fmt::format("no node runs here on port {}", options.port));

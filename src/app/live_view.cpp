@@ -185,6 +185,11 @@ std::string human_bytes(uint64_t bytes) {
   return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
 }
 
+std::string differing_copy_notice(const std::string& model, const std::string& node, const std::string& origin) {
+  return fmt::format("{} of {} has other weights than that of {}, which counts: {} does not use its own",
+                     clean(model), clean(node), clean(origin), clean(node));
+}
+
 int display_width(std::string_view text) {
   int width = 0;
   for (size_t i = 0; i < text.size(); ++i) {

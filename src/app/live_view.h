@@ -23,6 +23,9 @@ struct ViewState {
 // One frame of `columns` columns at most, lines ended by '\n', with ANSI colours when `colour`. Pure.
 std::string render_view(const ViewState& state, int columns, bool colour);
 
+// Two devices have files with the same header and other weights; what comes of it.
+std::string differing_copy_notice(const std::string& model, const std::string& node, const std::string& origin);
+
 // What came from peers without what would steer the terminal.
 std::string clean(std::string_view text);
 

@@ -16,7 +16,9 @@
 #include "app/store_files.h"
 #include "app/topology_client.h"
 #include "app/version.h"
+#include "app/worker.h"
 #include "base/log.h"
+#include "cluster/content.h"
 #include "net/event_loop.h"
 #include "net/node_network.h"
 #include "serve/front.h"
@@ -126,13 +128,12 @@ struct Node::Impl {
 
   // Network thread, every few seconds: what changed on this device is told to the others.
   void refresh() {
-    const auto offers = files.offers();
+    look_at_disk();
     const auto addresses = network.addresses();
     const double rate = ring.tokens_per_s();
     const auto& self = cluster.self();
-    if (offers != self.models || addresses != self.addresses || rate != self.tokens_per_s) {
+    if (addresses != self.addresses || rate != self.tokens_per_s) {
       cluster.update_self([&](wire::NodeFacts& facts) {
-        facts.models = offers;
         facts.addresses = addresses;
         facts.tokens_per_s = rate;
       });
@@ -144,7 +145,36 @@ struct Node::Impl {
       cluster.withdraw(strain);
     }
     report_seeds();
+    files.hash_for_others(front.active_requests() > 0 || rate > 0, [this] { look_at_disk(); });
     refresh_timer = loop.run_after(kRefreshInterval, [this] { refresh(); });
+  }
+
+  // Models that came or went, on a thread of its own: a new one takes long to look at.
+  void look_at_disk() {
+    if (looking || stopping) return;
+    looking = scanner.submit([this] {
+      auto offers = files.offers();
+      auto doubtful = files.confirm_parts();
+      loop.post([this, offers = std::move(offers), doubtful = std::move(doubtful)] {
+        looking = false;
+        if (stopping) return;
+        if (offers != cluster.self().models)
+          cluster.update_self([&](wire::NodeFacts& facts) { facts.models = offers; });
+        for (const auto& fingerprint : doubtful) fail_stages(fingerprint);
+      });
+    });
+  }
+
+  // They were loaded from pieces that are not those of the model.
+  void fail_stages(const std::string& fingerprint) {
+    const auto stages = cluster.self().stages;
+    for (auto status : stages) {
+      if (status.fingerprint != fingerprint) continue;
+      status.state = wire::StageState::kFailed;
+      status.error = "the device whose copy counts told other hashes before it had computed all of them";
+      log_error("node", "a stage of {}: {}", fingerprint.substr(0, 8), status.error);
+      cluster.report_stage(status);
+    }
   }
 
   void report_seeds() {
@@ -205,10 +235,12 @@ struct Node::Impl {
   api::Services services;
   Departure departure;
   api::HttpServer http;
+  Worker scanner;
   net::TimerId refresh_timer = 0, placing_timer = 0;
   std::map<std::string, std::string> reported_seeds;
   std::string default_model_problem;
   bool started = false;
+  bool looking = false, stopping = false;  // network thread
 };
 
 Node::Node(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -262,6 +294,7 @@ void Node::stop() {
   if (!std::exchange(impl_->started, false)) return;
   auto& node = *impl_;
   node.loop.run_and_wait([&] {
+    node.stopping = true;
     node.loop.cancel(node.refresh_timer);
     node.loop.cancel(node.placing_timer);
     node.http.stop();
@@ -270,6 +303,8 @@ void Node::stop() {
     node.network.stop("it was stopped");
   });
   std::this_thread::sleep_for(200ms);  // so that the peers read the goodbye
+  node.scanner.finish();
+  node.files.stop_hashing();
   node.library.stop();
   node.draft.stop();
   node.embedder.stop();
@@ -305,6 +340,15 @@ ViewState Node::view() {
       const auto waits = node.departure.decide().why;
       state.notices.push_back(fmt::format("leaving ({}){}{}. Ctrl-C leaves at once.", node.departure.reason(),
                                           waits.empty() ? "" : ": ", waits));
+    }
+    const auto members = node.cluster.members();
+    const auto content = [&](const std::string& fingerprint) { return node.cluster.content(fingerprint); };
+    for (const auto& copy : cluster::differing_copies(members, content)) {
+      const auto name = [&](const NodeId& id) {
+        const auto* facts = node.cluster.find_member(id);
+        return facts == nullptr ? id.short_hex() : facts->name;
+      };
+      state.notices.push_back(differing_copy_notice(copy.model_name, name(copy.node), name(copy.origin)));
     }
     if (!node.network.discovery_works())
       state.notices.push_back("the discovery port is taken: only --peer addresses are found");

@@ -7,6 +7,7 @@
 #include "app/model_argument.h"
 #include "app/model_facts.h"
 #include "app/stage_ranges.h"
+#include "app/version.h"
 #include "base/log.h"
 #include "model/load.h"
 
@@ -19,6 +20,7 @@ store::StoreOptions store_options(const NodeOptions& options) {
   result.data_dir = options.data_dir;
   result.model_dirs = options.model_dirs;
   result.quantise = options.quantise;
+  result.version = kVersion;
   std::error_code ignored;
   for (const auto& model : {options.model, options.draft})
     if (!model.empty() && std::filesystem::exists(model, ignored)) result.model_files.emplace_back(model);
@@ -38,14 +40,20 @@ struct Rendezvous {
 }  // namespace
 
 StoreFiles::StoreFiles(const NodeOptions& options, net::EventLoop& loop, net::NodeNetwork& network)
-    : loop_(loop), store_(store_options(options)) {
+    : loop_(loop), connector_(network), store_(store_options(options)) {
   store_.refresh();
   fetcher_ = std::make_unique<store::ShardFetcher>(loop, network, store_.shards_dir());
+  hasher_ = std::make_unique<store::ContentHasher>(store_, [this] {
+    loop_.post([this] {
+      if (told_) told_();
+    });
+  });
 }
 
 StoreFiles::~StoreFiles() = default;
 
 void StoreFiles::stop() { fetcher_.reset(); }
+void StoreFiles::stop_hashing() { hasher_->stop(); }
 
 std::string StoreFiles::name_of(const std::string& model_option) {
   std::error_code ignored;
@@ -88,7 +96,8 @@ std::vector<wire::ModelOffer> StoreFiles::offers() {
       // A model that cannot be run is remembered without layers, so that it is looked at once only.
       known = facts_.emplace(stored.fingerprint, facts ? *facts : wire::ModelFacts{}).first;
     }
-    if (known->second.n_layers > 0) result.push_back({known->second, stored.complete});
+    if (known->second.n_layers > 0)
+      result.push_back({known->second, stored.complete, store_.content_root(stored.fingerprint)});
   }
   return result;
 }
@@ -103,14 +112,9 @@ Result<std::shared_ptr<const formats::GgufFile>> StoreFiles::fetch(const std::st
       meeting->changed.notify_all();
     };
     if (!fetcher_) return finish(fail(ErrorCode::kCancelled, "this device is stopping"));
-    store::FetchRequest request{fingerprint, "", {}, choose};
-    for (const auto& member : cluster_->members()) {
-      for (const auto& offer : member.models) {
-        if (member.id == cluster_->self().id || offer.facts.fingerprint != fingerprint) continue;
-        request.sources.push_back(member.id);
-        request.name = offer.facts.name;
-      }
-    }
+    auto now = situation(fingerprint);
+    store::FetchRequest request{fingerprint,          now.name, now.pin, std::move(now.sources),
+                                std::move(now.names), choose};
     if (request.sources.empty())
       return finish(fail(ErrorCode::kUnavailable, "no reachable device has this model any more"));
     meeting->id = fetcher_->fetch(
@@ -147,13 +151,16 @@ Result<std::shared_ptr<const formats::GgufFile>> StoreFiles::open_layers(const s
                                                                          LayerRange layers,
                                                                          const model::TensorShare& share,
                                                                          const model::LoadProgress& progress) {
-  if (auto complete = open_complete(fingerprint)) return complete;
-  return fetch(
-      fingerprint,
-      [layers, share](const formats::GgufFile& file, const net::FileLayout& layout) {
-        return stage_ranges(file, layout, layers, share);
-      },
-      progress);
+  const Chooser choose = [layers, share](const formats::GgufFile& file, const net::FileLayout& layout) {
+    return stage_ranges(file, layout, layers, share);
+  };
+  if (auto complete = open_complete(fingerprint)) {
+    const Status right = check_own(fingerprint, **complete, choose, progress);
+    if (right) return complete;
+    if (right.error().code != ErrorCode::kCorrupt) return std::unexpected(right.error());
+    log_error("store", "{}", right.error().message);
+  }
+  return fetch(fingerprint, choose, progress);
 }
 
 Result<std::shared_ptr<const formats::GgufFile>> StoreFiles::open_header(const std::string& fingerprint) {

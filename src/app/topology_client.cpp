@@ -134,6 +134,10 @@ ViewState view_of_topology(const json::object& topology, const std::string& api_
   each(topology, "instances", [&](const json::object& entry) { state.instances.push_back(instance_of(entry)); });
   each(topology, "models",
        [&](const json::object& entry) { state.models.emplace_back().name = json_text(entry, "name"); });
+  each(topology, "differing_copies", [&](const json::object& entry) {
+    state.notices.push_back(differing_copy_notice(json_text(entry, "model"), json_text(entry, "node_name"),
+                                                  json_text(entry, "origin_name")));
+  });
   each(topology, "refusals", [&](const json::object& entry) {
     state.refusals.push_back({json_text(entry, "address"), json_text(entry, "name"), json_text(entry, "reason")});
   });

@@ -228,6 +228,7 @@ std::optional<InstanceView> Cluster::find_instance(const std::string& fingerprin
   return impl_->instances.find(fingerprint);
 }
 NodeId Cluster::keeper(const std::string& fingerprint) const { return impl_->instances.keeper(fingerprint); }
+ContentPin Cluster::content(const std::string& fingerprint) const { return impl_->instances.content(fingerprint); }
 Result<Plan> Cluster::preview(const std::string& fingerprint, const PlacementRequest& how) const {
   return impl_->instances.preview(fingerprint, how);
 }

@@ -111,6 +111,9 @@ class Cluster : public net::TransportListener {
   std::optional<InstanceView> find_instance(const std::string& fingerprint) const;
   // The node that decides about the instance, as this node sees it; all zero when nobody does.
   NodeId keeper(const std::string& fingerprint) const;
+  // Whose weights count for the model: as its instance says, or as one made now would say. With the root as soon as
+  // any fact tells it.
+  ContentPin content(const std::string& fingerprint) const;
   // What place() would say now.
   Result<Plan> preview(const std::string& fingerprint, const PlacementRequest& how) const;
 

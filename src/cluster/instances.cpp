@@ -59,8 +59,14 @@ void Instances::adopt(wire::InstanceRecord record, const NodeId& from) {
   Entry& entry = entries_[record.fingerprint];
   std::optional<wire::ModelFacts> model = std::move(entry.model);
   std::optional<InstanceView> told = std::move(entry.told);
+  const ContentPin known = pin_of(entry);
+  const bool same_content = means_same(known, record.content);
+  std::string origin_root = same_content ? known.root : "";
+  const bool content_served = same_content && entry.content_served;
   entry = Entry{};
   entry.record = std::move(record);
+  entry.origin_root = std::move(origin_root);
+  entry.content_served = content_served;
   entry.model = std::move(model);
   entry.told = std::move(told);
   entry.since = clock_.now();
@@ -82,6 +88,7 @@ void Instances::propose(const wire::ModelFacts& model, const Plan& plan, int32_t
   }
   record.context_tokens = plan.context_tokens;
   record.max_sequences = max_sequences;
+  record.content = next_pin(model.fingerprint);
   if (auto serving = serving_ring(model.fingerprint)) {
     if (const auto tight = too_tight(model, plan, *serving)) {
       log_info("cluster", "{}: epoch {} ends before the next is loaded: {}", model.name, serving->epoch.counter,
@@ -308,6 +315,7 @@ void Instances::settle() {
   for (const auto& fingerprint : fingerprints) {
     Entry& entry = entries_[fingerprint];  // never erased
     if (auto model = model_facts(fingerprint, nullptr)) entry.model = std::move(*model);
+    learn_root(entry);
     note_failures(entry);
     follow(entry);
     if (!entry.record.stopped && !membership_.left()) keep(entry);

@@ -53,6 +53,8 @@ class Instances {
   std::vector<const wire::InstanceRecord*> records() const;
   const wire::InstanceRecord* find_record(const std::string& fingerprint) const;
   std::optional<InstanceView> find(const std::string& fingerprint) const;
+  // Whose weights the model's instance means, or a new one would.
+  ContentPin content(const std::string& fingerprint) const;
   // The node that decides about the instance, as this node sees it; zero when nobody does.
   NodeId keeper(const std::string& fingerprint) const;
 
@@ -60,6 +62,8 @@ class Instances {
   struct Entry {
     wire::InstanceRecord record;
     std::optional<wire::ModelFacts> model;                           // the last that anybody offered
+    std::string origin_root;                                         // the first that record.content.origin told
+    bool content_served = false;                                     // a ring with these weights was ready
     std::optional<InstanceView> told;                                // what observers know
     net::TimePoint since{};                                          // of this epoch, here
     std::map<NodeId, std::pair<uint64_t, net::TimePoint>> progress;  // loaded bytes and when they last grew
@@ -129,6 +133,11 @@ class Instances {
   std::optional<std::string> too_tight(const wire::ModelFacts& model, const Plan& next,
                                        const wire::PlannedRing& now) const;
   void propose_problem(const Entry& entry, const std::string& problem);
+  ContentPin pin_of(const Entry& entry) const;
+  ContentPin pin_anew(const std::string& fingerprint) const;
+  ContentPin next_pin(const std::string& fingerprint) const;
+  static bool means_same(const ContentPin& known, const ContentPin& next);
+  void learn_root(Entry& entry) const;
   Epoch next_epoch(const std::string& fingerprint, uint64_t lead = 1) const;
   void adopt(wire::InstanceRecord record, const NodeId& from);
   void wake_at(net::TimePoint when);

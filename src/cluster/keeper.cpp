@@ -70,7 +70,7 @@ std::optional<Instances::Fault> Instances::find_fault(Entry& entry) {
       return Fault{fmt::format("{} could not load: {}", name, status->error), net::Duration(0)};
     }
     auto& [bytes, when] = entry.progress.try_emplace(member.node, 0, entry.since).first->second;
-    if (status != nullptr && status->done_bytes > bytes) {
+    if (status != nullptr && status->done_bytes != bytes) {  // a later part of loading counts from 0 again
       bytes = status->done_bytes;
       when = now;
     }

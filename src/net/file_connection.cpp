@@ -28,7 +28,6 @@ constexpr size_t kMaxTextBytes = 64 << 10;  // of layouts and error texts
 
 struct Response {
   http::status status = http::status::ok;
-  std::optional<Digest> sha256;
   std::vector<std::byte> body;
 
   std::string text() const { return {reinterpret_cast<const char*>(body.data()), body.size()}; }
@@ -50,15 +49,27 @@ class TlsFileConnection final : public FileConnection {
     if (bytes == 0 || bytes > kMaxChunkBytes)
       return fail(ErrorCode::kInvalidArgument, "a chunk of {} bytes", bytes);
     const std::string range = fmt::format("Range: bytes={}-{}\r\n", offset, offset + bytes - 1);
-    EXO_TRY(auto response, request("/models/" + fingerprint, range, bytes));
-    EXO_CHECK_OK(check_status(response, http::status::partial_content));
-    if (response.body.size() != bytes) {
-      return fail(ErrorCode::kCorrupt, "{} bytes came instead of {}", response.body.size(), bytes);
-    }
-    if (!response.sha256 || net::sha256(response.body) != *response.sha256) {
-      return fail(ErrorCode::kCorrupt, "the bytes do not match their hash");
-    }
-    return std::move(response.body);
+    return exactly(bytes, request("/models/" + fingerprint, range, bytes));
+  }
+
+  Result<std::vector<Digest>> piece_hashes(const std::string& fingerprint, uint64_t first,
+                                           uint64_t count) override {
+    if (count == 0 || count > kMaxPieceHashes || first > UINT64_MAX - count)
+      return fail(ErrorCode::kInvalidArgument, "hashes of {} pieces", count);
+    const std::string range = fmt::format("Range: pieces={}-{}\r\n", first, first + count - 1);
+    const uint64_t bytes = count * sizeof(Digest);
+    EXO_TRY(const auto body, exactly(bytes, request(fmt::format("/models/{}/pieces", fingerprint), range, bytes)));
+    std::vector<Digest> hashes(count);
+    std::memcpy(hashes.data(), body.data(), bytes);
+    return hashes;
+  }
+
+  Result<std::vector<std::byte>> manifest(const std::string& fingerprint, uint64_t offset,
+                                          uint64_t bytes) override {
+    if (bytes == 0 || bytes > kMaxChunkBytes)
+      return fail(ErrorCode::kInvalidArgument, "a chunk of {} bytes", bytes);
+    const std::string range = fmt::format("Range: bytes={}-{}\r\n", offset, offset + bytes - 1);
+    return exactly(bytes, request(fmt::format("/models/{}/manifest", fingerprint), range, bytes));
   }
 
   void cancel() override {
@@ -67,6 +78,12 @@ class TlsFileConnection final : public FileConnection {
   }
 
  private:
+  static Result<std::vector<std::byte>> exactly(uint64_t bytes, Result<Response> response) {
+    if (!response) return std::unexpected(std::move(response).error());
+    EXO_CHECK_OK(check_status(*response, http::status::partial_content));
+    if (response->body.size() == bytes) return std::move(response->body);
+    return fail(ErrorCode::kCorrupt, "{} bytes came instead of {}", response->body.size(), bytes);
+  }
   static Status check_status(const Response& response, http::status expected) {
     if (response.status == expected) return {};
     const auto code = response.status == http::status::not_found   ? ErrorCode::kNotFound
@@ -140,8 +157,6 @@ class TlsFileConnection final : public FileConnection {
   asio::awaitable<Response> read_body(SocketDeadline& deadline, http::response_parser<http::empty_body>& parser) {
     Response response;
     response.status = parser.get().result();
-    const auto hash = parser.get()[kSha256Header];
-    response.sha256 = digest_from_hex(std::string_view(hash.data(), hash.size()));
     const auto length = parser.content_length();
     if (!length || *length > kMaxChunkBytes) throw std::runtime_error("an answer of unknown or excessive length");
     response.body.resize(*length);

@@ -39,32 +39,72 @@ Answer text_answer(http::status status, std::string_view text) {
   return answer;
 }
 
-// "bytes=FIRST-LAST", both given.
-std::optional<std::pair<uint64_t, uint64_t>> parse_range(std::string_view text) {
-  constexpr std::string_view kUnit = "bytes=";
-  if (!text.starts_with(kUnit)) return std::nullopt;
-  text.remove_prefix(kUnit.size());
+struct Range {
+  uint64_t first = 0, count = 0;
+};
+
+// "UNIT=FIRST-LAST", both given.
+std::optional<Range> parse_range(std::string_view text, std::string_view unit) {
+  if (!text.starts_with(unit) || text.size() == unit.size() || text[unit.size()] != '=') return std::nullopt;
+  text.remove_prefix(unit.size() + 1);
   uint64_t first = 0, last = 0;
   const char* end = text.data() + text.size();
   auto [dash, error] = std::from_chars(text.data(), end, first);
   if (error != std::errc() || dash == end || *dash != '-') return std::nullopt;
   auto [rest, last_error] = std::from_chars(dash + 1, end, last);
-  if (last_error != std::errc() || rest != end || last < first) return std::nullopt;
-  return std::pair(first, last);
+  if (last_error != std::errc() || rest != end || last < first || last == UINT64_MAX) return std::nullopt;
+  return Range{first, last - first + 1};
 }
 
-// Runs on the reading thread.
-Answer read_range(const FileSource& source, uint64_t first, uint64_t bytes) {
+Answer failure(const Error& error) {
+  return text_answer(
+      error.code == ErrorCode::kNotFound ? http::status::not_found : http::status::service_unavailable,
+      error.message);
+}
+
+// What follows runs on the threads that read and hash.
+
+Answer read_range(const FileSource& source, Range range) {
+  Answer answer;
+  answer.status = http::status::partial_content;
+  answer.body.resize(range.count);
+  if (const auto read = source.read(range.first, answer.body); !read) return failure(read.error());
+  answer.extra_headers = fmt::format("Content-Range: bytes {}-{}/{}\r\n", range.first,
+                                     range.first + range.count - 1, source.layout().total_bytes());
+  return answer;
+}
+
+Answer hash_pieces(const FileSource& source, Range range) {
+  const auto hashes = source.piece_hashes(range.first, range.count);
+  if (!hashes) return failure(hashes.error());
+  Answer answer;
+  answer.status = http::status::partial_content;
+  for (const Digest& hash : *hashes) {
+    const auto bytes = std::as_bytes(std::span(hash));
+    answer.body.insert(answer.body.end(), bytes.begin(), bytes.end());
+  }
+  return answer;
+}
+
+Answer read_manifest(const FileSource& source, Range range) {
+  const auto manifest = source.manifest();
+  if (!manifest) return failure(manifest.error());
+  const auto& bytes = **manifest;
+  if (range.first >= bytes.size() || range.count > bytes.size() - range.first) {
+    return text_answer(http::status::range_not_satisfiable, "the range is beyond the manifest");
+  }
+  Answer answer;
+  answer.status = http::status::partial_content;
+  const auto begin = bytes.begin() + static_cast<ptrdiff_t>(range.first);
+  answer.body.assign(begin, begin + static_cast<ptrdiff_t>(range.count));
+  return answer;
+}
+
+using Work = Answer (*)(const FileSource& source, Range range);
+
+Answer guarded(Work work, const FileSource& source, Range range) {
   try {
-    Answer answer;
-    answer.status = http::status::partial_content;
-    answer.body.resize(bytes);
-    if (const auto read = source.read(first, answer.body); !read) {
-      return text_answer(http::status::service_unavailable, read.error().message);
-    }
-    answer.extra_headers = fmt::format("Content-Range: bytes {}-{}/{}\r\n{}: {}\r\n", first, first + bytes - 1,
-                                       source.layout().total_bytes(), kSha256Header, to_hex(sha256(answer.body)));
-    return answer;
+    return work(source, range);
   } catch (const std::exception& error) {
     return text_answer(http::status::service_unavailable, error.what());
   }
@@ -92,42 +132,50 @@ struct FileServer::Impl : std::enable_shared_from_this<FileServer::Impl> {
   EventLoop& loop;
   const LocalNode local;
   FileSourceLookup lookup;
-  asio::thread_pool reader{1};
+  asio::thread_pool reader{1}, hasher{1};
   size_t clients = 0;
   std::atomic<bool> stopped = false;
 
   Impl(EventLoop& l, LocalNode n) : loop(l), local(std::move(n)) {}
 
   asio::awaitable<Answer> answer_to(const HttpRequest& request) {
-    constexpr std::string_view kPrefix = "/models/", kLayoutSuffix = "/layout";
+    constexpr std::string_view kPrefix = "/models/";
     std::string_view target(request.target().data(), request.target().size());
     if (request.method() != http::verb::get || !target.starts_with(kPrefix)) {
       co_return text_answer(http::status::not_found, "only GET /models/FINGERPRINT");
     }
     target.remove_prefix(kPrefix.size());
-    const bool wants_layout = target.ends_with(kLayoutSuffix);
-    if (wants_layout) target.remove_suffix(kLayoutSuffix.size());
-    const std::shared_ptr<const FileSource> source = lookup ? lookup(target) : nullptr;
+    const size_t slash = std::min(target.find('/'), target.size());
+    const std::string_view what = target.substr(slash);
+    const std::shared_ptr<const FileSource> source = lookup ? lookup(target.substr(0, slash)) : nullptr;
     if (!source) co_return text_answer(http::status::not_found, "no such model here");
-    if (wants_layout) co_return text_answer(http::status::ok, format_layout(source->layout()));
-
+    if (what == "/layout") co_return text_answer(http::status::ok, format_layout(source->layout()));
     const auto field = request[http::field::range];
-    const auto range = parse_range(std::string_view(field.data(), field.size()));
-    if (!range) co_return text_answer(http::status::bad_request, "one range of bytes is to be given");
-    const auto [first, last] = *range;
+    const std::string_view range_text(field.data(), field.size());
+    const auto range = parse_range(range_text, what == "/pieces" ? "pieces" : "bytes");
+    if (!range) co_return text_answer(http::status::bad_request, "one range is to be given");
+    if (what == "/pieces" && range->count <= kMaxPieceHashes)
+      co_return co_await run(hasher, hash_pieces, source, *range);
+    if (what == "/manifest" && range->count <= kMaxChunkBytes)
+      co_return co_await run(reader, read_manifest, source, *range);
     const uint64_t total = source->layout().total_bytes();
-    if (last >= total || last - first >= kMaxChunkBytes) {
+    if (!what.empty() || range->first >= total || range->count > std::min(kMaxChunkBytes, total - range->first)) {
       co_return text_answer(http::status::range_not_satisfiable, "the range is too long or beyond the file");
     }
-    const uint64_t bytes = last - first + 1;
-    if (!source->has(first, bytes)) co_return text_answer(http::status::not_found, "these bytes are not here");
+    if (!source->has(range->first, range->count))
+      co_return text_answer(http::status::not_found, "these bytes are not here");
+    co_return co_await run(reader, read_range, source, *range);
+  }
+
+  asio::awaitable<Answer> run(asio::thread_pool& threads, Work work, std::shared_ptr<const FileSource> source,
+                              Range range) {
     // A named callable and a named awaitable: g++ 12 mishandles temporaries in co_await expressions.
-    auto work = [](std::shared_ptr<const FileSource> s, uint64_t f, uint64_t n,
+    auto task = [](Work w, std::shared_ptr<const FileSource> s, Range r,
                    const std::atomic<bool>* over) -> asio::awaitable<Answer> {
       if (*over) co_return text_answer(http::status::service_unavailable, "this node stops");
-      co_return read_range(*s, f, n);
+      co_return guarded(w, *s, r);
     };
-    auto pending = asio::co_spawn(reader, work(source, first, bytes, &stopped), asio::use_awaitable);
+    auto pending = asio::co_spawn(threads, task(work, std::move(source), range, &stopped), asio::use_awaitable);
     Answer answer = co_await std::move(pending);
     co_return answer;
   }
@@ -183,6 +231,7 @@ void FileServer::stop() {
   impl_->stopped = true;
   impl_->lookup = nullptr;
   impl_->reader.join();  // what is being read is finished, the rest answered at once
+  impl_->hasher.join();
 }
 
 }  // namespace exo::net

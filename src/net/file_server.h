@@ -1,6 +1,7 @@
 #pragma once
-// Serves byte ranges of this node's models to admitted nodes. Files are read and hashed on a thread of their own,
-// and bytes leave in pieces of one TLS record, so that steps on the links do not wait. Network thread only.
+// Serves byte ranges of this node's models, and the hashes that prove them, to admitted nodes. Files are read on a
+// thread of their own and hashed on another one, and bytes leave in pieces of one TLS record, so that steps on the
+// links do not wait. Network thread only.
 
 #include <boost/asio/awaitable.hpp>
 #include <memory>
@@ -29,7 +30,6 @@ class FileServer {
 // Request headers by which a file client shows that it would be admitted to a link.
 inline constexpr const char* kVersionHeader = "X-Exo-Version";  // "1 0.1.0": protocol, software
 inline constexpr const char* kProofHeader = "X-Exo-Proof";      // 64 hex digits, ProofRole::kFileClient
-inline constexpr const char* kSha256Header = "X-Exo-Sha256";    // of the response's body
 std::string version_header(const Introduction& self);
 // Empty when the client would be admitted to a link, else what separates us.
 std::string refuse_client(const LocalNode& local, const HttpRequest& request, const NodeId& client,

@@ -12,6 +12,14 @@ uint64_t FileLayout::part_begin(size_t part) const {
                          [](uint64_t sum, const Part& p) { return sum + p.bytes; });
 }
 
+Result<std::vector<Digest>> FileSource::piece_hashes(uint64_t, uint64_t) const {
+  return fail(ErrorCode::kNotFound, "the whole model is not here");
+}
+
+Result<std::shared_ptr<const std::vector<std::byte>>> FileSource::manifest() const {
+  return fail(ErrorCode::kNotFound, "the hashes of this model are not known here");
+}
+
 std::string format_layout(const FileLayout& layout) {
   std::string text;
   for (const auto& part : layout.parts)

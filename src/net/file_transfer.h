@@ -19,6 +19,11 @@
 namespace exo::net {
 
 inline constexpr uint64_t kMaxChunkBytes = 4 << 20;  // per request
+// A model's bytes are proven in pieces of this size, counted from the first byte of the first file; the last one
+// may be shorter.
+inline constexpr uint64_t kPieceBytes = 1 << 20;
+inline constexpr uint64_t kMaxPieceHashes =
+    16;  // per request: the sender may have to read and hash the pieces first
 inline constexpr size_t kMaxFileParts = 1024;
 
 // The files of a model, in order: one, or the parts of a split model.
@@ -50,6 +55,10 @@ class FileSource {
   virtual const FileLayout& layout() const = 0;
   virtual bool has(uint64_t offset, uint64_t bytes) const = 0;
   virtual Status read(uint64_t offset, std::span<std::byte> out) const = 0;  // all of it, or an error
+  // SHA-256 of pieces [first, first + count), of models that are here as a whole. kNotFound: of others.
+  virtual Result<std::vector<Digest>> piece_hashes(uint64_t first, uint64_t count) const;
+  // The hashes of all pieces (store/content_manifest.h describes the bytes). kNotFound: they are not known yet.
+  virtual Result<std::shared_ptr<const std::vector<std::byte>>> manifest() const;
 };
 
 // Called on the network thread; nullptr: no such model here.
@@ -61,9 +70,15 @@ class FileConnection {
  public:
   virtual ~FileConnection() = default;
   virtual Result<FileLayout> layout(const std::string& fingerprint) = 0;
-  // bytes ≤ kMaxChunkBytes; exactly so many come back, and their hash equals what the peer says it read (else
-  // kCorrupt). kDeadlineExceeded: nothing came for kFileIdleDeadline.
+  // bytes ≤ kMaxChunkBytes; exactly so many come back, whichever they are: the caller compares their hashes.
+  // kDeadlineExceeded: nothing came for kFileIdleDeadline.
   virtual Result<std::vector<std::byte>> read(const std::string& fingerprint, uint64_t offset, uint64_t bytes) = 0;
+  // The hashes of the peer's own copy; count ≤ kMaxPieceHashes.
+  virtual Result<std::vector<Digest>> piece_hashes(const std::string& fingerprint, uint64_t first,
+                                                   uint64_t count) = 0;
+  // Part of the peer's manifest; bytes ≤ kMaxChunkBytes.
+  virtual Result<std::vector<std::byte>> manifest(const std::string& fingerprint, uint64_t offset,
+                                                  uint64_t bytes) = 0;
   virtual void cancel() = 0;  // any thread: the call in progress and all later ones give kCancelled
 };
 

@@ -177,6 +177,8 @@ TEST_F(PeerPort, OlderTlsIsRefused) {
 
 // ---- files
 
+constexpr uint64_t kMiB = 1 << 20;
+
 class StringSource : public FileSource {
  public:
   explicit StringSource(std::string text) : text_(std::move(text)) { layout_.parts.push_back({text_.size(), 10}); }
@@ -186,6 +188,17 @@ class StringSource : public FileSource {
     std::memcpy(out.data(), text_.data() + offset, out.size());
     return {};
   }
+  Result<std::vector<Digest>> piece_hashes(uint64_t first, uint64_t count) const override {
+    if (first + count > 6) return fail(ErrorCode::kInvalidArgument, "pieces beyond the file");
+    std::vector<Digest> hashes(count);
+    for (uint64_t i = 0; i < count; ++i) hashes[i].fill(static_cast<uint8_t>(first + i));
+    return hashes;
+  }
+  Result<std::shared_ptr<const std::vector<std::byte>>> manifest() const override {
+    if (!has_manifest) return FileSource::manifest();
+    return std::make_shared<const std::vector<std::byte>>(5 << 20, std::byte{7});
+  }
+  std::atomic<bool> has_manifest = false;
 
  private:
   std::string text_;
@@ -217,6 +230,21 @@ TEST(Files, RangesComeExactlyAndRefusalsHaveReasons) {
   EXPECT_EQ(files->read("model", text.size(), 10).error().code, ErrorCode::kUnavailable) << "beyond the file";
   EXPECT_EQ(files->read("model", 0, kMaxChunkBytes + 1).error().code, ErrorCode::kInvalidArgument);
   EXPECT_TRUE(files->read("model", 0, 10).has_value()) << "the connection is still good";
+
+  const auto hashes = files->piece_hashes("model", 2, 4);
+  ASSERT_TRUE(hashes.has_value()) << hashes.error().message;
+  EXPECT_EQ(hashes->size(), 4u);
+  EXPECT_EQ(hashes->at(1)[31], 3);
+  EXPECT_EQ(files->piece_hashes("model", 3, 4).error().code, ErrorCode::kUnavailable) << "beyond the file";
+  EXPECT_EQ(files->piece_hashes("model", UINT64_MAX, 1).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(files->piece_hashes("model", 0, kMaxPieceHashes + 1).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(files->piece_hashes("other", 0, 1).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(files->manifest("model", 0, 100).error().code, ErrorCode::kNotFound) << "not known yet";
+  source->has_manifest = true;
+  EXPECT_EQ(files->manifest("model", 0, kMaxChunkBytes)->size(), kMaxChunkBytes);
+  EXPECT_EQ(files->manifest("model", kMaxChunkBytes, kMiB)->front(), std::byte{7});
+  EXPECT_EQ(files->manifest("model", kMaxChunkBytes, kMiB + 1).error().code, ErrorCode::kUnavailable)
+      << "beyond it";
 
   // A client with another secret, past the links.
   const auto stranger = Identity::generate().value();

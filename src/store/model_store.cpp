@@ -9,8 +9,10 @@
 #include "base/log.h"
 #include "convert/gguf_view.h"
 #include "convert/quantised_view.h"
+#include "store/file_stamp.h"
 #include "store/fingerprint.h"
 #include "store/partial_file.h"
+#include "store/recent_pieces.h"
 
 namespace exo::store {
 
@@ -65,7 +67,8 @@ std::string names_of(const std::vector<StoredModel>& models) {
 
 }  // namespace
 
-ModelStore::ModelStore(StoreOptions options) : options_(std::move(options)) {
+ModelStore::ModelStore(StoreOptions options)
+    : options_(std::move(options)), manifests_(options_.data_dir / "hashes") {
   std::error_code error;
   fs::create_directories(models_dir(), error);
   if (error) log_warning("store", "cannot make {}: {}", models_dir().string(), error.message());
@@ -110,12 +113,13 @@ Result<StoredModel> ModelStore::describe(StoredModel model, formats::GgufFile gg
 
 // `look` reads what is there; its result is kept as long as the place's state stays.
 template <typename Look>
-void ModelStore::add_place(const fs::path& place, const FileState& state, const Look& look,
+void ModelStore::add_place(const fs::path& place, const std::string& stamp, const Look& look,
                            std::vector<StoredModel>& found) {
   if (found.size() >= kMaxFiles) return;
   auto entry = known_.find(place);
-  if (entry == known_.end() || entry->second.state != state) {
-    Known known{state, look()};
+  if (entry == known_.end() || entry->second.stamp != stamp) {
+    Known known{stamp, look()};
+    if (known.model) known.model->stamp = stamp;
     if (!known.model) log_warning("store", "not a model: {}: {}", place.string(), known.model.error().message);
     entry = known_.insert_or_assign(place, std::move(known)).first;
   }
@@ -124,22 +128,14 @@ void ModelStore::add_place(const fs::path& place, const FileState& state, const 
 
 void ModelStore::add_file(const fs::path& file, const std::string& name, std::vector<StoredModel>& found) {
   std::error_code error;
-  const FileState state{fs::file_size(file, error), fs::last_write_time(file, error)};
-  if (!error)
-    add_place(
-        file, state, [&] { return look_at(file, name); }, found);
+  if (!fs::is_regular_file(file, error)) return;
+  add_place(
+      file, stamp_of(part_paths(file)), [&] { return look_at(file, name); }, found);
 }
 
 void ModelStore::add_model_folder(const fs::path& folder, std::vector<StoredModel>& found) {
-  FileState state;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (!entry.is_regular_file(error)) continue;
-    state.bytes += entry.file_size(error);
-    state.changed = std::max(state.changed, entry.last_write_time(error));
-  }
   add_place(
-      folder, state, [&] { return look_at_folder(folder); }, found);
+      folder, stamp_of_folder(folder), [&] { return look_at_folder(folder); }, found);
 }
 
 void ModelStore::add_folder(const fs::path& folder, std::vector<StoredModel>& found, int depth) {
@@ -179,6 +175,7 @@ void ModelStore::add_shards(std::vector<StoredModel>& found) {
     model.path = (*file)->path();
     model.layout = (*file)->layout();
     model.complete = (*file)->has(0, model.total_bytes());
+    model.stamp = stamp_of(part_paths(model.path));
     found.push_back(std::move(model));
   }
 }
@@ -202,15 +199,19 @@ void ModelStore::add_embedded(std::vector<StoredModel>& found) const {
   }
 }
 
-bool ModelStore::refresh() {
-  const std::lock_guard lock(mutex_);
+std::vector<StoredModel> ModelStore::look_everywhere() {
   std::vector<StoredModel> found;
   for (const fs::path& place : options_.model_files) add_named(place, found);
   add_folder(models_dir(), found, 0);
   for (const fs::path& folder : options_.model_dirs) add_folder(folder, found, 0);
   add_embedded(found);
   add_shards(found);
+  return found;
+}
 
+bool ModelStore::refresh() {
+  const std::lock_guard looking(look_mutex_);
+  std::vector<StoredModel> found = look_everywhere();
   std::set<std::string> fingerprints, names;
   std::vector<StoredModel> models;
   std::stable_sort(found.begin(), found.end(),
@@ -224,15 +225,78 @@ bool ModelStore::refresh() {
     return std::tuple(!a.complete, a.name) < std::tuple(!b.complete, b.name);
   });
   const auto same = [](const StoredModel& a, const StoredModel& b) {
-    return a.fingerprint == b.fingerprint && a.complete == b.complete && a.name == b.name && a.path == b.path;
+    return a.fingerprint == b.fingerprint && a.complete == b.complete && a.name == b.name && a.path == b.path &&
+           (a.stamp == b.stamp || !a.complete);
   };
+  auto contents = contents_of(models);
+  const std::lock_guard lock(mutex_);
   const bool changed = !std::equal(models.begin(), models.end(), models_.begin(), models_.end(), same);
   if (changed) {
     sources_.clear();
     last_view_.reset();
   }
+  contents_ = std::move(contents);
   models_ = std::move(models);
   return changed;
+}
+
+// ---- hashes
+
+std::string ModelStore::content_key(const StoredModel& model) const {
+  if (model.stamp.empty()) return {};
+  return fmt::format("exo-hashes 1 {} {} {}", model.stamp,
+                     model.quantised ? info(*model.quantised).name : "as-it-is",
+                     model.is_view() ? options_.version : "");
+}
+
+// Those that are known stay, as long as the files do.
+std::map<std::string, ModelStore::Content, std::less<>> ModelStore::contents_of(
+    const std::vector<StoredModel>& models) const {
+  std::map<std::string, Content, std::less<>> contents;
+  for (const StoredModel& model : models) {
+    if (!model.complete || model.total_bytes() > kMaxContentBytes) continue;
+    const std::string key = content_key(model);
+    {
+      const std::lock_guard lock(mutex_);
+      const auto known = contents_.find(model.fingerprint);
+      if (known != contents_.end() && known->second.key == key) {
+        contents.insert(*known);
+        continue;
+      }
+    }
+    Content content{key, std::make_shared<PieceTable>(model.total_bytes())};
+    if (!key.empty()) {
+      if (auto kept = manifests_.load(model.fingerprint, key, model.total_bytes()))
+        content.pieces->adopt(std::move(*kept));
+    }
+    contents.emplace(model.fingerprint, std::move(content));
+  }
+  return contents;
+}
+
+std::shared_ptr<PieceTable> ModelStore::pieces(std::string_view fingerprint) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = contents_.find(fingerprint);
+  return found == contents_.end() ? nullptr : found->second.pieces;
+}
+
+std::string ModelStore::content_root(std::string_view fingerprint) const {
+  const auto table = pieces(fingerprint);
+  const auto manifest = table == nullptr ? nullptr : table->manifest();
+  return manifest == nullptr ? std::string() : manifest->root();
+}
+
+void ModelStore::keep_manifest(std::string_view fingerprint) const {
+  Content content;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = contents_.find(fingerprint);
+    if (found != contents_.end()) content = found->second;
+  }
+  const auto manifest = content.pieces == nullptr ? nullptr : content.pieces->manifest();
+  if (manifest == nullptr || content.key.empty()) return;
+  if (const Status kept = manifests_.store(std::string(fingerprint), content.key, *manifest); !kept)
+    log_warning("store", "{}: it will be hashed again at the next start", kept.error().message);
 }
 
 std::vector<StoredModel> ModelStore::models() const {
@@ -247,15 +311,15 @@ Result<StoredModel> ModelStore::find(std::string_view wanted) {
     const fs::path full = fs::weakly_canonical(path, error);
     bool is_new = false;
     {
-      const std::lock_guard lock(mutex_);
-      is_new =
-          std::find(options_.model_files.begin(), options_.model_files.end(), full) == options_.model_files.end();
-      if (is_new) options_.model_files.push_back(full);
+      const std::lock_guard looking(look_mutex_);
+      auto& named = options_.model_files;
+      is_new = std::find(named.begin(), named.end(), full) == named.end();
+      if (is_new) named.push_back(full);
     }
     if (is_new) refresh();
     std::vector<StoredModel> here;
     {
-      const std::lock_guard lock(mutex_);
+      const std::lock_guard looking(look_mutex_);
       add_named(full, here);
       const auto known = known_.find(full);
       if (here.empty() && known != known_.end() && !known->second.model) {
@@ -308,21 +372,31 @@ std::shared_ptr<const net::FileSource> ModelStore::file_source(std::string_view 
   {
     const std::lock_guard lock(mutex_);
     if (const auto known = sources_.find(fingerprint); known != sources_.end()) {
-      if (auto source = known->second.lock()) return source;
+      if (auto source = known->second.served.lock()) return source;
     }
   }
-  std::shared_ptr<const net::FileSource> source;
-  if (!model->embedded.empty()) {
-    source = memory_source(model->embedded, model->layout.parts[0].header_bytes);
-  } else if (model->is_view()) {
-    source = view_source(model->layout, [model = *model] { return open(model); });
-  } else if (auto opened = open_file_source(model->path, model->layout)) {
-    source = std::move(*opened);
-  }
+  const auto plain = open_source(*model);
+  if (plain == nullptr) return nullptr;
+  auto served = model->is_view() ? with_recent_pieces(plain) : plain;
+  if (const auto table = pieces(fingerprint)) served = with_hashes(std::move(served), table);
   const std::lock_guard lock(mutex_);
-  if (source) sources_[model->fingerprint] = source;
-  if (model->is_view()) last_view_ = source;
-  return source;
+  sources_[model->fingerprint] = {plain, served};
+  if (model->is_view()) last_view_ = served;
+  return served;
+}
+
+std::shared_ptr<const net::FileSource> ModelStore::open_source(const StoredModel& model) {
+  if (!model.embedded.empty()) return memory_source(model.embedded, model.layout.parts[0].header_bytes);
+  if (model.is_view()) return view_source(model.layout, [model] { return open(model); });
+  auto opened = open_file_source(model.path, model.layout);
+  return opened ? std::move(*opened) : nullptr;
+}
+
+std::shared_ptr<const net::FileSource> ModelStore::source_for_hashing(std::string_view fingerprint) {
+  const auto served = file_source(fingerprint);
+  const std::lock_guard lock(mutex_);
+  const auto known = sources_.find(fingerprint);
+  return served == nullptr || known == sources_.end() ? nullptr : known->second.plain.lock();
 }
 
 }  // namespace exo::store

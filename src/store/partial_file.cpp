@@ -8,13 +8,16 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
-#include <fstream>
 #include <iterator>
 #include <system_error>
 
+#include "base/log.h"
 #include "net/byte_fields.h"
 #include "net/crypto.h"
+#include "store/content_manifest.h"
+#include "store/file_stamp.h"
 #include "store/fingerprint.h"
+#include "store/whole_file.h"
 
 namespace exo::store {
 
@@ -22,7 +25,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::string_view kNoteTitle = "exo-ranges 1\n";
+constexpr std::string_view kNoteTitle = "exo-ranges 2\n";
 constexpr uintmax_t kMaxNoteBytes = 64 << 20;
 
 std::vector<fs::path> shard_paths(const fs::path& folder, const std::string& fingerprint, size_t parts) {
@@ -30,17 +33,10 @@ std::vector<fs::path> shard_paths(const fs::path& folder, const std::string& fin
   return part_paths(folder / fmt::format("{}-00001-of-{:05}.gguf", fingerprint, parts));
 }
 
-Error disk_error(std::string_view what, const fs::path& path) {
-  const int number = errno;
-  const bool full = number == ENOSPC || number == EDQUOT || number == EFBIG;
-  return {full ? ErrorCode::kResourceExhausted : ErrorCode::kUnavailable,
-          full ? fmt::format("the disk of {} is full", path.parent_path().string())
-               : fmt::format("{} {}: {}", what, path.string(), std::strerror(number))};
-}
-
 struct Note {
   std::string name;
   net::FileLayout layout;
+  std::string stamp;  // of the files when the note was written
   RangeSet present;
 };
 
@@ -48,10 +44,10 @@ std::span<const std::byte> as_bytes(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
 }
 
-// Title, name, one line per part, an empty line, one line per range, an empty line, SHA-256 of all before.
+// Title, name, stamp, one line per part, an empty line, one line per range, an empty line, SHA-256 of all before.
 std::string format_note(const Note& note) {
   std::string text(kNoteTitle);
-  text += note.name + "\n" + net::format_layout(note.layout) + "\n";
+  text += note.name + "\n" + note.stamp + "\n" + net::format_layout(note.layout) + "\n";
   for (const ByteRange& r : note.present.ranges())
     fmt::format_to(std::back_inserter(text), "{} {}\n", r.begin, r.end);
   text += "\n";
@@ -94,6 +90,7 @@ Result<Note> parse_note(std::string_view text) {
   text.remove_prefix(kNoteTitle.size());
   Note note;
   EXO_TRY(note.name, take_until(text, "\n"));
+  EXO_TRY(note.stamp, take_until(text, "\n"));
   EXO_TRY(const std::string_view layout, take_until(text, "\n\n"));
   EXO_TRY(note.layout, net::parse_layout(std::string(layout) + "\n"));
   if (!text.empty()) text.remove_suffix(1);  // the empty line
@@ -102,47 +99,11 @@ Result<Note> parse_note(std::string_view text) {
 }
 
 Result<Note> read_note(const fs::path& path) {
-  std::error_code error;
-  const auto bytes = fs::file_size(path, error);
-  if (error) return fail(ErrorCode::kNotFound, "{}: {}", path.string(), error.message());
-  if (bytes > kMaxNoteBytes) return fail(ErrorCode::kCorrupt, "{}: too large", path.string());
-  std::ifstream in(path, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  EXO_TRY(const auto bytes, read_whole(path, kMaxNoteBytes));
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   auto note = parse_note(text);
   if (!note) return std::unexpected(std::move(note).error().with_context(path.string()));
   return note;
-}
-
-Status write_all(int file, std::span<const std::byte> bytes, uint64_t offset, const fs::path& path) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::pwrite(file, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return std::unexpected(disk_error("writing", path));
-    bytes = bytes.subspan(static_cast<size_t>(n));
-    offset += static_cast<uint64_t>(n);
-  }
-  return {};
-}
-
-Status replace_file(const fs::path& path, std::string_view text) {
-  const fs::path temporary = path.string() + ".new";
-  const int file = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (file < 0) return std::unexpected(disk_error("writing", temporary));
-  Status status = write_all(file, as_bytes(text), 0, temporary);
-  if (status && ::fsync(file) != 0) status = std::unexpected(disk_error("writing", temporary));
-  ::close(file);
-  if (status && ::rename(temporary.c_str(), path.c_str()) != 0) {
-    status = std::unexpected(disk_error("writing", path));
-  }
-  if (!status) {
-    ::unlink(temporary.c_str());
-    return status;
-  }
-  if (const int folder = ::open(path.parent_path().c_str(), O_RDONLY | O_CLOEXEC); folder >= 0) {
-    ::fsync(folder);
-    ::close(folder);
-  }
-  return {};
 }
 
 }  // namespace
@@ -157,9 +118,12 @@ PartialFile::PartialFile(fs::path folder, std::string fingerprint, std::string n
 
 PartialFile::~PartialFile() {
   for (int file : files_) ::close(file);
+  if (hashes_ >= 0) ::close(hashes_);
 }
 
 fs::path PartialFile::note_path() const { return folder_ / (fingerprint_ + ".ranges"); }
+fs::path PartialFile::hashes_path() const { return folder_ / (fingerprint_ + ".pieces"); }
+fs::path PartialFile::manifest_path() const { return folder_ / (fingerprint_ + ".manifest"); }
 
 Status PartialFile::open_files() {
   for (size_t i = 0; i < paths_.size(); ++i) {
@@ -173,6 +137,8 @@ Status PartialFile::open_files() {
       return std::unexpected(disk_error("making", paths_[i]));
     }
   }
+  hashes_ = ::open(hashes_path().c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (hashes_ < 0) return std::unexpected(disk_error("opening", hashes_path()));
   return {};
 }
 
@@ -188,6 +154,7 @@ Result<std::shared_ptr<PartialFile>> PartialFile::open(const fs::path& folder, c
   }
   EXO_CHECK_OK(file->open_files());
   file->present_ = std::move(note.present);
+  file->hashes_hold_ = note.stamp == stamp_of_open(file->files_);
   return file;
 }
 
@@ -201,13 +168,14 @@ Result<std::shared_ptr<PartialFile>> PartialFile::create(const fs::path& folder,
   remove(folder, fingerprint);
   std::shared_ptr<PartialFile> file(new PartialFile(folder, fingerprint, net::printable(name, 200), layout));
   EXO_CHECK_OK(file->open_files());
+  file->forget_changed();
   EXO_CHECK_OK(file->commit());
   return file;
 }
 
 void PartialFile::remove(const fs::path& folder, const std::string& fingerprint) {
   std::error_code ignored;
-  fs::remove(folder / (fingerprint + ".ranges"), ignored);
+  for (const char* kind : {".ranges", ".pieces", ".manifest"}) fs::remove(folder / (fingerprint + kind), ignored);
   for (const auto& entry : fs::directory_iterator(folder, ignored)) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with(fingerprint) && name.ends_with(".gguf")) fs::remove(entry.path(), ignored);
@@ -234,13 +202,50 @@ Status PartialFile::write(uint64_t offset, std::span<const std::byte> bytes) {
   return {};
 }
 
+void PartialFile::drop(ByteRange range) {
+  const std::lock_guard lock(mutex_);
+  present_ = present_.without(RangeSet(std::array{range}));
+}
+
 Status PartialFile::commit() {
   const std::lock_guard committing(commit_mutex_);
-  Note note{name_, layout_, present()};  // before the sync: only what is surely on the disk
+  Note note{name_, layout_, "", present()};  // before the sync: only what is surely on the disk
+  if (::fsync(hashes_) != 0) return std::unexpected(disk_error("writing", hashes_path()));
   for (size_t i = 0; i < files_.size(); ++i) {
     if (::fsync(files_[i]) != 0) return std::unexpected(disk_error("writing", paths_[i]));
   }
-  return replace_file(note_path(), format_note(note));
+  note.stamp = stamp_of_open(files_);
+  return replace_whole(note_path(), as_bytes(format_note(note)));
+}
+
+// ---- hashes
+
+void PartialFile::forget_changed() {
+  if (!hashes_hold_ && ::ftruncate(hashes_, 0) != 0)
+    log_warning("store", "{}", disk_error("emptying", hashes_path()).message);
+  hashes_hold_ = true;
+}
+
+std::optional<net::Digest> PartialFile::checked(uint64_t piece) const {
+  net::Digest hash{};
+  if (!hashes_hold_ || ::pread(hashes_, hash.data(), hash.size(), static_cast<off_t>(piece * hash.size())) !=
+                           static_cast<ssize_t>(hash.size())) {
+    return std::nullopt;
+  }
+  return hash == net::Digest{} ? std::nullopt : std::optional(hash);
+}
+
+Status PartialFile::note_checked(uint64_t piece, const net::Digest& hash) {
+  return write_all(hashes_, std::as_bytes(std::span(hash)), piece * hash.size(), hashes_path());
+}
+
+Status PartialFile::keep_manifest(std::span<const std::byte> bytes) {
+  return replace_whole(manifest_path(), bytes);
+}
+
+Result<std::shared_ptr<const std::vector<std::byte>>> PartialFile::manifest() const {
+  EXO_TRY(auto bytes, read_whole(manifest_path(), ContentManifest::byte_size(layout_.total_bytes())));
+  return std::make_shared<const std::vector<std::byte>>(std::move(bytes));
 }
 
 RangeSet PartialFile::present() const {

@@ -3,15 +3,15 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
-#include <deque>
-#include <map>
 #include <mutex>
 #include <optional>
 #include <set>
 #include <thread>
 
 #include "base/log.h"
+#include "store/chunk_queue.h"
+#include "store/content_proof.h"
+#include "store/piece_check.h"
 
 namespace exo::store {
 
@@ -25,11 +25,6 @@ constexpr int kMaxFailuresPerSource = 3;  // in a row
 constexpr uint64_t kCommitBytes = 256ull << 20;
 constexpr uint64_t kSpareDiskBytes = 16ull << 20;
 constexpr auto kProgressPause = milliseconds(100);
-
-struct Chunk {
-  ByteRange range;
-  std::set<NodeId> lacking;  // sources that do not have it
-};
 
 }  // namespace
 
@@ -59,10 +54,11 @@ class ShardFetcher::Job {
   }
 
   void cancel() {
+    queue_.end({ErrorCode::kCancelled, "cancelled"});
     const std::lock_guard lock(mutex_);
     cancelled_ = true;
     for (net::FileConnection* connection : connections_) connection->cancel();
-    changed_.notify_all();
+    if (proof_) proof_->cancel();
   }
 
  private:
@@ -92,17 +88,79 @@ class ShardFetcher::Job {
     EXO_CHECK_OK(fetch_header());
     auto gguf = formats::GgufFile::open(file_->path());
     if (!gguf) return std::unexpected(std::move(gguf).error());
-    EXO_TRY(wanted_, request_.choose(*gguf, file_->layout()));
-    const RangeSet headers = file_->header_ranges();
-    for (const ByteRange& range : headers.ranges()) wanted_.add(range);
-    const RangeSet missing = wanted_.without(file_->present());
-    EXO_CHECK_OK(check_room(missing.total_bytes()));
-    report(true);
-    fill_queue(missing);
-    EXO_CHECK_OK(transfer());
+    EXO_TRY(const RangeSet wanted, request_.choose(*gguf, file_->layout()));
+    total_bytes_ = file_->layout().total_bytes();
+    const std::vector<uint64_t> pieces = pieces_of(wanted);
+    for (const uint64_t piece : pieces) wanted_bytes_ += piece_range(piece, total_bytes_).size();
+    if (!pieces.empty()) EXO_CHECK_OK(fetch_pieces(pieces));
     EXO_CHECK_OK(file_->commit());
     report(true);
     return file_;
+  }
+
+  Status fetch_pieces(const std::vector<uint64_t>& pieces) {
+    report(true);
+    file_->forget_changed();
+    EXO_CHECK_OK(establish_proof());
+    EXO_TRY(const auto missing, missing_of(pieces));
+    uint64_t bytes = 0;
+    for (const uint64_t piece : missing) bytes += piece_range(piece, total_bytes_).size();
+    EXO_CHECK_OK(check_room(bytes));
+    report(true);
+    queue_.fill(missing);
+    EXO_CHECK_OK(transfer());
+    if (const auto manifest = proof_->manifest()) EXO_CHECK_OK(file_->keep_manifest(manifest->bytes()));
+    return {};
+  }
+
+  Status establish_proof() {
+    auto proof = std::make_shared<ContentProof>(
+        connector_,
+        ProofRequest{request_.fingerprint, request_.name, total_bytes_, request_.content, request_.sources});
+    {
+      const std::lock_guard lock(mutex_);
+      if (cancelled_) return fail(ErrorCode::kCancelled, "cancelled");
+      proof_ = proof;
+    }
+    const auto kept = file_->manifest();
+    return proof->establish(kept ? **kept : std::vector<std::byte>());
+  }
+
+  // Those that are not here, or not as they have to be.
+  Result<std::vector<uint64_t>> missing_of(const std::vector<uint64_t>& pieces) {
+    std::vector<uint64_t> missing, here;
+    for (const uint64_t piece : pieces) {
+      const ByteRange range = piece_range(piece, total_bytes_);
+      (file_->has(range.begin, range.size()) ? here : missing).push_back(piece);
+    }
+    const auto own = [this](uint64_t piece) -> Result<net::Digest> {
+      if (const auto checked = file_->checked(piece)) return *checked;
+      const ByteRange range = piece_range(piece, total_bytes_);
+      std::vector<std::byte> bytes(range.size());
+      EXO_CHECK_OK(file_->read(range.begin, bytes));
+      const net::Digest hash = net::sha256(bytes);
+      EXO_CHECK_OK(file_->note_checked(piece, hash));
+      return hash;
+    };
+    const auto progress = [this](uint64_t bytes) {
+      done_bytes_ += bytes;
+      report(false);
+      return !cancelled_;
+    };
+    EXO_TRY(const auto damaged, differing_pieces(here, total_bytes_, own, *proof_, progress));
+    for (const uint64_t piece : damaged) {
+      const ByteRange range = piece_range(piece, total_bytes_);
+      file_->drop(range);
+      done_bytes_ -= range.size();
+    }
+    if (!damaged.empty()) {
+      log_warning("store",
+                  "{} of {} pieces of {} on the disk are damaged or of other weights: they are fetched again",
+                  damaged.size(), here.size(), request_.name);
+    }
+    missing.insert(missing.end(), damaged.begin(), damaged.end());
+    std::sort(missing.begin(), missing.end());
+    return missing;
   }
 
   Status check_room(uint64_t bytes) const {
@@ -118,6 +176,10 @@ class ShardFetcher::Job {
     if (auto existing = PartialFile::open(folder_, request_.fingerprint); existing) {
       file_ = std::move(*existing);
       if (file_->verify_header()) return {};
+      // Damaged: it comes again, and the rest stays.
+      const RangeSet headers = file_->header_ranges();
+      for (const ByteRange& range : headers.ranges()) file_->drop(range);
+      EXO_CHECK_OK(file_->commit());
     }
     Error last{ErrorCode::kUnavailable, "no peer has it"};
     for (const NodeId& source : request_.sources) {
@@ -126,7 +188,7 @@ class ShardFetcher::Job {
       last = got.error();
       if (cancelled_) break;
       if (last.code == ErrorCode::kResourceExhausted) break;
-      log_warning("store", "header of {} from {}: {}", request_.name, source.short_hex(), last.message);
+      log_warning("store", "header of {} from {}: {}", request_.name, name_of(source), last.message);
     }
     return std::unexpected(std::move(last));
   }
@@ -157,31 +219,17 @@ class ShardFetcher::Job {
 
   // ---- the ranges, from all sources
 
-  void fill_queue(const RangeSet& missing) {
-    for (const ByteRange& range : missing.ranges()) {
-      for (uint64_t at = range.begin; at < range.end; at += net::kMaxChunkBytes) {
-        queue_.push_back({{at, std::min(at + net::kMaxChunkBytes, range.end)}, {}});
-      }
-    }
-  }
-
   Status transfer() {
-    if (queue_.empty()) return {};
-    const size_t workers = std::min({request_.sources.size(), kMaxParallelSources});
+    const size_t workers = std::min({request_.sources.size(), kMaxParallelSources, queue_.chunks()});
     next_source_ = workers;
     std::vector<std::thread> threads;
     for (size_t i = 0; i < workers; ++i) threads.emplace_back([this, i] { work(i); });
     for (std::thread& thread : threads) thread.join();
-    const std::lock_guard lock(mutex_);
-    if (fatal_) return std::unexpected(*fatal_);
-    if (cancelled_) return fail(ErrorCode::kCancelled, "cancelled");
-    if (queue_.empty()) return {};
-    const Status kept = file_->commit();  // a later fetch goes on from here
-    if (!kept) return kept;
-    uint64_t left = 0;
-    for (const Chunk& chunk : queue_) left += chunk.range.size();
-    return fail(last_error_.code, "{} bytes of {} could not be had from any peer: {}", left, request_.name,
-                last_error_.message);
+    const Status outcome = queue_.outcome();
+    if (outcome || outcome.error().code == ErrorCode::kCancelled) return outcome;
+    EXO_CHECK_OK(file_->commit());  // a later fetch goes on from here
+    return fail(outcome.error().code, "{} bytes of {} could not be had from any device: {}",
+                wanted_bytes_ - done_bytes_, request_.name, outcome.error().message);
   }
 
   // Serves one source after another until no chunk is left that they could give.
@@ -189,23 +237,27 @@ class ShardFetcher::Job {
     for (;;) {
       const NodeId source = request_.sources[source_index];
       const Error ended = drain(source);
-      const std::lock_guard lock(mutex_);
       if (ended.code != ErrorCode::kCancelled) {
-        log_warning("store", "{} from {}: {}", request_.name, source.short_hex(), ended.message);
-        last_error_ = ended;
+        log_warning("store", "{} from {}: {}", request_.name, name_of(source), ended.message);
+        queue_.note(ended);
       }
-      if (over() || next_source_ >= request_.sources.size()) return;
+      if (queue_.over()) return;
       source_index = next_source_++;
+      if (source_index >= request_.sources.size()) return;
     }
   }
 
-  bool over() const { return cancelled_ || fatal_ || (queue_.empty() && in_flight_ == 0); }
+  std::string name_of(const NodeId& node) const {
+    const auto found = request_.names.find(node);
+    return found == request_.names.end() ? node.short_hex()
+                                         : fmt::format("{} ({})", found->second, node.short_hex());
+  }
 
   // Fetches chunks from one source; returns why it stopped (kCancelled: nothing more to do here).
   Error drain(const NodeId& source) {
     Error last{ErrorCode::kUnavailable, ""};
     for (int failures = 0; failures < kMaxFailuresPerSource; ++failures) {
-      if (failures > 0 && !pause(milliseconds(100 * failures))) break;
+      if (failures > 0 && !queue_.pause(milliseconds(100 * failures))) break;
       auto made = connector_.connect_files(source);
       if (!made) {
         last = made.error();
@@ -213,78 +265,60 @@ class ShardFetcher::Job {
       }
       Connection connection(*this, std::move(*made));
       for (;;) {
-        std::optional<Chunk> chunk = take_chunk(source);
+        std::optional<Chunk> chunk = queue_.take(source);
         if (!chunk) return {ErrorCode::kCancelled, ""};
-        auto bytes = connection->read(request_.fingerprint, chunk->range.begin, chunk->range.size());
-        if (bytes) {
+        const Status got = fetch_chunk(*chunk, connection, source);
+        if (got) {
           failures = 0;
-          if (!store(*chunk, *bytes)) return {ErrorCode::kCancelled, ""};
+          queue_.done();
           continue;
         }
-        last = bytes.error();
-        const bool lacks = last.code == ErrorCode::kNotFound;
-        if (lacks) chunk->lacking.insert(source);
-        give_back(std::move(*chunk), last);
-        if (lacks) continue;
+        last = got.error();
+        if (last.code == ErrorCode::kNotFound) {
+          queue_.lacks(std::move(*chunk), source, last);
+          continue;
+        }
+        queue_.give_back(std::move(*chunk), last);
         break;
       }
-      if (last.code == ErrorCode::kPermissionDenied) break;
+      // Who sends something else once is not asked again.
+      if (last.code == ErrorCode::kPermissionDenied || last.code == ErrorCode::kCorrupt) break;
     }
     return last;
   }
 
-  // Waits for a chunk that `source` may have; nullopt when there will be none.
-  std::optional<Chunk> take_chunk(const NodeId& source) {
-    std::unique_lock lock(mutex_);
-    for (;;) {
-      if (over()) return std::nullopt;
-      const auto fit = std::find_if(queue_.begin(), queue_.end(),
-                                    [&](const Chunk& chunk) { return !chunk.lacking.contains(source); });
-      if (fit != queue_.end()) {
-        Chunk chunk = std::move(*fit);
-        queue_.erase(fit);
-        ++in_flight_;
-        return chunk;
-      }
-      if (in_flight_ == 0) return std::nullopt;
-      changed_.wait(lock);  // what another source has in hand may come back
+  // kCorrupt: the source sent other weights. Errors that concern all sources end the fetch.
+  Status fetch_chunk(const Chunk& chunk, Connection& connection, const NodeId& source) {
+    const uint64_t begin = piece_range(chunk.first_piece, total_bytes_).begin;
+    const uint64_t end = piece_range(chunk.first_piece + chunk.pieces - 1, total_bytes_).end;
+    EXO_TRY(const auto bytes, connection->read(request_.fingerprint, begin, end - begin));
+    const auto expected = proof_->expected(chunk.first_piece, chunk.pieces);
+    if (!expected) return ended(expected.error());
+    for (uint64_t i = 0; i < chunk.pieces; ++i) {
+      const ByteRange range = piece_range(chunk.first_piece + i, total_bytes_);
+      const auto piece = std::span(bytes).subspan(range.begin - begin, range.size());
+      if (net::sha256(piece) == (*expected)[i]) continue;
+      return fail(ErrorCode::kCorrupt,
+                  "{} sent other weights than those of {} (bytes {} to {}): it is not asked any more",
+                  name_of(source), request_.name, range.begin, range.end - 1);
     }
+    if (Status stored = store(chunk, bytes, *expected); !stored) return ended(stored.error());
+    return {};
   }
 
-  void give_back(Chunk chunk, const Error& why) {
-    const std::lock_guard lock(mutex_);
-    queue_.push_front(std::move(chunk));
-    last_error_ = why;
-    --in_flight_;
-    changed_.notify_all();
+  Status ended(const Error& why) {
+    queue_.end(why);
+    return std::unexpected(why);
   }
 
-  bool store(const Chunk& chunk, std::span<const std::byte> bytes) {
-    Status stored = file_->write(chunk.range.begin, bytes);
-    bool commit_now = false;
-    {
-      const std::lock_guard lock(mutex_);
-      uncommitted_ += bytes.size();
-      if (uncommitted_ >= kCommitBytes) {
-        uncommitted_ = 0;
-        commit_now = true;
-      }
-    }
-    if (stored && commit_now) stored = file_->commit();
-    {
-      const std::lock_guard lock(mutex_);
-      --in_flight_;
-      if (!stored) fatal_ = stored.error();
-      changed_.notify_all();
-    }
-    if (stored) report(false);
-    return stored.has_value();
-  }
-
-  bool pause(milliseconds time) {
-    std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, time, [this] { return over(); });
-    return !over();
+  Status store(const Chunk& chunk, std::span<const std::byte> bytes, std::span<const net::Digest> hashes) {
+    EXO_CHECK_OK(file_->write(piece_range(chunk.first_piece, total_bytes_).begin, bytes));
+    for (uint64_t i = 0; i < chunk.pieces; ++i) EXO_CHECK_OK(file_->note_checked(chunk.first_piece + i, hashes[i]));
+    const uint64_t before = uncommitted_.fetch_add(bytes.size());
+    if (before / kCommitBytes != (before + bytes.size()) / kCommitBytes) EXO_CHECK_OK(file_->commit());
+    done_bytes_ += bytes.size();
+    report(false);
+    return {};
   }
 
   void report(bool always) {
@@ -292,8 +326,7 @@ class ShardFetcher::Job {
     const auto now = std::chrono::steady_clock::now();
     if (!always && now - reported_at_ < kProgressPause) return;
     reported_at_ = now;
-    const uint64_t total = wanted_.total_bytes();
-    report_({total - wanted_.without(file_->present()).total_bytes(), total});
+    report_({done_bytes_, wanted_bytes_});
   }
 
   net::FileConnector& connector_;
@@ -302,18 +335,15 @@ class ShardFetcher::Job {
   const std::function<void(FetchProgress)> report_;
   const std::function<void(Done)> finish_;
   std::shared_ptr<PartialFile> file_;
-  RangeSet wanted_;
+  uint64_t total_bytes_ = 0, wanted_bytes_ = 0;
+  std::atomic<uint64_t> done_bytes_ = 0, uncommitted_ = 0;
+  std::atomic<size_t> next_source_ = 0;
+  ChunkQueue queue_;
+  std::atomic<bool> cancelled_ = false;
 
   std::mutex mutex_;  // guards what follows
-  std::condition_variable changed_;
-  std::deque<Chunk> queue_;
-  size_t in_flight_ = 0;
-  size_t next_source_ = 0;
-  uint64_t uncommitted_ = 0;
-  std::optional<Error> fatal_;
-  Error last_error_{ErrorCode::kUnavailable, "no peer has it"};
+  std::shared_ptr<ContentProof> proof_;
   std::set<net::FileConnection*> connections_;
-  std::atomic<bool> cancelled_ = false;
 
   std::mutex report_mutex_;
   std::chrono::steady_clock::time_point reported_at_;

@@ -1,15 +1,18 @@
 #pragma once
 // Brings the parts of a model that this device needs from the peers that have them: the header first, proven by the
-// model's fingerprint, then the asked ranges, from all peers at once. What has come stays, also after a crash; a
-// peer that fails is replaced by the others.
+// model's fingerprint, then the pieces that hold the asked ranges, from all peers at once, each proven by its hash
+// before it is written. What is here from before is compared likewise. What has come stays, also after a crash; a
+// peer that fails, or sends something else, is replaced by the others.
 
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/content_pin.h"
 #include "base/ids.h"
 #include "base/result.h"
 #include "formats/gguf.h"
@@ -22,15 +25,17 @@ namespace exo::store {
 
 struct FetchRequest {
   std::string fingerprint;
-  std::string name;  // for people
+  std::string name;    // for people
+  ContentPin content;  // whose weights they have to be
   std::vector<NodeId> sources;
+  std::map<NodeId, std::string> names;  // of devices, for people
   // Called on a thread of the fetcher once the header is here (and proven): which bytes are needed, usually
   // tensor_ranges() of the stage's tensors. The file's tensors read as zeros meanwhile.
   std::function<Result<RangeSet>(const formats::GgufFile& file, const net::FileLayout& layout)> choose;
 };
 
 struct FetchProgress {
-  uint64_t done_bytes = 0, total_bytes = 0;  // of what was chosen, including what was here before
+  uint64_t done_bytes = 0, total_bytes = 0;  // proven pieces of those chosen, including what was here before
 };
 
 using FetchId = uint64_t;
@@ -43,8 +48,8 @@ class ShardFetcher {
   ~ShardFetcher();
 
   // `progress` (at most some ten times a second) and `done` come on the network thread, `done` last and once,
-  // except after cancel(). kNotFound/kUnavailable: no source could give it; kResourceExhausted: no room on the
-  // disk; kCorrupt: the headers that came are not the model's.
+  // except after cancel(). kNotFound/kUnavailable: no source could give it, or nobody prove it; kResourceExhausted:
+  // no room on the disk; kCorrupt: what came are not the model's headers or weights, and no other source was left.
   FetchId fetch(FetchRequest request, std::function<void(const FetchProgress&)> progress,
                 std::function<void(Result<std::shared_ptr<PartialFile>>)> done);
   void cancel(FetchId fetch);  // no callback comes any more; what has arrived stays on the disk

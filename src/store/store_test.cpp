@@ -2,74 +2,19 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
-#include <atomic>
 #include <csignal>
 #include <cstdlib>
-#include <fstream>
-#include <functional>
-#include <future>
-#include <map>
-#include <thread>
 
-#include "formats/gguf_writer.h"
-#include "net/crypto.h"
-#include "net/test_node.h"
-#include "store/fingerprint.h"
 #include "store/model_store.h"
 #include "store/partial_file.h"
-#include "store/shard_fetcher.h"
+#include "store/testing/fake_peers.h"
 
 namespace exo::store {
 namespace {
 
-namespace fs = std::filesystem;
-using std::chrono::milliseconds;
-using testing::ElementsAre;
-using testing::HasSubstr;
-
-class TempDir {
- public:
-  TempDir() {
-    std::array<uint8_t, 8> random;
-    net::random_bytes(random);
-    path_ = fs::temp_directory_path() / ("exo-store-test-" + net::to_hex(random));
-    fs::create_directories(path_);
-  }
-  ~TempDir() { fs::remove_all(path_); }
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
-// A GGUF file of `tensors` tensors of 64 KiB, whose bytes depend on `seed`.
-std::vector<std::byte> tiny_model(int seed, int tensors = 8) {
-  formats::GgufWriter writer;
-  writer.set("general.architecture", "llama");
-  writer.set("general.name", "tiny " + std::to_string(seed));
-  for (int i = 0; i < tensors; ++i)
-    writer.add_tensor(fmt::format("blk.{}.weight", i), ElementType::kF32, {128, 128});
-  const auto fill = [seed](const formats::GgufWriter::Tensor& tensor, uint64_t offset, std::span<std::byte> piece) {
-    for (size_t i = 0; i < piece.size(); ++i) {
-      const uint64_t at = tensor.offset + offset + i;
-      piece[i] = static_cast<std::byte>(at * 31 + (at >> 8) * 7 + static_cast<uint64_t>(seed));
-    }
-    return Status();
-  };
-  return writer.encode(fill).value();
-}
-
-void write_file(const fs::path& path, std::span<const std::byte> bytes) {
-  fs::create_directories(path.parent_path());
-  std::ofstream(path, std::ios::binary)
-      .write(reinterpret_cast<const char*>(bytes.data()), std::streamsize(bytes.size()));
-}
-
-uint64_t header_bytes(std::span<const std::byte> model) { return formats::GgufFile::parse(model)->data_offset(); }
-std::string fingerprint(std::span<const std::byte> model) {
-  const auto source = memory_source(model, header_bytes(model));
-  return fingerprint_of(*source, source->layout()).value();
-}
+using namespace store::testing;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 TEST(RangeSet, JoinsAcrossSmallGaps) {
   const auto set_of = [](std::vector<ByteRange> ranges) { return RangeSet(ranges); };
@@ -220,6 +165,9 @@ TEST(ModelStore, QuantisedModelsAreServedAsTheFilesTheyStandFor) {
   }
   EXPECT_FALSE(source->read(whole.size() - 10, std::span(whole).first(11)));
   EXPECT_EQ(fingerprint(whole), stored->fingerprint);
+  EXPECT_EQ(source->piece_hashes(0, piece_count(whole.size()))->at(0),
+            net::sha256(std::span(whole).first(std::min<size_t>(whole.size(), net::kPieceBytes))));
+  EXPECT_EQ(store.content_root(stored->fingerprint), manifest_of(whole).root()) << "hashed as what it stands for";
   const auto file = formats::GgufFile::parse(whole);
   ASSERT_TRUE(file) << file.error().message;
   EXPECT_EQ(file->tensors()[2].type, ElementType::kQ8_0);
@@ -316,214 +264,6 @@ TEST(PartialFile, AFullDiskIsSaidAndLeavesNoFalsePromise) {
   EXPECT_THAT(written.error().message, HasSubstr("is full"));
   ASSERT_TRUE(file->commit());
   EXPECT_EQ(PartialFile::open(dir.path(), id).value()->present(), RangeSet(std::array{ByteRange{0, 1000}}));
-}
-
-// ---- ShardFetcher, over connections that misbehave as told
-
-struct FakePeer {
-  std::vector<std::byte> model;
-  uint64_t header = 0;
-  RangeSet has;                // what it can give; all by default
-  std::atomic<int> reads = 0;  // answered
-  int fail_after = -1;         // answers before it breaks for good
-  bool corrupt = false;        // its bytes do not match their hash
-  milliseconds delay{0};
-};
-
-class FakeNetwork : public net::FileConnector {
- public:
-  NodeId add(std::vector<std::byte> model, const std::function<void(FakePeer&)>& change = {}) {
-    NodeId id;
-    id.bytes[0] = static_cast<uint8_t>(peers_.size() + 1);
-    auto peer = std::make_shared<FakePeer>();
-    peer->header = header_bytes(model);
-    peer->has.add({0, model.size()});
-    peer->model = std::move(model);
-    if (change) change(*peer);
-    peers_[id] = peer;
-    return id;
-  }
-  FakePeer& peer(const NodeId& id) { return *peers_.at(id); }
-
-  Result<std::unique_ptr<net::FileConnection>> connect_files(const NodeId& id) override {
-    if (!peers_.contains(id)) return fail(ErrorCode::kUnavailable, "gone");
-    return std::make_unique<FakeConnection>(peers_.at(id));
-  }
-
- private:
-  class FakeConnection : public net::FileConnection {
-   public:
-    explicit FakeConnection(std::shared_ptr<FakePeer> peer) : peer_(std::move(peer)) {}
-    Result<net::FileLayout> layout(const std::string&) override {
-      return memory_source(peer_->model, peer_->header)->layout();
-    }
-    Result<std::vector<std::byte>> read(const std::string&, uint64_t offset, uint64_t bytes) override {
-      std::this_thread::sleep_for(peer_->delay);
-      if (cancelled_) return fail(ErrorCode::kCancelled, "cancelled");
-      if (peer_->fail_after >= 0 && peer_->reads >= peer_->fail_after)
-        return fail(ErrorCode::kUnavailable, "broke");
-      if (peer_->corrupt) return fail(ErrorCode::kCorrupt, "the bytes do not match their hash");
-      if (!peer_->has.contains({offset, offset + bytes})) return fail(ErrorCode::kNotFound, "not here");
-      ++peer_->reads;
-      const auto begin = peer_->model.begin() + static_cast<ptrdiff_t>(offset);
-      return std::vector<std::byte>(begin, begin + static_cast<ptrdiff_t>(bytes));
-    }
-    void cancel() override { cancelled_ = true; }
-
-   private:
-    std::shared_ptr<FakePeer> peer_;
-    std::atomic<bool> cancelled_ = false;
-  };
-  std::map<NodeId, std::shared_ptr<FakePeer>> peers_;
-};
-
-// Every second tensor, so that the wanted ranges stay apart.
-Result<RangeSet> every_second_tensor(const formats::GgufFile& file, const net::FileLayout& layout) {
-  RangeSet ranges;
-  for (size_t i = 0; i < file.tensors().size(); i += 2) ranges.add(tensor_range(layout, file.tensors()[i]));
-  return ranges;
-}
-
-class Fetch : public testing::Test {
- protected:
-  Fetch() {
-    loop.start();
-    loop.run_and_wait([this] { fetcher = std::make_unique<ShardFetcher>(loop, network, dir.path()); });
-  }
-  ~Fetch() override {
-    loop.run_and_wait([this] { fetcher.reset(); });
-  }
-  Result<std::shared_ptr<PartialFile>> fetch(std::vector<NodeId> sources, const std::string& id) {
-    std::promise<Result<std::shared_ptr<PartialFile>>> done;
-    loop.run_and_wait([&] {
-      fetcher->fetch(
-          {id, "m", std::move(sources), every_second_tensor}, [this](const FetchProgress& p) { progress = p; },
-          [&](auto result) { done.set_value(std::move(result)); });
-    });
-    return done.get_future().get();
-  }
-  void expect_right(const PartialFile& file, const std::vector<std::byte>& model) {
-    const auto gguf = formats::GgufFile::open(file.path());
-    ASSERT_TRUE(gguf.has_value());
-    const auto original = formats::GgufFile::parse(model);
-    for (size_t i = 0; i < gguf->tensors().size(); ++i) {
-      const auto data = gguf->tensors()[i].data, expected = original->tensors()[i].data;
-      const bool equal = std::equal(data.begin(), data.end(), expected.begin(), expected.end());
-      EXPECT_EQ(equal, i % 2 == 0) << "tensor " << i << ": the wanted ones are right, the others not here";
-    }
-  }
-  TempDir dir;
-  FakeNetwork network;
-  net::EventLoop loop;
-  std::unique_ptr<ShardFetcher> fetcher;
-  FetchProgress progress;
-};
-
-TEST_F(Fetch, BringsHeaderAndChosenTensorsOnly) {
-  const auto model = tiny_model(1);
-  const NodeId a = network.add(model);
-  const auto file = fetch({a}, fingerprint(model));
-  ASSERT_TRUE(file.has_value()) << file.error().message;
-  expect_right(**file, model);
-  EXPECT_EQ((*file)->present().total_bytes(), header_bytes(model) + 4 * 65536);
-  EXPECT_EQ(progress.done_bytes, progress.total_bytes);
-  EXPECT_EQ(progress.total_bytes, header_bytes(model) + 4 * 65536);
-}
-
-TEST_F(Fetch, GoesOnWithOtherSourcesAndResumesLater) {
-  const auto model = tiny_model(1, 40);
-  const NodeId breaks = network.add(model, [](FakePeer& p) { p.fail_after = 5; });
-  const auto first = fetch({breaks}, fingerprint(model));
-  ASSERT_FALSE(first.has_value());
-  EXPECT_EQ(first.error().code, ErrorCode::kUnavailable);
-  EXPECT_THAT(first.error().message, HasSubstr("broke"));
-  const NodeId good = network.add(model);
-  const auto second = fetch({breaks, good}, fingerprint(model));
-  ASSERT_TRUE(second.has_value()) << second.error().message;
-  expect_right(**second, model);
-  EXPECT_EQ(network.peer(good).reads, 20 - 4) << "what had come before was not fetched again";
-}
-
-TEST_F(Fetch, SharesTheWorkAndRespectsWhatSourcesLack) {
-  const auto model = tiny_model(1, 40);
-  const uint64_t half = header_bytes(model) + 20 * 65536;
-  const NodeId front = network.add(model, [&](FakePeer& p) { p.has = RangeSet(std::array{ByteRange{0, half}}); });
-  const NodeId back = network.add(model, [&](FakePeer& p) {
-    p.has = RangeSet(std::array{ByteRange{half, model.size()}});
-  });
-  const auto file = fetch({front, back}, fingerprint(model));
-  ASSERT_TRUE(file.has_value()) << file.error().message;
-  expect_right(**file, model);
-  EXPECT_EQ(network.peer(back).reads, 10);
-  const auto alone = fetch({front}, fingerprint(tiny_model(1, 40)));
-  EXPECT_TRUE(alone.has_value()) << "everything is here already";
-}
-
-TEST_F(Fetch, CorruptSourceIsReplaced) {
-  const auto model = tiny_model(1);
-  const NodeId good = network.add(model), bad = network.add(model, [](FakePeer&p) { p.corrupt = true; });
-  const auto file = fetch({bad, good}, fingerprint(model));
-  ASSERT_TRUE(file.has_value()) << file.error().message;
-  expect_right(**file, model);
-}
-
-TEST_F(Fetch, WrongHeaderIsRefusedAndLeavesNothing) {
-  const auto model = tiny_model(1), other = tiny_model(2);
-  const NodeId liar = network.add(other);
-  const auto refused = fetch({liar}, fingerprint(model));
-  ASSERT_FALSE(refused.has_value());
-  EXPECT_EQ(refused.error().code, ErrorCode::kCorrupt);
-  EXPECT_TRUE(fs::is_empty(dir.path()));
-  const NodeId honest = network.add(model);
-  EXPECT_TRUE(fetch({liar, honest}, fingerprint(model)).has_value());
-}
-
-TEST_F(Fetch, NoSourceIsAnError) {
-  EXPECT_EQ(fetch({}, std::string(64, 'a')).error().code, ErrorCode::kUnavailable);
-  EXPECT_EQ(fetch({NodeId{}}, std::string(64, 'a')).error().code, ErrorCode::kUnavailable);
-}
-
-TEST_F(Fetch, CancelEndsItAndCallsNothing) {
-  const auto model = tiny_model(1, 200);
-  const NodeId slow = network.add(model, [](FakePeer& p) { p.delay = milliseconds(20); });
-  bool called = false;
-  loop.run_and_wait([&] {
-    const auto id =
-        fetcher->fetch({fingerprint(model), "m", {slow}, every_second_tensor}, {}, [&](auto) { called = true; });
-    std::this_thread::sleep_for(milliseconds(50));
-    fetcher->cancel(id);
-  });
-  loop.run_and_wait([] {});
-  EXPECT_FALSE(called);
-}
-
-// The whole way: two nodes, TLS, HTTP, ranges.
-TEST(FetchOverTheNetwork, BringsAShardFromAPeerThatSharesTheSecret) {
-  TempDir there, here;
-  const auto model = tiny_model(1, 64);
-  write_file(there.path() / "models/m.gguf", model);
-  ModelStore store({.data_dir = there.path()});
-  const auto secret = [](net::NetworkOptions& o) { o.secret = "open sesame"; };
-  net::TestNode owner("owner", secret);
-  net::TestNode asker("asker", [&](net::NetworkOptions& o) { secret(o), o.seeds = {owner.address()}; });
-  owner.loop.run_and_wait(
-      [&] { owner.network.set_file_source([&](std::string_view id) { return store.file_source(id); }); });
-  ASSERT_TRUE(asker.wait_for_links(1));
-  std::promise<Result<std::shared_ptr<PartialFile>>> done;
-  std::unique_ptr<ShardFetcher> fetcher;
-  asker.loop.run_and_wait([&] {
-    fetcher = std::make_unique<ShardFetcher>(asker.loop, asker.network, here.path());
-    fetcher->fetch({fingerprint(model), "m", {owner.id()}, every_second_tensor}, {},
-                   [&](auto result) { done.set_value(std::move(result)); });
-  });
-  const auto file = done.get_future().get();
-  ASSERT_TRUE(file.has_value()) << file.error().message;
-  EXPECT_EQ((*file)->present().total_bytes(), header_bytes(model) + 32 * 65536);
-  std::vector<std::byte> bytes(65536);
-  const uint64_t at = header_bytes(model) + 2 * 65536;
-  ASSERT_TRUE((*file)->read(at, bytes));
-  EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), model.begin() + static_cast<ptrdiff_t>(at)));
-  asker.loop.run_and_wait([&] { fetcher.reset(); });
 }
 
 }  // namespace

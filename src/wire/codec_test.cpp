@@ -50,7 +50,7 @@ NodeFacts full_node(uint8_t seed) {
   ModelFacts model{
       "exo-demo", std::string(64, 'a'), "llama",   "Q8_0", 3, 64,  512, 256, 1000, {1, 2, 1ull << 40}, 7, 8,
       {4, 5, 6},  {0, 1ull << 33, 9},   {1, 1, 9}, 8,      2, 128, 4};
-  facts.models = {{model, false}};
+  facts.models = {{model, false, std::string(64, 'd')}};
   facts.stages = {{std::string(64, 'a'), {9, node(2)}, layers(1, 3), StageState::kFailed, 5, 6, "disk is full"}};
   facts.links = {{node(3), "eth0", 350, 1.1e8}};
   facts.tokens_per_s = 12.5;
@@ -72,7 +72,8 @@ InstanceRecord full_instance() {
       "too big",
       true,
       "throughput",
-      PlannedRing{{2, node(5)}, {{node(3), layers(0, 3), 73, {}}}, 2048, 4}};
+      PlannedRing{{2, node(5)}, {{node(3), layers(0, 3), 73, {}}}, 2048, 4},
+      {node(6), std::string(64, 'e')}};
 }
 
 std::vector<SampledToken> full_tokens() {

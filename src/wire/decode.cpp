@@ -147,7 +147,7 @@ class Reader {
                      .n_experts_used = count(m->n_experts_used(), "model.n_experts_used"),
                      .attention_width = count(m->attention_width(), "model.attention_width"),
                      .tensor_parallel_parts = count(m->tensor_parallel_parts(), "model.tensor_parallel_parts")};
-    return {std::move(facts), m->complete()};
+    return {std::move(facts), m->complete(), name(m->content_root(), "model.content_root")};
   }
   StageStatus status(const fb::StageStatus* s) {
     return {.fingerprint = name(s->fingerprint(), "stage.fingerprint"),
@@ -216,6 +216,8 @@ class Reader {
                                     count(previous->context_tokens(), "ring.context_tokens"),
                                     count(previous->max_sequences(), "ring.max_sequences")};
     }
+    if (const auto* content = r->content())
+      record.content = {id(*content->origin()), name(content->root(), "content.root")};
     return record;
   }
 

@@ -144,13 +144,14 @@ class Writer {
     const auto kv_bytes = numbers(f.kv_bytes_per_position, kMaxLayers, "model.kv_bytes_per_position");
     const auto state_bytes = numbers(f.state_bytes, kMaxLayers, "model.state_bytes");
     const auto expert_bytes = numbers(f.expert_bytes, kMaxLayers, "model.expert_bytes");
+    const auto content_root = name(offer.content_root, "model.content_root");
     return fb::CreateModelOffer(
         builder_, model_name, fingerprint, architecture, weight_type, count(f.n_layers, "model.n_layers"),
         count(f.d_model, "model.d_model"), count(f.n_vocab, "model.n_vocab"),
         count(f.context_length, "model.context_length"), f.file_bytes, layer_bytes, f.embedding_bytes, f.head_bytes,
         kv_bytes, offer.complete, state_bytes, expert_bytes, count(f.n_experts, "model.n_experts"),
         count(f.n_experts_used, "model.n_experts_used"), count(f.attention_width, "model.attention_width"),
-        count(f.tensor_parallel_parts, "model.tensor_parallel_parts"));
+        count(f.tensor_parallel_parts, "model.tensor_parallel_parts"), content_root);
   }
   Offset<fb::StageStatus> make(const StageStatus& s) {
     const auto fingerprint = name(s.fingerprint, "stage.fingerprint");
@@ -211,6 +212,11 @@ class Writer {
     return fb::CreatePlannedRing(builder_, &at, stages, count(r.context_tokens, "ring.context_tokens"),
                                  count(r.max_sequences, "ring.max_sequences"));
   }
+  Offset<fb::ContentPin> make(const ContentPin& pin) {
+    const auto root = name(pin.root, "content.root");
+    const auto origin = id(pin.origin);
+    return fb::CreateContentPin(builder_, &origin, root);
+  }
   Offset<fb::InstanceRecord> make(const InstanceRecord& r) {
     const auto fingerprint = name(r.fingerprint, "instance.fingerprint");
     const auto model = name(r.model_name, "instance.model_name"), strategy = name(r.strategy, "instance.strategy");
@@ -220,9 +226,10 @@ class Writer {
     const auto objective = name(r.objective, "instance.objective");
     const auto at = epoch(r.epoch);
     const auto previous = r.previous ? make(*r.previous) : Offset<fb::PlannedRing>();
+    const auto content = make(r.content);
     return fb::CreateInstanceRecord(
         builder_, fingerprint, model, &at, strategy, stages, count(r.context_tokens, "instance.context_tokens"),
-        count(r.max_sequences, "instance.max_sequences"), problem, r.stopped, objective, previous);
+        count(r.max_sequences, "instance.max_sequences"), problem, r.stopped, objective, previous, content);
   }
   Offset<fb::NodeVersion> make(const NodeVersion& v) {
     const auto node = id(v.id);

@@ -9,13 +9,14 @@
 #include <variant>
 #include <vector>
 
+#include "base/content_pin.h"
 #include "base/ids.h"
 #include "base/result.h"
 #include "base/sampler_settings.h"
 
 namespace exo::wire {
 
-inline constexpr uint32_t kProtocolVersion = 1;
+inline constexpr uint32_t kProtocolVersion = 2;
 
 // ---- facts about nodes: gossiped ------------------------------------------------------------------------------
 
@@ -65,7 +66,8 @@ struct ModelFacts {
 
 struct ModelOffer {
   ModelFacts facts;
-  bool complete = true;  // false: only some byte ranges are here
+  bool complete = true;      // false: only some byte ranges are here
+  std::string content_root;  // of all its bytes, 64 hex digits; empty: not computed yet, or not complete
   bool operator==(const ModelOffer&) const = default;
 };
 
@@ -170,6 +172,7 @@ struct InstanceRecord {
   bool stopped = false;   // unloaded on request
   std::string objective;  // of strategy "auto": "latency", "throughput" or "ttft"; may be empty
   std::optional<PlannedRing> previous;
+  ContentPin content;  // whose weights are meant
   bool operator==(const InstanceRecord&) const = default;
 };
 

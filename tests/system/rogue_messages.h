@@ -190,7 +190,7 @@ class Inventor {
     facts.device.disk_bytes_per_s = rate();
     facts.device.threads = count();
     for (uint64_t n = below(3); n > 0; --n) {
-      facts.models.push_back({model(), once_in(2)});
+      facts.models.push_back({model(), once_in(2), once_in(2) ? fingerprint() : text(64)});
       for (const auto& instance : heard_.instances)
         if (facts.models.back().facts.fingerprint == instance.fingerprint)
           facts.models.back().facts.fingerprint += "x";
@@ -226,6 +226,7 @@ class Inventor {
     record.max_sequences = count();
     record.stopped = once_in(4);
     record.objective = text(10);
+    if (once_in(2)) record.content = {node(), once_in(2) ? fingerprint() : text(64)};
     return record;
   }
 

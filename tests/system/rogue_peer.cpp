@@ -154,6 +154,9 @@ class RoguePeer {
     for (uint64_t n = 1 + inventor_.below(6); n > 0; --n) {
       ++file_requests_;
       const auto layout = files->layout(inventor_.fingerprint());
+      (void)files->piece_hashes(inventor_.fingerprint(), inventor_.below(40), 1 + inventor_.below(16));
+      (void)files->piece_hashes(inventor_.fingerprint(), inventor_.wide(), inventor_.wide());
+      (void)files->manifest(inventor_.fingerprint(), inventor_.once_in(2) ? 0 : inventor_.wide(), inventor_.wide());
       (void)files->read(inventor_.fingerprint(), inventor_.wide(), inventor_.wide());
       if (layout)
         (void)files->read(inventor_.fingerprint(), inventor_.below(layout->total_bytes() + 10),
@@ -178,13 +181,24 @@ class RoguePeer {
 
   asio::awaitable<void> ask_badly() {
     constexpr std::string_view kTargets[] = {"/models/../../identity.pem", "/models/", "/models/%00", "/link", "*"};
-    constexpr std::string_view kRanges[] = {"bytes=5-1", "bytes=-", "bytes=0-18446744073709551615",
-                                            "bytes=x-y", "0-1",     "bytes=18446744073709551615-"};
+    constexpr std::string_view kRanges[] = {"bytes=5-1",
+                                            "bytes=-",
+                                            "bytes=0-18446744073709551615",
+                                            "bytes=x-y",
+                                            "0-1",
+                                            "bytes=18446744073709551615-",
+                                            "pieces=0-18446744073709551615",
+                                            "pieces=18446744073709551614-18446744073709551615",
+                                            "pieces=0-17",
+                                            "bytes=18446744073709551614-18446744073709551615"};
+    constexpr std::string_view kKinds[] = {"", "/layout", "/pieces", "/manifest", "/pieces/manifest", "/"};
     ++file_requests_;
     const std::string target(kTargets[inventor_.below(std::size(kTargets))]);
     const std::string request = fmt::format(
         "GET {} HTTP/1.1\r\nHost: exo\r\nRange: {}\r\nX-Exo-Version: {} {}\r\nContent-Length: {}\r\n\r\n",
-        inventor_.once_in(2) ? "/models/" + inventor_.fingerprint() : target,
+        inventor_.once_in(4)
+            ? target
+            : fmt::format("/models/{}{}", inventor_.fingerprint(), kKinds[inventor_.below(std::size(kKinds))]),
         kRanges[inventor_.below(std::size(kRanges))], wire::kProtocolVersion, heard_.software_version,
         inventor_.wide());
     try {

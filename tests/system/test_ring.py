@@ -2,6 +2,7 @@
 import http.client
 import json
 import os
+import pathlib
 import signal
 import socket
 import ssl
@@ -11,7 +12,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from demo_folder import write_demo_folder
+from demo_folder import Gguf, write_demo_folder
 from netlab import (EXO, Network, Node, Stream, inside, node_names, ready_stages, reason_to_skip, wait_until)
 
 SKIP = reason_to_skip()
@@ -351,6 +352,108 @@ class ModelFromAPeer(ClusterTest):
         wait_until(lone.try_topology, 20, lambda: self.logs())
         self.assertTrue(together)
         self.assertEqual(ask(lone), together)
+
+
+class ChangedWeights(ClusterTest):
+    """Two devices have files with the same header and other weights in one of them."""
+
+    def models(self):
+        """The bundled model under another name, and the same with a flipped bit in the first and in the last block, where
+        no fingerprint looks: whichever layers a device holds, one of them is among these."""
+        source = os.path.join(os.path.dirname(__file__), "../../assets/exo-demo.gguf")
+        right = bytearray(pathlib.Path(source).read_bytes())
+        at = right.find(b"exo-demo")
+        right[at:at + 8] = b"my-model"
+        gguf, wrong = Gguf(source), bytearray(right)
+        rows = [offset for name, _, _, offset in gguf.tensors if "ffn_down" in name]
+        for offset in (rows[0], rows[-1]):  # the scale of a block of 32 numbers
+            wrong[gguf.start + offset + 1] ^= 0x40
+        self.assertEqual(sum(a != b for a, b in zip(right, wrong)), 2)
+        return right, wrong
+
+    def put(self, node, data):
+        models = node.folder / "data" / "models"
+        models.mkdir(parents=True, exist_ok=True)
+        (models / "my-model.gguf").write_bytes(data)
+
+    def holder(self, name, data, memory=SPLIT_MEMORY):
+        node = self.node(name, "--min-stages", "2", memory=memory, model=None)
+        wait_until(node.try_topology, 60, lambda: self.logs())
+        self.put(node, data)
+        return node
+
+    def ask(self, node):
+        wait_until(lambda: any(m["name"] == "my-model" for m in node.topology()["models"]), 20, self.logs)
+        status, body = node.request("POST", "/v1/chat/completions", {
+            "model": "my-model", "messages": [{"role": "user", "content": "What is exo?"}], "temperature": 0})
+        self.assertEqual(status, 200, f"{body}\n{self.logs()}")
+        return body["choices"][0]["message"]["content"]
+
+    def alone(self, data):
+        """What a device with this file alone answers."""
+        lone = self.node("lone", memory="512MiB", model=None)
+        wait_until(lone.try_topology, 60, lambda: self.logs())
+        self.put(lone, data)
+        text = self.ask(lone)
+        lone.stop()
+        return text
+
+    def differing(self, node):
+        return [(copy["node_name"], copy["origin_name"]) for copy in (node.try_topology() or {}).get("differing_copies", [])]
+
+    def wait_offers(self, nodes):
+        def all_offer(node):
+            return all(any(m["name"] == "my-model" for m in n["models"]) for n in node.topology()["nodes"])
+        wait_until(lambda: all(all_offer(node) for node in nodes), 20, self.logs)
+
+    def test_the_copy_of_the_asked_device_counts_and_another_one_is_not_used(self):
+        right, wrong = self.models()
+        expected = self.alone(right)
+        self.assertNotEqual(self.alone(wrong), expected, "the flipped weights must show")
+        one, two = self.holder("one", right), self.holder("two", wrong)
+        self.wait_members([one, two], ["one", "two"])
+        self.wait_offers([one, two])
+        self.assertEqual(self.ask(one), expected, self.logs())
+        self.assertEqual(self.ask(two), expected, self.logs())
+        self.assertEqual(len(ready_stages(one.topology(), "my-model")), 2)
+        content = next(i for i in two.topology()["instances"] if i["model"] == "my-model")["content"]
+        self.assertEqual(content["origin_name"], "one")
+        for node in (one, two):
+            wait_until(lambda: self.differing(node) == [("two", "one")], 15, lambda: f"{node.topology()}\n{self.logs()}")
+        self.assertIn("it is not used", two.log_text())
+        self.assertTrue(list((two.folder / "data" / "shards").glob("*.gguf")), "its layers came from the other")
+
+        doctor = subprocess.run(["ip", "netns", "exec", two.namespace, EXO, "doctor", "--data-dir", str(two.folder / "data")],
+                                capture_output=True, text=True, timeout=120)
+        self.assertEqual(doctor.returncode, 1, doctor.stdout)
+        self.assertIn("other weights than that of one", doctor.stdout)
+
+        # At the next start two knows its hashes from before, and its copy still counts nothing.
+        two.stop()
+        two.start()
+        self.wait_members([one, two], ["one", "two"], timeout=20)
+        self.assertEqual(self.ask(two), expected, self.logs())
+
+    def test_a_damaged_part_from_before_is_replaced(self):
+        right, _ = self.models()
+        expected = self.alone(right)
+        owner = self.holder("owner", right)
+        guest = self.node("guest", "--min-stages", "2", memory=SPLIT_MEMORY, model=None)
+        self.wait_members([owner, guest], ["owner", "guest"])
+        self.assertEqual(self.ask(guest), expected)
+        guest.stop()
+        part = next((guest.folder / "data" / "shards").glob("*.gguf"))
+        data = bytearray(part.read_bytes())
+        for at in range(1 << 19, len(data), 1 << 20):  # in every piece, whichever are here
+            data[at] ^= 0x40
+        part.write_bytes(data)
+        guest.start()
+        self.wait_members([owner, guest], ["owner", "guest"], timeout=20)
+        status, plan = guest.request("POST", "/v1/instances", {"model": "my-model", "context": 1024})
+        self.assertEqual(status, 202, plan)
+        wait_until(lambda: len(ready_stages(guest.try_topology(), "my-model") or []) == 2, 30, self.logs)
+        self.assertEqual(self.ask(guest), expected, self.logs())
+        self.assertIn("are damaged or of other weights", guest.log_text())
 
 
 class BadInput(ClusterTest):

@@ -1,0 +1,5 @@
+if(APPLE)
+  set_source_files_properties(${folder}/background_priority_linux.cpp PROPERTIES HEADER_FILE_ONLY ON)
+else()
+  set_source_files_properties(${folder}/background_priority_macos.cpp PROPERTIES HEADER_FILE_ONLY ON)
+endif()
