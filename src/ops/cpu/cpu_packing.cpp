@@ -1,8 +1,9 @@
 #include "ops/cpu/cpu_packing.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
-#include <cmath>
+#include <cstring>
 
 namespace exo::ops {
 namespace {
@@ -11,7 +12,34 @@ static_assert(std::endian::native == std::endian::little);
 
 constexpr int64_t kGroup = Ops::kPackedColumns;
 constexpr int64_t kGroupBytes = Ops::packed_bytes(kGroup);
-constexpr float kMost = 127.0f;  // the integer of a group's largest number
+constexpr int32_t kMost = 127;  // the integer of a group's largest number
+
+// Loops over integers, without a chain from number to number: compilers make vectors of them, which they do not of
+// comparisons of floats.
+
+float largest_of(const float* group) {
+  std::array<int32_t, kGroup> bits;
+  std::memcpy(bits.data(), group, sizeof bits);
+  int32_t most = 0;  // magnitudes are ordered as their bits are
+  for (size_t i = 0; i < bits.size(); ++i) most = std::max(most, bits[i] & INT32_MAX);
+  return std::bit_cast<float>(most);
+}
+
+void unpack_group(const int8_t* from, float largest, float* to) {
+  const float step = largest / static_cast<float>(kMost);
+  const auto top = std::bit_cast<int32_t>(largest);
+  std::array<int32_t, kGroup> q, bits;
+  std::array<float, kGroup> x;
+  for (size_t i = 0; i < q.size(); ++i) q[i] = from[i];
+  for (size_t i = 0; i < q.size(); ++i) x[i] = static_cast<float>(q[i]) * step;
+  std::memcpy(bits.data(), x.data(), sizeof bits);
+  for (size_t i = 0; i < q.size(); ++i) {
+    const int32_t is_most = -static_cast<int32_t>(q[i] == kMost) | -static_cast<int32_t>(q[i] == -kMost);
+    const int32_t sign = q[i] & INT32_MIN;
+    bits[i] = (bits[i] & ~is_most) | ((top | sign) & is_most);
+  }
+  std::memcpy(to, bits.data(), sizeof bits);
+}
 
 void pack_row(const kernels::KernelTable& kernels, const float* x, int64_t cols, std::byte* to) {
   constexpr int64_t kGroups = kernels::kSuperBlockElements / kGroup;
@@ -20,9 +48,7 @@ void pack_row(const kernels::KernelTable& kernels, const float* x, int64_t cols,
     const int64_t n = std::min<int64_t>(kernels::kSuperBlockElements, cols - first);
     kernels.quantize_activations(x + first, n, &block, 1);
     for (int64_t g = 0; g < kGroups && g * kGroup < n; ++g, to += kGroupBytes) {
-      const float* group = x + first + g * kGroup;
-      float largest = 0.0f;
-      for (int64_t i = 0; i < kGroup; ++i) largest = std::max(largest, std::abs(group[i]));
+      const float largest = largest_of(x + first + g * kGroup);
       std::memcpy(to, &largest, sizeof largest);
       std::memcpy(to + sizeof largest, block.q + g * kGroup, kGroup);
     }
@@ -35,12 +61,7 @@ void unpack_row(const std::byte* from, int64_t cols, float* x) {
   for (int64_t first = 0; first < cols; first += kGroup, from += kGroupBytes) {
     float largest = 0.0f;
     std::memcpy(&largest, from, sizeof largest);
-    const float step = largest / kMost;
-    for (int64_t i = 0; i < kGroup; ++i) {
-      const auto q = static_cast<float>(static_cast<int8_t>(from[sizeof largest + static_cast<size_t>(i)]));
-      const float value = q * step;
-      x[first + i] = q == kMost ? largest : q == -kMost ? -largest : value;
-    }
+    unpack_group(reinterpret_cast<const int8_t*>(from + sizeof largest), largest, x + first);
   }
 }
 
