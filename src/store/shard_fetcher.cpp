@@ -33,15 +33,22 @@ ByteRange tensor_range(const net::FileLayout& layout, const formats::TensorView&
   return {begin, begin + tensor.bytes()};
 }
 
+// The copy of one model that all fetches of it write to: each with a note of its own they would undo one another's.
+struct ShardFetcher::SharedFile {
+  std::mutex mutex;  // held while the header comes
+  std::weak_ptr<PartialFile> file;
+};
+
 // One fetch: a thread that leads, and one per source while ranges are transferred.
 class ShardFetcher::Job {
  public:
   using Done = Result<std::shared_ptr<PartialFile>>;
 
-  Job(net::FileConnector& connector, fs::path folder, FetchRequest request,
+  Job(net::FileConnector& connector, fs::path folder, std::shared_ptr<SharedFile> shared, FetchRequest request,
       std::function<void(FetchProgress)> report, std::function<void(Done)> finish)
       : connector_(connector),
         folder_(std::move(folder)),
+        shared_(std::move(shared)),
         request_(std::move(request)),
         report_(std::move(report)),
         finish_(std::move(finish)) {
@@ -173,6 +180,14 @@ class ShardFetcher::Job {
   // ---- the header, from the first source that gives the right one
 
   Status fetch_header() {
+    const std::lock_guard lock(shared_->mutex);
+    if ((file_ = shared_->file.lock()) && file_->verify_header()) return {};
+    EXO_CHECK_OK(open_with_header());
+    shared_->file = file_;
+    return {};
+  }
+
+  Status open_with_header() {
     if (auto existing = PartialFile::open(folder_, request_.fingerprint); existing) {
       file_ = std::move(*existing);
       if (file_->verify_header()) return {};
@@ -331,6 +346,7 @@ class ShardFetcher::Job {
 
   net::FileConnector& connector_;
   const fs::path folder_;
+  const std::shared_ptr<SharedFile> shared_;
   const FetchRequest request_;
   const std::function<void(FetchProgress)> report_;
   const std::function<void(Done)> finish_;
@@ -354,6 +370,7 @@ struct ShardFetcher::Impl {
   net::Clock& clock;
   net::FileConnector& connector;
   fs::path folder;
+  std::map<std::string, std::shared_ptr<SharedFile>> files;  // by fingerprint
   std::map<FetchId, std::unique_ptr<Job>> jobs;
   FetchId next_id = 1;
   std::shared_ptr<Impl*> self = std::make_shared<Impl*>(this);  // null once destroyed: posted callbacks look here
@@ -384,7 +401,9 @@ FetchId ShardFetcher::fetch(FetchRequest request, std::function<void(const Fetch
       done(std::move(result));
     });
   };
-  impl_->jobs.emplace(id, std::make_unique<Job>(impl_->connector, impl_->folder, std::move(request),
+  auto& shared = impl_->files[request.fingerprint];
+  if (!shared) shared = std::make_shared<SharedFile>();
+  impl_->jobs.emplace(id, std::make_unique<Job>(impl_->connector, impl_->folder, shared, std::move(request),
                                                 std::move(report), std::move(finish)));
   return id;
 }

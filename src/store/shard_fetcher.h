@@ -55,6 +55,7 @@ class ShardFetcher {
   void cancel(FetchId fetch);  // no callback comes any more; what has arrived stays on the disk
 
  private:
+  struct SharedFile;
   class Job;
   struct Impl;
   std::unique_ptr<Impl> impl_;

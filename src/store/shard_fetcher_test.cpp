@@ -83,6 +83,34 @@ TEST_F(Fetch, BringsHeaderAndThePiecesOfChosenTensorsOnly) {
   EXPECT_EQ(network.peer(a).asked_hashes, 0) << "the manifest has them all";
 }
 
+TEST_F(Fetch, SeveralAtOnceOfOneModelWriteToOneCopy) {
+  const auto nothing = [](const formats::GgufFile&, const net::FileLayout&) {
+    return Result<RangeSet>(RangeSet());
+  };
+  for (int round = 1; round <= 3; ++round) {
+    const auto model = large_model(round);
+    const NodeId a = network.add(model);
+    const ContentPin pin{NodeId{}, manifest_of(model).root()};
+    std::array<std::promise<Result<std::shared_ptr<PartialFile>>>, 4> done;
+    loop.run_and_wait([&] {
+      for (auto& one : done) {
+        const bool all = &one == &done[2];
+        FetchRequest request{fingerprint(model), "m", pin, {a}, {}, nothing};
+        if (all) request.choose = every_second_tensor;
+        fetcher->fetch(std::move(request), nullptr, [&one](auto result) { one.set_value(std::move(result)); });
+      }
+    });
+    for (auto& one : done) {
+      const auto file = one.get_future().get();
+      ASSERT_TRUE(file.has_value()) << file.error().message;
+      if (&one == &done[2]) expect_right(**file, model);
+    }
+    const auto again = PartialFile::open(dir.path(), fingerprint(model));
+    ASSERT_TRUE(again.has_value());
+    EXPECT_EQ((*again)->present().total_bytes(), 20 * kMiB) << "what the note says";
+  }
+}
+
 TEST_F(Fetch, GoesOnWithOtherSourcesAndResumesLater) {
   const auto model = large_model(1, 10);
   const NodeId breaks = network.add(model, [](FakePeer& p) { p.fail_after = 5; });
