@@ -66,10 +66,19 @@ Status ContentProof::establish(std::vector<std::byte> kept) {
               pin.root.substr(0, 8), last.message);
 }
 
-// The batch's hashes, from the origin; twice, in case the connection was left idle for too long.
-Status ContentProof::ask_origin(uint64_t batch) {
-  const uint64_t first = batch * net::kMaxPieceHashes;
-  const uint64_t count = std::min<uint64_t>(net::kMaxPieceHashes, told_.size() - first);
+std::optional<net::Digest> ContentProof::known(uint64_t piece) {
+  if (manifest_ != nullptr) return manifest_->hash(piece);
+  const std::lock_guard lock(mutex_);
+  return told_[piece];
+}
+
+// The hashes of the piece and its neighbours, from the origin; twice, in case the connection was left idle for too
+// long.
+Status ContentProof::ask_origin(uint64_t piece) {
+  const std::lock_guard asking(asking_);
+  if (known(piece)) return {};
+  const uint64_t first = piece - piece % net::kMaxPieceHashes;
+  const uint64_t count = std::min<uint64_t>(net::kMaxPieceHashes, piece_count(request_.total_bytes) - first);
   Error last;
   for (int attempt = 0; attempt < 2; ++attempt) {
     if (origin_ == nullptr) {
@@ -79,6 +88,7 @@ Status ContentProof::ask_origin(uint64_t batch) {
     }
     const auto hashes = origin_->piece_hashes(request_.fingerprint, first, count);
     if (hashes && hashes->size() == count) {
+      const std::lock_guard lock(mutex_);
       std::copy(hashes->begin(), hashes->end(), told_.begin() + static_cast<ptrdiff_t>(first));
       return {};
     }
@@ -91,16 +101,13 @@ Status ContentProof::ask_origin(uint64_t batch) {
 
 Result<std::vector<net::Digest>> ContentProof::expected(uint64_t first, uint64_t count) {
   std::vector<net::Digest> result;
-  const std::lock_guard lock(asking_);
   for (uint64_t piece = first; piece < first + count; ++piece) {
-    if (manifest_ == nullptr && !told_[piece]) {
-      if (Status told = ask_origin(piece / net::kMaxPieceHashes); !told) {
-        return fail(told.error().code == ErrorCode::kCancelled ? ErrorCode::kCancelled : ErrorCode::kUnavailable,
-                    "the weights of {} cannot be proven: {}, whose copy counts, says: {}", request_.model_name,
-                    request_.pin.origin.short_hex(), told.error().message);
-      }
+    if (Status told = known(piece) ? Status() : ask_origin(piece); !told) {
+      return fail(told.error().code == ErrorCode::kCancelled ? ErrorCode::kCancelled : ErrorCode::kUnavailable,
+                  "the weights of {} cannot be proven: {}, whose copy counts, says: {}", request_.model_name,
+                  request_.pin.origin.short_hex(), told.error().message);
     }
-    result.push_back(manifest_ != nullptr ? manifest_->hash(piece) : *told_[piece]);
+    result.push_back(*known(piece));
   }
   return result;
 }

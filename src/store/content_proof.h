@@ -42,16 +42,17 @@ class ContentProof {
   bool is_right(const Result<ContentManifest>& manifest) const {
     return manifest && manifest->root() == request_.pin.root;
   }
-  Status ask_origin(uint64_t batch);
+  Status ask_origin(uint64_t piece);
+  std::optional<net::Digest> known(uint64_t piece);
   Result<std::shared_ptr<net::FileConnection>> connect(const NodeId& peer);
 
   net::FileConnector& connector_;
   const ProofRequest request_;
   std::shared_ptr<const ContentManifest> manifest_;
-  std::mutex asking_;  // guards what follows, also while the origin is asked
+  std::mutex asking_;  // guards origin_, also while the origin is asked
   std::shared_ptr<net::FileConnection> origin_;
-  std::vector<std::optional<net::Digest>> told_;
-  std::mutex mutex_;  // guards what follows
+  std::mutex mutex_;                              // guards what follows
+  std::vector<std::optional<net::Digest>> told_;  // by the origin
   std::shared_ptr<net::FileConnection> busy_;
   bool cancelled_ = false;
 };

@@ -22,6 +22,7 @@ namespace {
 
 constexpr size_t kMaxParallelSources = 8;
 constexpr int kMaxFailuresPerSource = 3;  // in a row
+constexpr uint64_t kAheadBytes = 32ull << 20;
 constexpr uint64_t kCommitBytes = 256ull << 20;
 constexpr uint64_t kSpareDiskBytes = 16ull << 20;
 constexpr auto kProgressPause = milliseconds(100);
@@ -115,7 +116,7 @@ class ShardFetcher::Job {
     EXO_CHECK_OK(check_room(bytes));
     report(true);
     queue_.fill(missing);
-    EXO_CHECK_OK(transfer());
+    EXO_CHECK_OK(transfer(missing));
     if (const auto manifest = proof_->manifest()) EXO_CHECK_OK(file_->keep_manifest(manifest->bytes()));
     return {};
   }
@@ -234,17 +235,30 @@ class ShardFetcher::Job {
 
   // ---- the ranges, from all sources
 
-  Status transfer() {
+  Status transfer(const std::vector<uint64_t>& missing) {
     const size_t workers = std::min({request_.sources.size(), kMaxParallelSources, queue_.chunks()});
     next_source_ = workers;
     std::vector<std::thread> threads;
     for (size_t i = 0; i < workers; ++i) threads.emplace_back([this, i] { work(i); });
+    if (!missing.empty() && proof_->manifest() == nullptr) threads.emplace_back([&] { ask_ahead(missing); });
     for (std::thread& thread : threads) thread.join();
     const Status outcome = queue_.outcome();
     if (outcome || outcome.error().code == ErrorCode::kCancelled) return outcome;
     EXO_CHECK_OK(file_->commit());  // a later fetch goes on from here
     return fail(outcome.error().code, "{} bytes of {} could not be had from any device: {}",
                 wanted_bytes_ - done_bytes_, request_.name, outcome.error().message);
+  }
+
+  // Has the origin hash pieces before they come, so that nobody waits for that. Not far ahead: it has read them
+  // then, and is about to send them.
+  void ask_ahead(const std::vector<uint64_t>& missing) {
+    const uint64_t before = done_bytes_;
+    for (size_t i = 0; i < missing.size(); i += net::kMaxPieceHashes / 2) {
+      while (i * net::kPieceBytes > done_bytes_ - before + kAheadBytes) {
+        if (!queue_.pause(milliseconds(2))) return;
+      }
+      if (queue_.over() || !proof_->expected(missing[i], 1)) return;
+    }
   }
 
   // Serves one source after another until no chunk is left that they could give.
