@@ -1,55 +1,20 @@
-// A member of a group fetches its own rows only, and computes with them as if it had all.
+// A member of a group needs its own rows only, and computes with them as if it had all.
 #include "app/stage_ranges.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <atomic>
-#include <filesystem>
-#include <future>
+#include <algorithm>
 
 #include "model/load.h"
 #include "model/testing/local_group.h"
 #include "model/tiny_model.h"
-#include "net/event_loop.h"
 #include "ops/cpu/cpu_ops.h"
 #include "store/fingerprint.h"
-#include "store/shard_fetcher.h"
 
 namespace exo::app {
 namespace {
 
 using Bytes = std::vector<std::byte>;
-
-// The one device that has the model.
-class Owner final : public net::FileConnector {
- public:
-  explicit Owner(const Bytes& model)
-      : source_(store::memory_source(model, formats::GgufFile::parse(model)->data_offset())) {}
-  std::string fingerprint() const { return store::fingerprint_of(*source_, source_->layout()).value(); }
-  Result<std::unique_ptr<net::FileConnection>> connect_files(const NodeId&) override {
-    return std::make_unique<Connection>(*this);
-  }
-  std::atomic<uint64_t> given_bytes = 0;
-
- private:
-  class Connection final : public net::FileConnection {
-   public:
-    explicit Connection(Owner& owner) : owner_(owner) {}
-    Result<net::FileLayout> layout(const std::string&) override { return owner_.source_->layout(); }
-    Result<Bytes> read(const std::string&, uint64_t offset, uint64_t bytes) override {
-      Bytes out(bytes);
-      EXO_CHECK_OK(owner_.source_->read(offset, out));
-      owner_.given_bytes += bytes;
-      return out;
-    }
-    void cancel() override {}
-
-   private:
-    Owner& owner_;
-  };
-  const std::shared_ptr<const net::FileSource> source_;
-};
 
 constexpr LayerRange kAll{LayerIndex(0), LayerIndex(3)};
 
@@ -77,30 +42,23 @@ Bytes wide_model(bool experts) {
   return model.bytes();
 }
 
-class MemberFetch : public testing::TestWithParam<bool> {
+class MemberRanges : public testing::TestWithParam<bool> {
  protected:
-  MemberFetch() : model(wide_model(GetParam())), owner(model) {
-    std::filesystem::create_directories(folder);
-    loop.start();
-    loop.run_and_wait([this] { fetcher = std::make_unique<store::ShardFetcher>(loop, owner, folder); });
+  store::RangeSet ranges_of(const model::TensorShare& share) const {
+    const auto source = store::memory_source(bytes, original->data_offset());
+    auto ranges = stage_ranges(*original, source->layout(), kAll, share);
+    EXPECT_TRUE(ranges.has_value()) << ranges.error().message;
+    return ranges.value_or(store::RangeSet());
   }
-  ~MemberFetch() override {
-    loop.run_and_wait([this] { fetcher.reset(); });
-    loop.stop();
-    std::filesystem::remove_all(folder);
-  }
-  std::shared_ptr<store::PartialFile> fetch(const model::TensorShare& share) {
-    std::promise<Result<std::shared_ptr<store::PartialFile>>> done;
-    loop.run_and_wait([&] {
-      const auto choose = [share](const formats::GgufFile& file, const net::FileLayout& layout) {
-        return stage_ranges(file, layout, kAll, share);
-      };
-      fetcher->fetch({owner.fingerprint(), "m", {NodeId{}}, choose}, {},
-                     [&](auto result) { done.set_value(std::move(result)); });
-    });
-    auto result = done.get_future().get();
-    EXPECT_TRUE(result.has_value()) << result.error().message;
-    return result.value_or(nullptr);
+  // The model with nothing right but its header and these bytes.
+  std::shared_ptr<const formats::GgufFile> only(const store::RangeSet& ranges) const {
+    Bytes part(bytes.size(), std::byte{0xff});
+    std::copy_n(bytes.begin(), original->data_offset(), part.begin());
+    for (const auto& range : ranges.ranges()) {
+      std::copy_n(bytes.begin() + static_cast<ptrdiff_t>(range.begin), range.size(),
+                  part.begin() + static_cast<ptrdiff_t>(range.begin));
+    }
+    return model::TinyModel::parse_owned(part);
   }
   static model::TensorShare half(int32_t member) {
     return model::TensorShare::make({32768, 32768}, member).value();
@@ -127,37 +85,25 @@ class MemberFetch : public testing::TestWithParam<bool> {
     });
     return out;
   }
-  static std::shared_ptr<const formats::GgufFile> opened(const store::PartialFile& file) {
-    return std::make_shared<const formats::GgufFile>(formats::GgufFile::open(file.path()).value());
-  }
 
-  const std::filesystem::path folder =
-      std::filesystem::temp_directory_path() / fmt::format("exo-stage-ranges-{}", ::getpid());
-  const Bytes model;
-  Owner owner;
-  net::EventLoop loop;
-  std::unique_ptr<store::ShardFetcher> fetcher;
+  const Bytes bytes = wide_model(GetParam());
+  const std::shared_ptr<const formats::GgufFile> original = model::TinyModel::parse_owned(bytes);
 };
 
-TEST_P(MemberFetch, BringsAboutHalfAndALaterStageOnlyTheRest) {
-  const auto part = fetch(half(1));
-  ASSERT_NE(part, nullptr);
-  const uint64_t all = model.size(), own = owner.given_bytes;
-  EXPECT_EQ(part->present().total_bytes(), own) << "nothing is fetched twice";
-  EXPECT_GT(own, all * 49 / 100);
-  EXPECT_LT(own, all * 53 / 100) << "embedding, norms and routers are whole, the rest is half";
-
-  const auto original = model::TinyModel::parse_owned(model);
+TEST_P(MemberRanges, AreAboutHalfAndEnough) {
+  const auto own = ranges_of(half(1)), leaders = ranges_of(half(0)), all = ranges_of({});
+  for (const auto& part : {own, leaders}) {
+    EXPECT_GT(part.total_bytes(), bytes.size() * 49 / 100);
+    EXPECT_LT(part.total_bytes(), bytes.size() * 53 / 100)
+        << "embedding, norms and routers are whole, the rest is half";
+    EXPECT_EQ(all.without(part).total_bytes(), all.total_bytes() - part.total_bytes())
+        << "a later stage of everything needs only the rest";
+  }
   const auto alone = logits({original});
-  EXPECT_EQ(logits({original, opened(*part)}), alone) << "other members' rows are not needed";
-
-  const auto whole = fetch({});
-  ASSERT_NE(whole, nullptr);
-  EXPECT_LE(owner.given_bytes, all) << "what was here is not fetched again";
-  EXPECT_EQ(logits({opened(*whole)}), alone);
+  EXPECT_EQ(logits({only(leaders), only(own)}), alone) << "other members' rows are not needed";
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, MemberFetch, testing::Bool(),
+INSTANTIATE_TEST_SUITE_P(Models, MemberRanges, testing::Bool(),
                          [](const auto& of) { return std::string(of.param ? "Experts" : "Dense"); });
 
 }  // namespace

@@ -182,7 +182,8 @@ class ShardFetcher::Job {
 
   Status fetch_header() {
     const std::lock_guard lock(shared_->mutex);
-    if ((file_ = shared_->file.lock()) && file_->verify_header()) return {};
+    file_ = shared_->file.lock();
+    if (file_ && fs::exists(file_->path()) && file_->verify_header()) return {};
     EXO_CHECK_OK(open_with_header());
     shared_->file = file_;
     return {};
