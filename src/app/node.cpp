@@ -52,7 +52,7 @@ Result<std::string> api_key_of(const NodeOptions& options) {
   return key;
 }
 
-net::NetworkOptions network_options(const NodeOptions& options) {
+net::NetworkOptions network_options(const NodeOptions& options, uint64_t incarnation) {
   net::NetworkOptions network;
   network.interfaces = options.interfaces;
   network.peer_port = options.peer_port;
@@ -62,6 +62,7 @@ net::NetworkOptions network_options(const NodeOptions& options) {
   network.secret = options.secret;
   network.name = options.name;
   network.software_version = kVersion;
+  network.incarnation = incarnation;
   return network;
 }
 
@@ -90,14 +91,25 @@ serve::FrontOptions front_options(ring::TraceLog& trace) {
 
 }  // namespace
 
+// Tells this run from the ones before, of which others still know facts.
+uint64_t new_incarnation() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
+}
+
+wire::NodeFacts in_incarnation(uint64_t incarnation, wire::NodeFacts self) {
+  self.incarnation = incarnation;
+  return self;
+}
+
 struct Node::Impl {
   Impl(const NodeOptions& o, net::Identity identity, wire::NodeFacts self, cluster::ClusterOptions cluster_options,
        std::string key)
       : options(o),
-        network(loop, std::move(identity), network_options(o)),
+        network(loop, std::move(identity), network_options(o, incarnation)),
         files(o, loop, network),
         loader(loop, files, network.self(), network, o.threads, gate),
-        cluster(loop, network, loader, std::move(cluster_options), std::move(self)),
+        cluster(loop, network, loader, std::move(cluster_options), in_incarnation(incarnation, std::move(self))),
         device(options, loop),
         default_model(files.name_of(o.model)),
         library(loop, files, default_model),
@@ -205,7 +217,6 @@ struct Node::Impl {
     cluster.update_self([&](wire::NodeFacts& facts) {
       facts.api_port = http.port();
       facts.peer_port = network.peer_port();
-      facts.incarnation = network.incarnation();
       facts.addresses = network.addresses();
       facts.models = files.offers();
     });
@@ -217,6 +228,7 @@ struct Node::Impl {
   }
 
   const NodeOptions options;
+  const uint64_t incarnation = new_incarnation();
   net::EventLoop loop;
   net::NodeNetwork network;
   StoreFiles files;

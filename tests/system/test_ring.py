@@ -157,6 +157,15 @@ class Deaths(ClusterTest):
         self.assertGreater(stream.arrivals[-1], killed_at, "the answer was over before the kill")
         self.assertEqual(len(self.wait_ready(front, count - 1)), count - 1)
 
+    def test_a_device_that_is_started_again_at_once_is_back(self):
+        owner, guest = (self.node(name, "--min-stages", "2", memory=SPLIT_MEMORY) for name in ("owner", "guest"))
+        self.wait_members([owner, guest], ["owner", "guest"])
+        for _ in range(3):
+            self.answer(guest)
+            guest.stop()
+            guest.start()
+            self.wait_members([owner, guest], ["owner", "guest"])
+
     def test_first_stage(self):
         self.check_kill(0)
 
