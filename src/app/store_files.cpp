@@ -157,7 +157,12 @@ Result<std::shared_ptr<const formats::GgufFile>> StoreFiles::open_layers(const s
   if (auto complete = open_complete(fingerprint)) {
     const Status right = check_own(fingerprint, **complete, choose, progress);
     if (right) return complete;
-    if (right.error().code != ErrorCode::kCorrupt) return std::unexpected(right.error());
+    if (right.error().code == ErrorCode::kCancelled) return std::unexpected(right.error());
+    if (right.error().code != ErrorCode::kCorrupt) {
+      // Nobody can be asked now. Its owner's own file is used; that it differs is found when the roots are told.
+      log_warning("store", "{}: the own copy is used", right.error().message);
+      return complete;
+    }
     log_error("store", "{}", right.error().message);
   }
   return fetch(fingerprint, choose, progress);
