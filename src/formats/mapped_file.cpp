@@ -58,7 +58,7 @@ Result<std::shared_ptr<const MappedFile>> MappedFile::open(const std::filesystem
       return std::unexpected(std::move(error));
     }
 #ifdef MADV_HUGEPAGE
-    // Where the system keeps files in large pages, weights are read with a fifth of the waiting for addresses.
+    // Where the system keeps files in large pages, fewer addresses have to be looked up while weights are read.
     ::madvise(data, size, MADV_HUGEPAGE);
 #endif
   }

@@ -7,9 +7,9 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from netlab import EXO, Network, Node, Stream, ready_stages, reason_to_skip, wait_until
+from netlab import EXO, Stream, wait_until
+from test_ring import ClusterTest
 
-SKIP = reason_to_skip()
 SOURCE = os.path.join(os.path.dirname(__file__), "../..")
 
 
@@ -17,26 +17,7 @@ def count(metrics, name, source):
     return sum(int(n) for n in re.findall(rf'exo_{name}_tokens_total{{[^}}]*source="{source}"}} (\d+)', metrics))
 
 
-@unittest.skipIf(SKIP, SKIP)
-class Drafts(unittest.TestCase):
-    def setUp(self):
-        self.network = Network()
-        self.addCleanup(self.network.close)
-        self.nodes = []
-
-    def node(self, name, *options, **fields):
-        node = Node(self.network.add_device(), name, *options, **fields)
-        self.nodes.append(node)
-        self.addCleanup(node.close)
-        return node
-
-    def logs(self):
-        return "\n".join(f"--- {node.name}\n{node.log_text()[-2000:]}" for node in self.nodes)
-
-    def wait_ready(self, node, stages):
-        return wait_until(lambda: len(ready_stages(node.try_topology()) or []) == stages and ready_stages(node.topology()), 30,
-                          lambda: f"a ring of {stages} stages\n{self.logs()}")
-
+class Drafts(ClusterTest):
     def draft(self, node):
         return (node.try_topology() or {}).get("draft") or {}
 
