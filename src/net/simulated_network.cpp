@@ -120,6 +120,7 @@ struct SimulatedNode::State : Clock, Transport {
   std::vector<TransportListener*> listeners;
   std::map<NodeId, LinkInfo> up;  // as the node was told
   uint64_t messages = 0, bytes = 0;
+  SimulatedNode::MessageCounts by_kind{};
 };
 
 SimulatedNode::SimulatedNode(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -130,6 +131,7 @@ Transport& SimulatedNode::transport() { return *state_; }
 bool SimulatedNode::alive() const { return state_->alive; }
 bool SimulatedNode::frozen() const { return state_->frozen; }
 uint64_t SimulatedNode::messages_sent() const { return state_->messages; }
+const SimulatedNode::MessageCounts& SimulatedNode::messages_by_kind() const { return state_->by_kind; }
 uint64_t SimulatedNode::bytes_sent() const { return state_->bytes; }
 
 // ---- SimulatedNetwork
@@ -324,6 +326,7 @@ bool SimulatedNetwork::send(SimulatedNode::State& from, const NodeId& to, const 
     return false;
   }
   ++from.messages;
+  ++from.by_kind[message.index()];
   from.bytes += bytes->size();
   transmit(k, receiver, {std::move(*bytes), p.generation[own]});
   return true;

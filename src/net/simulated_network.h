@@ -8,6 +8,7 @@
 //   SimulatedNode& a = network.add_node(simulated_node_id(1));   // a.clock(), a.transport() go to Cluster, Front,
 //   … clock.advance(std::chrono::seconds(2));
 
+#include <array>
 #include <deque>
 #include <map>
 #include <memory>
@@ -16,6 +17,7 @@
 #include <string>
 #include <unordered_map>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "net/clock.h"
@@ -68,6 +70,8 @@ class SimulatedNode {
   bool alive() const;
   bool frozen() const;
   uint64_t messages_sent() const;
+  using MessageCounts = std::array<uint64_t, std::variant_size_v<wire::Message>>;  // by index in wire::Message
+  const MessageCounts& messages_by_kind() const;
   uint64_t bytes_sent() const;
 
  private:

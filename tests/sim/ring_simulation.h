@@ -3,6 +3,7 @@
 // compute hashes (ring/testing/hash_executor.h), so that each answer can be checked against its oracle.
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -33,6 +34,10 @@ struct SimulationOptions {
   double bytes_per_s = 50e9;  // of each device's memory, as placement believes
   cluster::Strategy strategy = cluster::Strategy::kRingMemoryWeighted;
   std::optional<ring::testing::OracleDrafterOptions> drafts = {};  // every first stage has a draft model
+  int32_t concurrency = 4;                                         // that placement counts on
+  // Instead of step_time: of a step at a stage.
+  std::function<net::Duration(const wire::InstanceRecord&, int32_t stage, const wire::Step&)> step_time_of;
+  std::function<void(uint32_t n, wire::NodeFacts&)> change_facts;  // of node n, before it starts
 };
 
 // One client's request and everything it was told.
@@ -115,8 +120,10 @@ class RingSimulation {
             .last_stage =
                 index + 1 == n_stages && record.stages[static_cast<size_t>(index)].node == net.transport().self()};
         auto stage = std::make_unique<ring::testing::HashExecutor>(
-            net.clock(), limits, simulation.log,
-            [this](const wire::Step&) { return simulation.options.step_time; });
+            net.clock(), limits, simulation.log, [this, record, index](const wire::Step& step) {
+              const auto& how = simulation.options;
+              return how.step_time_of ? how.step_time_of(record, index, step) : how.step_time;
+            });
         executors[record.epoch] = stage.get();
         const auto layers = record.stages[static_cast<size_t>(index)].layers;
         if (!ring.install_executor(record.fingerprint, record.epoch, in_group(record, index, std::move(stage)),
@@ -162,6 +169,7 @@ class RingSimulation {
     cluster_options.rebalance = options.rebalance;
     cluster_options.rebalance_interval = options.rebalance_interval;
     cluster_options.placement.strategy = options.strategy;
+    cluster_options.placement.concurrency = options.concurrency;
     model.name = "hash";
     model.fingerprint = std::string(64, 'a');
     model.architecture = "llama";
@@ -190,6 +198,7 @@ class RingSimulation {
     result.device.memory_bandwidth_bytes_per_s = options.bytes_per_s;
     result.device.int8_ops_per_s = 10 * options.bytes_per_s;
     result.models.push_back({model, true});
+    if (options.change_facts) options.change_facts(n, result);
     return result;
   }
   ring::DrafterSource drafters(net::Clock& of_node) {
