@@ -1,7 +1,10 @@
 // Gossip between members, and the wiring of membership and instances.
 //
-// A change is sent at once to the neighbours that do not get it from its origin. A new link begins with the own
-// facts, all instances and a digest of the rest; a digest now and then to one neighbour repairs what was missed.
+// A change of the own facts is sent at once to all neighbours. What others say is passed on to the neighbours that
+// do not get it from its origin; what comes within kForwardInterval travels together, in its last version: while a
+// cluster forms each new link changes the facts of two nodes, and whom they list changes faster than it could be
+// passed on. A new link begins with the own facts, all instances and a digest of the rest; a digest now and then to
+// one neighbour repairs what was missed.
 
 #include "cluster/cluster.h"
 
@@ -17,6 +20,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr net::Duration kForwardInterval = 50ms;
 constexpr net::Duration kDigestInterval = 1s;
 constexpr net::Duration kDigestReplyInterval = 200ms;  // per neighbour
 constexpr size_t kNodesPerMessage = 16, kInstancesPerMessage = 64;
@@ -41,6 +45,7 @@ struct Cluster::Impl {
 
   ~Impl() {
     clock.cancel(settle_timer);
+    clock.cancel(forward_timer);
     clock.cancel(digest_timer);
   }
 
@@ -63,12 +68,29 @@ struct Cluster::Impl {
 
   void spread(const wire::NodeFacts& facts, const NodeId& from) {
     if (!started) return;
-    const bool own = facts.id == transport.self();
+    if (facts.id == transport.self()) {
+      for (const NodeId& peer : membership.neighbours()) transport.send(peer, wire::Gossip{{facts}, {}});
+      return;
+    }
+    to_forward[facts.id] = from;
+    if (forward_timer != 0) return;
+    const net::Duration wait = std::max(net::Duration(0), last_forward + kForwardInterval - clock.now());
+    forward_timer = clock.run_after(wait, [this] { forward(); });
+  }
+  void forward() {
+    forward_timer = 0;
+    last_forward = clock.now();
+    const auto waiting = std::exchange(to_forward, {});
     for (const NodeId& peer : membership.neighbours()) {
-      if (peer == from || peer == facts.id) continue;
-      const bool has_it = !own && std::any_of(facts.links.begin(), facts.links.end(),
-                                              [&](const auto& link) { return link.peer == peer; });
-      if (!has_it) transport.send(peer, wire::Gossip{{facts}, {}});
+      std::vector<const wire::NodeFacts*> lacking;
+      for (const auto& [id, from] : waiting) {
+        const auto* facts = membership.find_known(id);
+        if (facts == nullptr || peer == from || peer == id) continue;
+        const bool has_it = std::any_of(facts->links.begin(), facts->links.end(),
+                                        [&](const auto& link) { return link.peer == peer; });
+        if (!has_it) lacking.push_back(facts);
+      }
+      send_all(peer, lacking, {});
     }
   }
   void spread(const wire::InstanceRecord& record, const NodeId& from) {
@@ -159,7 +181,9 @@ struct Cluster::Impl {
   const ClusterOptions options;
   std::vector<ClusterObserver*> observers;
   bool started = false, members_changed = false;
-  net::TimerId settle_timer = 0, digest_timer = 0;
+  net::TimerId settle_timer = 0, forward_timer = 0, digest_timer = 0;
+  std::map<NodeId, NodeId> to_forward;  // whose facts, and the neighbour that sent them
+  net::TimePoint last_forward{};
   std::map<NodeId, net::TimePoint> asked;
   size_t next_digest = 0;
   Membership membership;
@@ -183,8 +207,9 @@ void Cluster::start() {
 
 void Cluster::leave(const std::string& reason) {
   impl_->membership.leave(reason);
+  impl_->clock.cancel(impl_->forward_timer);
   impl_->clock.cancel(impl_->digest_timer);
-  impl_->digest_timer = 0;
+  impl_->forward_timer = impl_->digest_timer = 0;
 }
 
 void Cluster::add_observer(ClusterObserver* observer) { impl_->observers.push_back(observer); }

@@ -308,7 +308,8 @@ void Membership::recompute_alive() {
     if (reached.insert(id).second) open.push_back(&found->second.facts);
   };
   for (const auto& [peer, neighbour] : neighbours_) reach(peer);
-  for (; !open.empty(); open.pop_front()) {
+  // Where all have links with all there is nobody left to be reached over others.
+  for (; !open.empty() && reached.size() <= known_.size(); open.pop_front()) {
     for (const auto& link : open.front()->links) reach(link.peer);
   }
   if (reached == alive_) return;

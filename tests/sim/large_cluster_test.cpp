@@ -1,4 +1,4 @@
-// Larger clusters that have formed need no more messages per neighbour, and keep their slowest stage busy.
+// Larger clusters need no more messages per neighbour, forming and formed, and keep their slowest stage busy.
 #include "large_cluster.h"
 
 #include <gtest/gtest.h>
@@ -16,6 +16,7 @@ TEST(LargeCluster, MessagesGrowLinearlyAndTheSlowestStageIsBusy) {
     EXPECT_LT(result.tokens_per_s, 1.05 * result.bound_tokens_per_s);
   }
   const double neighbours = 31.0 / 7;
+  EXPECT_LT(large.forming_gossip, 1.2 * neighbours * small.forming_gossip);
   EXPECT_LT(large.heartbeats_per_s, 1.05 * neighbours * small.heartbeats_per_s);
   EXPECT_LT(large.gossip_per_s, 1.2 * neighbours * small.gossip_per_s);
 }
