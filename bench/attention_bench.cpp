@@ -1,10 +1,6 @@
 // Attention of the CPU device by shape, number format and depth: first checked against softmax in double, then
 // timed (best of many), printed as GB/s of keys and values and as GFLOP/s, with the distance to what the machine
-// reaches.
-//   attention_bench [--threads N] [--heads 32x8x64,…] [--depths 512,8192] [--rows 1,512] [--types F16,Q8_0]
-//   [--seconds 0.5]
-// --heads: query heads x key-value heads x their dimensions. --rows: rows of one sequence, the last of them at the
-// depth.
+// reaches (--help).
 
 #include <fmt/format.h>
 
@@ -15,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "bench_options.h"
 #include "machine_limits.h"
 #include "ops/cpu/cpu_ops.h"
 
@@ -26,16 +23,6 @@ constexpr uint64_t kBeyondCaches = uint64_t{192} << 20;  // bytes of layers that
 
 double seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-std::vector<std::string> split(const std::string& text, char separator = ',') {
-  std::vector<std::string> parts;
-  for (size_t at = 0; at <= text.size();) {
-    const size_t end = std::min(text.find(separator, at), text.size());
-    parts.push_back(text.substr(at, end - at));
-    at = end + 1;
-  }
-  return parts;
 }
 
 std::vector<float> random_floats(size_t n, uint32_t seed) {
@@ -160,33 +147,50 @@ bool run_case(ops::Ops& device, const Shape& shape, ElementType type, int32_t de
   return false;
 }
 
-int run(int argc, char** argv) {
-  int threads = 0;
-  double budget = 0.4;
-  std::string heads = "32x8x64,32x8x128", depths = "512,8192,32768", n_rows = "1,512", types = "F16,Q8_0";
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string key = argv[i], value = argv[i + 1];
-    if (key == "--threads") threads = std::stoi(value);
-    if (key == "--seconds") budget = std::stod(value);
-    if (key == "--heads") heads = value;
-    if (key == "--depths") depths = value;
-    if (key == "--rows") n_rows = value;
-    if (key == "--types") types = value;
-  }
-  auto device = ops::make_cpu_ops({.threads = threads});
-  ThreadPool pool(threads);
+struct Settings {
+  int threads = 0;  // 0: all
+  double seconds = 0.4;
+  std::vector<std::string> heads{"32x8x64", "32x8x128"}, types{"F16", "Q8_0"};
+  std::vector<int> depths{512, 8192, 32768}, rows{1, 512};
+};
+
+void add_options(CLI::App& app, Settings& s) {
+  const CLI::Range at_least_one(1.0, 1e9);
+  app.add_option("--threads", s.threads, "0: all")->check(CLI::NonNegativeNumber);
+  app.add_option("--seconds", s.seconds, "per case")->check(CLI::PositiveNumber);
+  app.add_option("--heads", s.heads, "query heads x key-value heads x their dimensions")
+      ->delimiter(',')
+      ->check(shape_of(3))
+      ->capture_default_str();
+  app.add_option("--depths", s.depths, "positions in the cache")
+      ->delimiter(',')
+      ->check(at_least_one)
+      ->capture_default_str();
+  app.add_option("--rows", s.rows, "of one sequence, the last of them at the depth")
+      ->delimiter(',')
+      ->check(at_least_one)
+      ->capture_default_str();
+  app.add_option("--types", s.types, "of the cache")
+      ->delimiter(',')
+      ->check(element_type_name())
+      ->capture_default_str();
+}
+
+int run(const Settings& settings) {
+  auto device = ops::make_cpu_ops({.threads = settings.threads});
+  ThreadPool pool(settings.threads);
   const Limits limits{read_bandwidth_gbps(pool, uint64_t{512} << 20), f32_peak_gflops() * pool.size()};
   fmt::print("{}; limits: {:.1f} GB/s read, {:.0f} GFLOP/s f32\n", device->description(), limits.bandwidth,
              limits.f32);
   bool all_agree = true;
-  for (const auto& text : split(heads)) {
-    const auto parts = split(text, 'x');
-    const Shape shape{std::stoi(parts.at(0)), std::stoi(parts.at(1)), std::stoi(parts.at(2))};
-    for (const auto& type : split(types)) {
-      for (const auto& depth : split(depths)) {
-        for (const auto& rows : split(n_rows)) {
-          all_agree &= run_case(*device, shape, find_element_type(type)->type, std::stoi(depth),
-                                std::min(std::stoi(rows), std::stoi(depth)), budget, limits);
+  for (const auto& text : settings.heads) {
+    const auto parts = sizes_of(text);
+    const Shape shape{static_cast<int>(parts[0]), static_cast<int>(parts[1]), static_cast<int>(parts[2])};
+    for (const auto& type : settings.types) {
+      for (const int depth : settings.depths) {
+        for (const int rows : settings.rows) {
+          all_agree &= run_case(*device, shape, find_element_type(type)->type, depth, std::min(rows, depth),
+                                settings.seconds, limits);
         }
       }
     }
@@ -197,4 +201,10 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace exo::bench
 
-int main(int argc, char** argv) { return exo::bench::run(argc, argv); }
+int main(int argc, char** argv) {
+  CLI::App app("Attention of the CPU device, checked against the oracle, then timed: best of many");
+  exo::bench::Settings settings;
+  exo::bench::add_options(app, settings);
+  CLI11_PARSE(app, argc, argv);
+  return exo::bench::run(settings);
+}

@@ -1,7 +1,5 @@
 // Matrix products of the CPU device by format and shape: first checked against the oracle, then timed (best of
-// many), printed as GB/s of weights and Gop/s with the distance to what the machine reaches on the spot.
-//   kernel_bench [--threads N] [--types Q4_0,Q8_0] [--shapes 2048x2048,…] [--rows 1,4,512] [--seconds 0.5]
-//   [--kernels NAME] [--output table|json]
+// many), printed as GB/s of weights and Gop/s with the distance to what the machine reaches on the spot (--help).
 
 #include <fmt/format.h>
 
@@ -15,6 +13,7 @@
 #include <vector>
 
 #include "base/thread_pool.h"
+#include "bench_options.h"
 #include "kernels/dequantize.h"
 #include "kernels/kernel_table.h"
 #include "kernels/quantize.h"
@@ -28,41 +27,34 @@ double seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-std::vector<std::string> split(const std::string& text) {
-  std::vector<std::string> parts;
-  for (size_t at = 0; at <= text.size();) {
-    const size_t end = std::min(text.find(',', at), text.size());
-    parts.push_back(text.substr(at, end - at));
-    at = end + 1;
-  }
-  return parts;
-}
-
 struct Settings {
-  int threads = 0;
+  int threads = 0;  // 0: all
   double seconds = 0.4;
   std::string kernels;
-  std::string types =
-      "Q4_0,Q4_1,Q5_0,Q5_1,Q8_0,Q2_K,Q3_K,Q4_K,Q5_K,Q6_K,IQ4_XS,MXFP4,NVFP4,A4_BF16,A5_BF16,A8_BF16,A8_F16,"
-      "F16,BF16,F32";
-  std::string shapes = "2048x2048,8192x2048,2048x8192,4096x14336,128256x2048";
-  std::string rows = "1,2,4,8,16,128,512";
-  bool json = false;  // one object per line
+  std::vector<std::string> types{"Q4_0",    "Q4_1",    "Q5_0",   "Q5_1",   "Q8_0",  "Q2_K",  "Q3_K",
+                                 "Q4_K",    "Q5_K",    "Q6_K",   "IQ4_XS", "MXFP4", "NVFP4", "A4_BF16",
+                                 "A5_BF16", "A8_BF16", "A8_F16", "F16",    "BF16",  "F32"};
+  std::vector<std::string> shapes{"2048x2048", "8192x2048", "2048x8192", "4096x14336", "128256x2048"};
+  std::vector<int64_t> rows{1, 2, 4, 8, 16, 128, 512};
+  std::string output = "table";
+  bool json() const { return output == "json"; }  // one object per line
 };
 
-Settings parse(int argc, char** argv) {
-  Settings s;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string key = argv[i], value = argv[i + 1];
-    if (key == "--threads") s.threads = std::stoi(value);
-    if (key == "--seconds") s.seconds = std::stod(value);
-    if (key == "--kernels") s.kernels = value;
-    if (key == "--types") s.types = value;
-    if (key == "--shapes") s.shapes = value;
-    if (key == "--rows") s.rows = value;
-    if (key == "--output") s.json = value == "json";
-  }
-  return s;
+void add_options(CLI::App& app, Settings& s) {
+  const CLI::Range at_least_one(1.0, 1e9);
+  app.add_option("--threads", s.threads, "0: all")->check(CLI::NonNegativeNumber);
+  app.add_option("--seconds", s.seconds, "per case")->check(CLI::PositiveNumber);
+  app.add_option("--kernels", s.kernels, "another instruction set's than the fastest");
+  app.add_option("--types", s.types, "element types")
+      ->delimiter(',')
+      ->check(element_type_name())
+      ->capture_default_str();
+  app.add_option("--shapes", s.shapes, "ROWSxCOLS of the weight")
+      ->delimiter(',')
+      ->check(shape_of(2))
+      ->capture_default_str();
+  app.add_option("--rows", s.rows, "of activations")->delimiter(',')->check(at_least_one)->capture_default_str();
+  app.add_option("--output", s.output)->check(CLI::IsMember({"table", "json"}))->capture_default_str();
 }
 
 std::vector<float> random_floats(size_t n, uint32_t seed) {
@@ -158,7 +150,7 @@ void run_case(ops::Ops& device, const ops::Weight& first, int64_t copies, Elemen
   }
   const double gops = 2.0 * static_cast<double>(w.rows * w.cols * n) / best / 1e9;
   const double peak = kernels::is_quantized(type) ? limits.int8 : limits.f32;
-  if (settings.json) {
+  if (settings.json()) {
     fmt::print(R"({{"type":"{}","weight_rows":{},"cols":{},"rows":{},"ms":{:.4f},"gbps":{:.2f},"of_read":{:.3f},)"
                R"("gops":{:.1f},"of_peak":{:.3f}}})"
                "\n",
@@ -180,13 +172,13 @@ int run(const Settings& settings) {
     return 2;
   }
   auto device = ops::make_cpu_ops({.threads = settings.threads, .kernels = settings.kernels});
-  if (!settings.json) fmt::print("{}\n", device->description());
+  if (!settings.json()) fmt::print("{}\n", device->description());
   ThreadPool pool(settings.threads), single(1);
   const int threads = pool.size();
   Limits limits{read_bandwidth_gbps(pool, uint64_t{512} << 20), int8_peak_gops() * threads,
                 f32_peak_gflops() * threads};
   const double of_one = read_bandwidth_gbps(single, uint64_t{512} << 20);
-  if (settings.json) {
+  if (settings.json()) {
     fmt::print(R"({{"threads":{},"read_gbps":{:.1f},"read_gbps_of_one":{:.1f},"int8_gops":{:.0f},)"
                R"("f32_gflops":{:.0f}}})"
                "\n",
@@ -197,9 +189,10 @@ int run(const Settings& settings) {
         threads, limits.bandwidth, of_one, limits.int8, limits.f32);
   }
   bool all_agree = true;
-  for (const auto& shape : split(settings.shapes)) {
-    const int64_t rows = std::stoll(shape), cols = std::stoll(shape.substr(shape.find('x') + 1));
-    for (const auto& name : split(settings.types)) {
+  for (const auto& shape : settings.shapes) {
+    const auto sizes = sizes_of(shape);
+    const int64_t rows = sizes[0], cols = sizes[1];
+    for (const auto& name : settings.types) {
       const ElementType type = find_element_type(name)->type;
       // Enough copies of the matrix that none of it is in a cache when its turn comes again.
       const auto one = *row_bytes(type, static_cast<uint64_t>(cols)) * static_cast<uint64_t>(rows);
@@ -207,11 +200,11 @@ int run(const Settings& settings) {
       std::vector<std::byte> bytes(one * static_cast<uint64_t>(copies));
       fill_weights(type, bytes, cols);
       auto check = *device->load({type, rows, cols, 1, std::span(bytes).first(one)});
-      for (const auto& n : split(settings.rows)) {
-        const bool ok = agrees(*device, check, type, std::stoll(n));
+      for (const int64_t n : settings.rows) {
+        const bool ok = agrees(*device, check, type, n);
         all_agree &= ok;
         if (!ok) fmt::print(stderr, "{} {} {} rows: DIFFERS FROM THE ORACLE\n", name, shape, n);
-        run_case(*device, check, copies, type, std::stoll(n), settings, limits);
+        run_case(*device, check, copies, type, n, settings, limits);
       }
     }
   }
@@ -221,4 +214,10 @@ int run(const Settings& settings) {
 }  // namespace
 }  // namespace exo::bench
 
-int main(int argc, char** argv) { return exo::bench::run(exo::bench::parse(argc, argv)); }
+int main(int argc, char** argv) {
+  CLI::App app("Matrix products of the CPU device, checked against the oracle, then timed: best of many");
+  exo::bench::Settings settings;
+  exo::bench::add_options(app, settings);
+  CLI11_PARSE(app, argc, argv);
+  return exo::bench::run(settings);
+}
