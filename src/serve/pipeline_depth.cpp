@@ -11,7 +11,9 @@ constexpr double kWorthSplitting = 0.97;  // of the time with fewer micro-batche
 constexpr double kWorthFilling = 0.1;     // of a chunk's time: shorter waits are not filled
 constexpr int32_t kFewRows = 32, kChunkRows = 48;  // what a step of decodes has at most, and a chunk at least
 constexpr int32_t kLeastChunkRows = 32;
-constexpr double kUsualOverheadRows = 8;
+constexpr double kUsualLeastRows = 8;
+// What a chunk costs beside its rows, of one row's step: most of its reading is hidden behind its arithmetic.
+constexpr double kNotHidden = 0.4;
 
 }  // namespace
 
@@ -57,10 +59,12 @@ int32_t PipelineDepth::for_chunks(int32_t rows) const {
 int32_t PipelineDepth::chunk_rows(int32_t n_tokens) const {
   if (n_stages_ == 1) return n_tokens;
   const double fixed_s = few_rows_.cost().fixed_s;
-  const double overhead =
-      fixed_s > 0 && chunk_row_s_ > 0 ? std::clamp(fixed_s / chunk_row_s_, 2.0, 1024.0) : kUsualOverheadRows;
-  // Below as many rows as a chunk costs anyway a stage does not compute faster.
-  const double best = std::max(std::sqrt(std::max(n_tokens, 0) * overhead / (n_stages_ - 1)), overhead);
+  // Rows whose arithmetic takes as long as one row does, which waits for the weights: with fewer a stage does not
+  // compute faster.
+  const double least =
+      fixed_s > 0 && chunk_row_s_ > 0 ? std::clamp(fixed_s / chunk_row_s_, 2.0, 1024.0) : kUsualLeastRows;
+  const double overhead = kNotHidden * least;
+  const double best = std::max(std::sqrt(std::max(n_tokens, 0) * overhead / (n_stages_ - 1)), least);
   const auto chunks = std::max(1, static_cast<int32_t>(n_tokens / std::max<double>(best, kLeastChunkRows)));
   return (n_tokens + chunks - 1) / chunks;
 }
