@@ -30,8 +30,9 @@ json::object node_json(const wire::NodeFacts& node, bool is_self) {
   }
   json::object rates;
   for (const auto& rate : node.device.format_rates) {
-    rates[rate.weight_type] =
-        json::object{{"stream_bytes_per_s", rate.stream_bytes_per_s}, {"ops_per_s", rate.ops_per_s}};
+    rates[rate.weight_type] = json::object{{"stream_bytes_per_s", rate.stream_bytes_per_s},
+                                           {"ops_per_s", rate.ops_per_s},
+                                           {"few_rows_ops_per_s", rate.few_rows_ops_per_s}};
   }
   return {{"id", node.id.hex()},
           {"name", node.name},

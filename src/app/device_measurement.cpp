@@ -55,6 +55,16 @@ double best_rate(ops::Ops& device, const Product& product) {
   return best;
 }
 
+// Operations per second of the rows that a product has beyond the first, which takes `one_row_s`.
+double few_rows_rate(ops::Ops& device, const Product& product, double one_row_s) {
+  const double row_ops = 2.0 * static_cast<double>(product.rows * product.columns);
+  const double rate = best_rate(device, product);
+  if (rate <= 0) return 0;
+  const double few_rows_s = static_cast<double>(product.batch) * row_ops / rate;
+  const double further = static_cast<double>(product.batch - 1) * row_ops;
+  return further / std::max(few_rows_s - one_row_s, 0.01 * few_rows_s);
+}
+
 constexpr ElementType kFormats[] = {ElementType::kQ8_0, ElementType::kQ4_0, ElementType::kQ4_K,  ElementType::kQ6_K,
                                     ElementType::kF16,  ElementType::kBF16, ElementType::kMXFP4, ElementType::kF32};
 constexpr size_t kDiskBytes = size_t{64} << 20, kDiskBlock = size_t{4} << 20, kPage = 4096;
@@ -82,11 +92,13 @@ DeviceRates measure_thoroughly(int32_t threads, const std::filesystem::path& fol
   DeviceRates rates;
   for (const ElementType type : kFormats) {
     if (cancelled()) return rates;
-    constexpr int64_t kColumns = 4096;
+    constexpr int64_t kColumns = 4096, kFew = wire::FormatRate::kFewRows;
     const uint64_t row = row_bytes(type, kColumns).value_or(1);
-    wire::FormatRate rate{std::string(info(type).name), 0, 0};
+    wire::FormatRate rate{std::string(info(type).name), 0, 0, 0};
     rate.stream_bytes_per_s = best_rate(*device, {type, static_cast<int64_t>(bytes / row), kColumns, 1, 5});
     rate.ops_per_s = best_rate(*device, {type, 2048, 2048, 128, 3});
+    rate.few_rows_ops_per_s = few_rows_rate(*device, {type, static_cast<int64_t>(bytes / row), kColumns, kFew, 3},
+                                            static_cast<double>(bytes) / rate.stream_bytes_per_s);
     // The best that any format reads is what memory gives.
     rates.memory_bandwidth_bytes_per_s = std::max(rates.memory_bandwidth_bytes_per_s, rate.stream_bytes_per_s);
     if (type == ElementType::kQ8_0) rates.int8_ops_per_s = rate.ops_per_s;

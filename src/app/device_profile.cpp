@@ -81,7 +81,7 @@ std::optional<KeptRates> read_kept(const NodeOptions& options) {
       const auto* fields = format.value().if_object();
       if (fields == nullptr || kept.rates.formats.size() >= 64) continue;
       kept.rates.formats.push_back({std::string(format.key()).substr(0, 64), number(*fields, "stream_bytes_per_s"),
-                                    number(*fields, "ops_per_s")});
+                                    number(*fields, "ops_per_s"), number(*fields, "few_rows_ops_per_s")});
     }
   }
   if (kept.rates.memory_bandwidth_bytes_per_s <= 0) return std::nullopt;
@@ -91,8 +91,9 @@ std::optional<KeptRates> read_kept(const NodeOptions& options) {
 void keep(const NodeOptions& options, const KeptRates& kept) {
   json::object formats;
   for (const auto& rate : kept.rates.formats) {
-    formats[rate.weight_type] =
-        json::object{{"stream_bytes_per_s", rate.stream_bytes_per_s}, {"ops_per_s", rate.ops_per_s}};
+    formats[rate.weight_type] = json::object{{"stream_bytes_per_s", rate.stream_bytes_per_s},
+                                             {"ops_per_s", rate.ops_per_s},
+                                             {"few_rows_ops_per_s", rate.few_rows_ops_per_s}};
   }
   const json::object document{{"key", hardware_key(options)},
                               {"measured_at", kept.measured_at},

@@ -27,6 +27,7 @@ wire::ModelFacts facts_of(const model::ModelInfo& info, const std::string& name,
   facts.n_experts_used = info.n_experts_used;
   facts.attention_width = info.attention_width;
   facts.tensor_parallel_parts = info.tensor_parallel_parts;
+  facts.kv_whole_in_groups = info.kv_whole_in_groups;
   return facts;
 }
 

@@ -58,12 +58,15 @@ CostModel::CostModel(const wire::ModelFacts& model, std::span<const PlacementDev
     const bool floats = format != nullptr && is_float(format->type);
     double stream = profile.memory_bandwidth_bytes_per_s;
     double ops = floats ? profile.f32_flops_per_s : profile.int8_ops_per_s;
+    double few_rows_ops = 0;
     for (const auto& rate : profile.format_rates) {
       if (format == nullptr || rate.weight_type != format->name) continue;
       if (rate.stream_bytes_per_s > 0) stream = rate.stream_bytes_per_s;
       if (rate.ops_per_s > 0) ops = rate.ops_per_s;
+      few_rows_ops = rate.few_rows_ops_per_s;
     }
     DeviceRates rates;
+    rates.few_rows_ops = few_rows_ops / 1e3;
     rates.stream = or_assumed(stream, kAssumedBandwidth) / 1e3;
     rates.memory = or_assumed(profile.memory_bandwidth_bytes_per_s, kAssumedBandwidth) / 1e3;
     rates.ops = or_assumed(ops, kAssumedOps) / 1e3;
@@ -114,9 +117,16 @@ Pass CostModel::prefill_pass(double rows, double first_position, bool last_chunk
 
 // ---- times
 
-double CostModel::product_ms(const TeamMember& member, double bytes, double ops) const {
+double CostModel::product_ms(const TeamMember& member, double bytes, double ops_per_row, double rows) const {
+  constexpr double kFew = wire::FormatRate::kFewRows, kMany = kPrefillChunkRows;
   const DeviceRates& rates = rates_[index_of(*member.device)];
-  return member.share * std::max(bytes / rates.stream, ops / rates.ops);
+  const double reading = bytes / rates.stream;
+  const auto computing = [&](double n) { return n * ops_per_row / rates.ops; };
+  if (rates.few_rows_ops <= 0) return member.share * std::max(reading, computing(rows));
+  const double few = reading + (std::clamp(rows, 1.0, kFew) - 1) * ops_per_row / rates.few_rows_ops;
+  if (rows <= kFew) return member.share * few;
+  const double many = std::max(few, computing(std::max(rows, kMany)));
+  return member.share * (rows >= kMany ? many : few + (many - few) * (rows - kFew) / (kMany - kFew));
 }
 
 double CostModel::layer_ms(const Team& team, int32_t layer, const Pass& pass) const {
@@ -136,8 +146,9 @@ double CostModel::layer_ms(const Team& team, int32_t layer, const Pass& pass) co
   double slowest = 0;
   for (const auto& member : team) {
     const DeviceRates& rates = rates_[index_of(*member.device)];
-    const double product = product_ms(member, read, pass.rows * ops_per_byte_ * active);
-    const double attention = member.share * std::max(cache_bytes / rates.memory, attention_ops / rates.flops);
+    const double product = product_ms(member, read, ops_per_byte_ * active, pass.rows);
+    const double attention =
+        std::max(kv_share(member) * cache_bytes / rates.memory, member.share * attention_ops / rates.flops);
     const double correction = pass.decode ? rates.decode_correction : rates.prefill_correction;
     slowest = std::max(slowest, (product + attention) * correction);
   }
@@ -151,7 +162,7 @@ double CostModel::head_ms(const Team& team, const Pass& pass) const {
   for (const auto& member : team) {
     const DeviceRates& rates = rates_[index_of(*member.device)];
     const double correction = pass.decode ? rates.decode_correction : rates.prefill_correction;
-    slowest = std::max(slowest, product_ms(member, bytes, pass.logit_rows * ops_per_byte_ * bytes) * correction);
+    slowest = std::max(slowest, product_ms(member, bytes, ops_per_byte_ * bytes, pass.logit_rows) * correction);
   }
   return team.size() == 1 ? slowest : slowest + gather_ms(team, 1, 4.0 * model_.n_vocab * pass.logit_rows);
 }
@@ -228,9 +239,9 @@ double CostModel::gather_ms(const Team& team, double n_gathers, double bytes) co
 uint64_t CostModel::need(const TeamMember& member, int32_t begin, int32_t end) const {
   if (member.share >= 1) return memory_.need(begin, end);
   const uint64_t shared = memory_.shared_weight_bytes(begin);
-  const double divided =
-      static_cast<double>(memory_.weight_bytes(begin, end) - shared + memory_.kv_bytes(begin, end));
-  return shared + static_cast<uint64_t>(std::ceil(divided * member.share)) + memory_.activation_bytes(begin, end);
+  const double weights = member.share * static_cast<double>(memory_.weight_bytes(begin, end) - shared);
+  const double cache = kv_share(member) * static_cast<double>(memory_.kv_bytes(begin, end));
+  return shared + static_cast<uint64_t>(std::ceil(weights + cache)) + memory_.activation_bytes(begin, end);
 }
 
 bool CostModel::fits(const Team& team, int32_t begin, int32_t end) const {

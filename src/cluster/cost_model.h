@@ -8,9 +8,13 @@
 //   weights_ms   = bytes read / stream rate of the number format
 //                  (of routed experts, the share that r rows touch on average: 1 - (1 - used/all)^r)
 //   compute_ms   = r × 2 operations per active weight / arithmetic rate of the number format
+//   product_ms   = max(weights_ms, compute_ms); where it is measured what few rows cost (FormatRate), up to 8 rows
+//                  weights_ms + (r - 1) × 2 operations per active weight / that rate, and from there on a line to
+//                  128 rows
 //   attention_ms = max(q × (p × KV bytes per position + 2 × state bytes) / memory bandwidth, r × p × 4 × heads'
-//   width / f32 rate) layer_ms     = max(weights_ms, compute_ms) × correction + attention_ms × correction stage_ms
-//   = sum of its layers + the output head for the rows that want logits + overhead of a pass
+//                      width / f32 rate)
+//   layer_ms     = product_ms × correction + attention_ms × correction
+//   stage_ms     = sum of its layers + the output head for the rows that want logits + overhead of a pass
 //                  + bytes beyond the memory budget / disk rate
 //
 // A team of n devices divides the rows of every weight by share; each layer costs its slowest member and four
@@ -94,11 +98,12 @@ class CostModel {
 
  private:
   struct DeviceRates {
-    double stream = 0, memory = 0, ops = 0, flops = 0, disk = 0;  // per ms
+    double stream = 0, memory = 0, ops = 0, few_rows_ops = 0, flops = 0, disk = 0;  // per ms
     double overhead_ms = 0, decode_correction = 1, prefill_correction = 1;
   };
   size_t index_of(const PlacementDevice& device) const { return static_cast<size_t>(&device - devices_.data()); }
-  double product_ms(const TeamMember& member, double bytes, double ops) const;
+  double kv_share(const TeamMember& member) const { return model_.kv_whole_in_groups ? 1 : member.share; }
+  double product_ms(const TeamMember& member, double bytes, double ops_per_row, double rows) const;
   template <typename Each>
   void for_each_layer(const Team& team, int32_t begin, int32_t end, const Pass& pass, Each each) const;
   double gather_ms(const Team& team, double n_gathers, double bytes) const;

@@ -110,6 +110,41 @@ TEST_F(CostModelTest, RatesOfTheModelsFormatAndCorrectionsCount) {
   EXPECT_NEAR(p.stages[0].decode_ms, 0.5 + 3 * (200 + 40), 1e-9);
 }
 
+TEST_F(CostModelTest, FewRowsCostWhatWasMeasured) {
+  for (auto& device : devices) device.profile.format_rates = {{"Q8_0", 100e9, 1e12, 0.2e12}};
+  const double reading = 2, row = 2e8 * kOpsPerByte / 0.2e12 * 1e3, many = 128 * 2e8 * kOpsPerByte / 1e12 * 1e3;
+  const auto stage_ms = [&](int32_t rows) {
+    request.concurrency = rows;
+    request.context_tokens = 1;  // nearly no attention
+    const auto memory = *StageMemory::of(m, request);
+    const CostModel costs(m, devices, links, request, memory);
+    Pass pass = costs.decode_pass(rows);
+    pass.positions = 0;
+    return costs.layer_ms({{&devices[0], 1}}, 0, pass);
+  };
+  EXPECT_NEAR(stage_ms(1), reading, 1e-9);
+  EXPECT_NEAR(stage_ms(4), reading + 3 * row, 1e-9);
+  EXPECT_NEAR(stage_ms(8), reading + 7 * row, 1e-9);
+  EXPECT_NEAR(stage_ms(68), (reading + 7 * row + many) / 2, 1e-9);  // half-way to 128
+  EXPECT_NEAR(stage_ms(128), many, 1e-9);
+  EXPECT_NEAR(stage_ms(256), 2 * many, 1e-9);
+}
+
+TEST_F(CostModelTest, MembersOfAGroupShareTheCacheUnlessAllHeadsReadOneOfItsHeads) {
+  request.context_tokens = 10'000;
+  const auto memory = *StageMemory::of(m, request);
+  const double cache = static_cast<double>(memory.kv_bytes(1, 3));
+  const TeamMember half{&devices[0], 0.5};
+  const auto costs_of = [&] { return CostModel(m, devices, links, request, memory); };
+  const uint64_t divided = costs_of().need(half, 1, 3);
+  const Pass pass = costs_of().decode_pass(1);
+  const double ms = costs_of().layer_ms({half}, 1, pass);
+  m.kv_whole_in_groups = true;
+  EXPECT_EQ(costs_of().need(half, 1, 3), divided + static_cast<uint64_t>(cache / 2));
+  EXPECT_NEAR(costs_of().layer_ms({half}, 1, pass), ms + cache / 2 / 2 / 100e9 * 1e3,
+              1e-9);  // of one of two layers
+}
+
 TEST_F(CostModelTest, UnmeasuredDevicesAndLinksAreAssumedModest) {
   devices[1].profile = {};
   devices[1].profile.memory_budget_bytes = 8 * kGiB;
@@ -127,9 +162,10 @@ TEST_F(CostModelTest, OnlyTheTouchedExpertsAreRead) {
   const Plan p = plan();
   // One row: 40 MB and a quarter of 160 MB.
   EXPECT_NEAR(p.stages[0].decode_ms, 0.5 + 3 * (0.8 + 1), 1e-9);
-  // Two rows miss an expert with (3/4)²: 200 - 160 × 9/16 = 110 MB.
-  const double first = 0.5 + 3 * (1.1 + 0.5), second = 0.5 + 2.2 + 1 + 2;
-  EXPECT_NEAR(p.tokens_per_s, 4e3 / (first + second + 3 + 1.016), 1e-6);
+  // Two rows miss an expert with (3/4)²: 200 - 160 × 9/16 = 110 MB. Passes cost so much that there are only two.
+  for (auto& device : devices) device.profile.step_overhead_s = 2e-3;
+  const double first = 2 + 3 * (1.1 + 0.5), second = 2 + 2.2 + 1 + 2;
+  EXPECT_NEAR(plan().tokens_per_s, 4e3 / (first + second + 3 + 1.016), 1e-6);
 }
 
 TEST_F(CostModelTest, ATensorParallelPairGathersFourTimesPerLayer) {

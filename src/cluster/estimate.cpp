@@ -4,7 +4,7 @@
 //   TTFT         = the prompt in chunks of kPrefillChunkRows through the stages, which work at the same time: stage
 //   s
 //                  begins chunk c when it has ended c-1 and chunk c has arrived; a link carries one chunk at a time
-//   tokens/s     = n sequences in m = min(n, stages) micro-batches of b = n/m rows:
+//   tokens/s     = n sequences in m micro-batches of b = n/m rows, m at least min(n, stages) and the best:
 //                  n / max(one trip with b rows, m × the slowest stage or transfer with b rows)
 
 #include <algorithm>
@@ -55,10 +55,8 @@ double trip_ms(const CostModel& costs, const Choices& choices, double batch) {
   return choices.size() > 1 ? sum + costs.return_ms(choices.back().team, choices.front().team) : sum;
 }
 
-double tokens_per_s(const CostModel& costs, const Choices& choices, int32_t sequences) {
-  const double micro_batches =
-      static_cast<double>(std::min<size_t>(choices.size(), static_cast<size_t>(sequences)));
-  const double batch = sequences / micro_batches;
+double tokens_per_s(const CostModel& costs, const Choices& choices, int32_t sequences, int32_t micro_batches) {
+  const double batch = static_cast<double>(sequences) / micro_batches;
   // The shared cache is as full with all sequences as decode_pass takes it for one batch of them.
   Pass pass = costs.decode_pass(sequences);
   pass.rows = pass.sequences = pass.logit_rows = batch;
@@ -73,6 +71,16 @@ double tokens_per_s(const CostModel& costs, const Choices& choices, int32_t sequ
   }
   if (choices.size() > 1) trip += costs.return_ms(choices.back().team, choices.front().team);
   return 1e3 * sequences / std::max(trip, micro_batches * slowest);
+}
+
+// With as many micro-batches as serve best.
+double tokens_per_s(const CostModel& costs, const Choices& choices, int32_t sequences) {
+  const auto stages = static_cast<int32_t>(choices.size());
+  const int32_t least = std::min(stages, sequences);
+  const int32_t most = stages == 1 ? 1 : std::min(stages * kMostMicroBatchesPerStage, sequences);
+  double best = 0;
+  for (int32_t n = least; n <= most; ++n) best = std::max(best, tokens_per_s(costs, choices, sequences, n));
+  return best;
 }
 
 double ttft_ms(const CostModel& costs, const Choices& choices, int32_t prompt, std::vector<double>& stage_ms) {

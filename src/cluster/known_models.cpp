@@ -111,6 +111,7 @@ wire::ModelFacts facts_of(const Shape& shape, ElementType type) {
   facts.attention_width =
       latent.rank > 0 ? shape.n_heads * (2 * latent.rank + latent.rope_dim) / 2 : shape.n_heads * shape.head_dim;
   facts.tensor_parallel_parts = latent.rank > 0 ? shape.n_heads : shape.n_kv_heads;
+  facts.kv_whole_in_groups = latent.rank > 0;
   add_layers(shape, type, facts);
   const uint64_t head = matrix_bytes(head_type, shape.n_vocab, shape.d_model);
   facts.embedding_bytes = shape.tied ? head : matrix_bytes(type, shape.n_vocab, shape.d_model);

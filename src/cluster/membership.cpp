@@ -55,6 +55,7 @@ void keep_within_limits(wire::NodeFacts& facts) {
     shorten(rate.weight_type);
     sane(rate.stream_bytes_per_s);
     sane(rate.ops_per_s);
+    sane(rate.few_rows_ops_per_s);
   }
   if (facts.stage_times.size() > wire::kMaxStages) facts.stage_times.resize(wire::kMaxStages);
   for (auto& times : facts.stage_times) {

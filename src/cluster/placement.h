@@ -55,6 +55,10 @@ struct ManualStage {
 inline constexpr int32_t kReferencePositions =
     512;  // in the cache when a measured and a predicted time are compared
 
+// The scheduler keeps one micro-batch in flight per stage, more while links make stages wait, but no more than
+// these.
+inline constexpr int32_t kMostMicroBatchesPerStage = 4;
+
 struct PlacementRequest {
   Strategy strategy = Strategy::kRingMemoryWeighted;
   Objective objective = Objective::kLatency;  // kAuto

@@ -30,6 +30,7 @@ void describe_attention(const Hyperparameters& model, ModelInfo& info) {
     // A delta net is not cut; nor is a key-value head, but what all query heads read every member may have.
     const int32_t parts = layer.is_delta_net ? 1 : layer.n_kv_heads > 1 ? layer.n_kv_heads : layer.n_heads;
     info.attention_width = std::max(info.attention_width, width);
+    info.kv_whole_in_groups |= !layer.is_delta_net && layer.n_kv_heads == 1;
     if (parts > 0 && (info.tensor_parallel_parts == 0 || parts < info.tensor_parallel_parts)) {
       info.tensor_parallel_parts = parts;
     }

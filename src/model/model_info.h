@@ -29,6 +29,8 @@ struct ModelInfo {
   int32_t attention_width = 0;  // query heads × the mean width of their keys and values, as cached
   // Equal parts into which the heads of every block divide; 1: devices cannot compute its blocks together.
   int32_t tensor_parallel_parts = 0;
+  bool kv_whole_in_groups =
+      false;                // a block's query heads all read one key-value head, which no member can do without
   std::string weight_type;  // the most frequent format by bytes: "Q4_0"
 };
 

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cluster/placement.h"
+
 namespace exo::serve {
 namespace {
 
-constexpr int32_t kMostPerStage = 4;      // micro-batches: what is in flight is replayed when the ring breaks
-constexpr double kWorthSplitting = 0.97;  // of the time with fewer micro-batches
-constexpr double kWorthFilling = 0.1;     // of a chunk's time: shorter waits are not filled
+using cluster::kMostMicroBatchesPerStage;
+
+constexpr double kWorthSplitting = 0.97;           // of the time with fewer micro-batches
+constexpr double kWorthFilling = 0.1;              // of a chunk's time: shorter waits are not filled
 constexpr int32_t kFewRows = 32, kChunkRows = 48;  // what a step of decodes has at most, and a chunk at least
 constexpr int32_t kLeastChunkRows = 32;
 constexpr double kUsualLeastRows = 8;
@@ -32,7 +35,7 @@ int32_t PipelineDepth::for_decodes(int32_t n_sequences) const {
   if (n_stages_ == 1 || link_s_ <= 0 || cost.fixed_s <= 0) return n_stages_;
   int32_t best = n_stages_;
   double best_s = 0;
-  for (int32_t m = n_stages_; m <= std::min(n_sequences, kMostPerStage * n_stages_); ++m) {
+  for (int32_t m = n_stages_; m <= std::min(n_sequences, kMostMicroBatchesPerStage * n_stages_); ++m) {
     const double rows = std::ceil(static_cast<double>(n_sequences) / m);
     const double stage_s = cost.fixed_s + (rows - 1) * cost.per_row_s;
     const double round_s = std::max(n_stages_ * stage_s + link_s_, m * stage_s);
@@ -53,7 +56,8 @@ int32_t PipelineDepth::for_chunks(int32_t rows) const {
   const double one_s = chunk_s(rows);
   if (n_stages_ == 1 || one_s <= 0) return n_stages_;
   const double waits = std::ceil(link_s_ / one_s - kWorthFilling);
-  return n_stages_ + static_cast<int32_t>(std::clamp<double>(waits, 0, (kMostPerStage - 1) * n_stages_));
+  return n_stages_ +
+         static_cast<int32_t>(std::clamp<double>(waits, 0, (kMostMicroBatchesPerStage - 1) * n_stages_));
 }
 
 int32_t PipelineDepth::chunk_rows(int32_t n_tokens) const {

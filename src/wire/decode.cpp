@@ -107,7 +107,7 @@ class Reader {
   // ---- facts
   FormatRate format_rate(const fb::FormatRate* r) {
     return {name(r->weight_type(), "rate.weight_type"), rate(r->stream_bytes_per_s(), "rate.stream_bytes"),
-            rate(r->ops_per_s(), "rate.ops")};
+            rate(r->ops_per_s(), "rate.ops"), rate(r->few_rows_ops_per_s(), "rate.few_rows_ops")};
   }
   DeviceProfile device(const fb::DeviceProfile* d) {
     return {.os = name(d->os(), "device.os"),
@@ -146,7 +146,8 @@ class Reader {
                      .n_experts = count(m->n_experts(), "model.n_experts"),
                      .n_experts_used = count(m->n_experts_used(), "model.n_experts_used"),
                      .attention_width = count(m->attention_width(), "model.attention_width"),
-                     .tensor_parallel_parts = count(m->tensor_parallel_parts(), "model.tensor_parallel_parts")};
+                     .tensor_parallel_parts = count(m->tensor_parallel_parts(), "model.tensor_parallel_parts"),
+                     .kv_whole_in_groups = m->kv_whole_in_groups()};
     return {std::move(facts), m->complete(), name(m->content_root(), "model.content_root")};
   }
   StageStatus status(const fb::StageStatus* s) {

@@ -120,7 +120,7 @@ class Writer {
   Offset<fb::FormatRate> make(const FormatRate& r) {
     const auto type = name(r.weight_type, "rate.weight_type");
     return fb::CreateFormatRate(builder_, type, rate(r.stream_bytes_per_s, "rate.stream_bytes"),
-                                rate(r.ops_per_s, "rate.ops"));
+                                rate(r.ops_per_s, "rate.ops"), rate(r.few_rows_ops_per_s, "rate.few_rows_ops"));
   }
   Offset<fb::DeviceProfile> make(const DeviceProfile& d) {
     const auto os = name(d.os, "device.os"), arch = name(d.arch, "device.arch");
@@ -151,7 +151,7 @@ class Writer {
         count(f.context_length, "model.context_length"), f.file_bytes, layer_bytes, f.embedding_bytes, f.head_bytes,
         kv_bytes, offer.complete, state_bytes, expert_bytes, count(f.n_experts, "model.n_experts"),
         count(f.n_experts_used, "model.n_experts_used"), count(f.attention_width, "model.attention_width"),
-        count(f.tensor_parallel_parts, "model.tensor_parallel_parts"), content_root);
+        count(f.tensor_parallel_parts, "model.tensor_parallel_parts"), content_root, f.kv_whole_in_groups);
   }
   Offset<fb::StageStatus> make(const StageStatus& s) {
     const auto fingerprint = name(s.fingerprint, "stage.fingerprint");

@@ -25,6 +25,9 @@ struct FormatRate {
   std::string weight_type;        // "Q4_K"
   double stream_bytes_per_s = 0;  // weights read by one row (decode), all threads
   double ops_per_s = 0;           // multiplications and additions with many rows (prefill)
+  double few_rows_ops_per_s =
+      0;  // of each row that kFewRows rows have more than one (decodes together); 0: unknown
+  static constexpr int32_t kFewRows = 8;
   bool operator==(const FormatRate&) const = default;
 };
 
@@ -61,6 +64,7 @@ struct ModelFacts {
   int32_t n_experts = 0, n_experts_used = 0;
   int32_t attention_width = 0;        // query heads × their width; 0: d_model
   int32_t tensor_parallel_parts = 0;  // into how many equal parts the heads divide at most; 0: unknown
+  bool kv_whole_in_groups = false;    // all query heads read one key-value head: every member of a group caches it
   bool operator==(const ModelFacts&) const = default;
 };
 
