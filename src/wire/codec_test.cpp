@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -238,6 +240,29 @@ TEST(Codec, TheSenderRefusesWhatIsOverALimit) {
   gossip.nodes.assign(4000, full_node(1));
   for (auto& n : gossip.nodes) n.models[0].facts.layer_bytes.resize(kMaxLayers);
   EXPECT_TRUE(refused(gossip));
+}
+
+// A stage takes memory for what its record says: 2^31 slots would end the process.
+TEST(Codec, AnInstanceCannotAskForMemoryWithoutBound) {
+  const auto check = [](auto&& number, int32_t most) {
+    InstanceRecord record = full_instance();
+    number(record) = most;
+    EXPECT_TRUE(encode(Gossip{{}, {record}}));
+    number(record) = most + 1;
+    EXPECT_FALSE(encode(Gossip{{}, {record}}));
+    number(record) = 0x1ABC;  // nothing else in the frame looks like it
+    auto frame = frame_of(Gossip{{}, {record}});
+    constexpr std::array kWritten{std::byte{0xBC}, std::byte{0x1A}, std::byte{0}, std::byte{0}};
+    const auto at = std::search(frame.begin(), frame.end(), kWritten.begin(), kWritten.end());
+    ASSERT_NE(at, frame.end());
+    EXPECT_TRUE(decode(frame));
+    at[3] = std::byte{0x7F};
+    EXPECT_FALSE(decode(frame));
+  };
+  check([](InstanceRecord& r) -> int32_t& { return r.context_tokens; }, kMaxContextTokens);
+  check([](InstanceRecord& r) -> int32_t& { return r.max_sequences; }, kMaxInstanceSequences);
+  check([](InstanceRecord& r) -> int32_t& { return r.previous->context_tokens; }, kMaxContextTokens);
+  check([](InstanceRecord& r) -> int32_t& { return r.previous->max_sequences; }, kMaxInstanceSequences);
 }
 
 TEST(Codec, TheLargestTensorPasses) {

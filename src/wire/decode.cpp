@@ -38,6 +38,10 @@ class Reader {
     if (value < 0) error_ = what;
     return value;
   }
+  int32_t at_most(int32_t most, int32_t value, const char* what) {
+    if (value > most) error_ = what;
+    return count(value, what);
+  }
   double rate(double value, const char* what) {
     if (!(value >= 0) || std::isinf(value)) error_ = what;
     return value;
@@ -207,15 +211,16 @@ class Reader {
     record.epoch = epoch(r->epoch());
     record.strategy = name(r->strategy(), "instance.strategy");
     record.stages = planned_stages(r->stages());
-    record.context_tokens = count(r->context_tokens(), "instance.context_tokens");
-    record.max_sequences = count(r->max_sequences(), "instance.max_sequences");
+    record.context_tokens = at_most(kMaxContextTokens, r->context_tokens(), "instance.context_tokens");
+    record.max_sequences = at_most(kMaxInstanceSequences, r->max_sequences(), "instance.max_sequences");
     record.problem = text(r->problem(), kMaxTextBytes, "instance.problem");
     record.stopped = r->stopped();
     record.objective = name(r->objective(), "instance.objective");
     if (const auto* previous = r->previous()) {
-      record.previous = PlannedRing{epoch(previous->epoch()), planned_stages(previous->stages()),
-                                    count(previous->context_tokens(), "ring.context_tokens"),
-                                    count(previous->max_sequences(), "ring.max_sequences")};
+      record.previous =
+          PlannedRing{epoch(previous->epoch()), planned_stages(previous->stages()),
+                      at_most(kMaxContextTokens, previous->context_tokens(), "ring.context_tokens"),
+                      at_most(kMaxInstanceSequences, previous->max_sequences(), "ring.max_sequences")};
     }
     if (const auto* content = r->content())
       record.content = {id(*content->origin()), name(content->root(), "content.root")};

@@ -51,6 +51,10 @@ class Writer {
     if (value < 0) error_ = what;
     return value;
   }
+  int32_t at_most(int32_t most, int32_t value, const char* what) {
+    if (value > most) error_ = what;
+    return count(value, what);
+  }
   double rate(double value, const char* what) {
     if (!(value >= 0) || std::isinf(value)) error_ = what;
     return value;
@@ -209,8 +213,9 @@ class Writer {
     const auto stages =
         tables(r.stages, kMaxStages, "ring.stages", [this](const auto& value) { return make(value); });
     const auto at = epoch(r.epoch);
-    return fb::CreatePlannedRing(builder_, &at, stages, count(r.context_tokens, "ring.context_tokens"),
-                                 count(r.max_sequences, "ring.max_sequences"));
+    return fb::CreatePlannedRing(builder_, &at, stages,
+                                 at_most(kMaxContextTokens, r.context_tokens, "ring.context_tokens"),
+                                 at_most(kMaxInstanceSequences, r.max_sequences, "ring.max_sequences"));
   }
   Offset<fb::ContentPin> make(const ContentPin& pin) {
     const auto root = name(pin.root, "content.root");
@@ -227,9 +232,10 @@ class Writer {
     const auto at = epoch(r.epoch);
     const auto previous = r.previous ? make(*r.previous) : Offset<fb::PlannedRing>();
     const auto content = make(r.content);
-    return fb::CreateInstanceRecord(
-        builder_, fingerprint, model, &at, strategy, stages, count(r.context_tokens, "instance.context_tokens"),
-        count(r.max_sequences, "instance.max_sequences"), problem, r.stopped, objective, previous, content);
+    return fb::CreateInstanceRecord(builder_, fingerprint, model, &at, strategy, stages,
+                                    at_most(kMaxContextTokens, r.context_tokens, "instance.context_tokens"),
+                                    at_most(kMaxInstanceSequences, r.max_sequences, "instance.max_sequences"),
+                                    problem, r.stopped, objective, previous, content);
   }
   Offset<fb::NodeVersion> make(const NodeVersion& v) {
     const auto node = id(v.id);

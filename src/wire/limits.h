@@ -29,6 +29,9 @@ inline constexpr size_t kMaxStages = 1024;  // also per instance
 inline constexpr size_t kMaxLinks = 4096;
 inline constexpr size_t kMaxMembers = 64;  // per stage of an instance
 inline constexpr size_t kMaxFormatRates = 64;
+// per instance: stages take memory for these when they are loaded
+inline constexpr int32_t kMaxContextTokens = 1 << 24;
+inline constexpr int32_t kMaxInstanceSequences = 8192;
 // per model
 inline constexpr size_t kMaxLayers = 4096;
 // per request
@@ -39,7 +42,7 @@ inline constexpr size_t kMaxAlternatives = 256;
 // per step
 inline constexpr size_t kMaxSequences = 8192;
 inline constexpr size_t kMaxStepTokens = 65536;
-inline constexpr size_t kMaxDraftTokens = 64;  // per sequence
+inline constexpr size_t kMaxDraftTokens = 64;          // per sequence
 inline constexpr size_t kMaxBlocks = size_t{1} << 20;  // per sequence
 
 // per TraceReply
