@@ -52,7 +52,10 @@ StoreFiles::StoreFiles(const NodeOptions& options, net::EventLoop& loop, net::No
 
 StoreFiles::~StoreFiles() = default;
 
-void StoreFiles::stop() { fetcher_.reset(); }
+void StoreFiles::stop() {
+  stopping_ = true;
+  fetcher_.reset();
+}
 void StoreFiles::stop_hashing() { hasher_->stop(); }
 
 std::string StoreFiles::name_of(const std::string& model_option) {
@@ -132,7 +135,7 @@ Result<std::shared_ptr<const formats::GgufFile>> StoreFiles::fetch(const std::st
     meeting->changed.wait_for(lock, std::chrono::milliseconds(200));
     const auto now = meeting->progress;
     lock.unlock();
-    const bool go_on = !progress || progress(now.done_bytes, now.total_bytes);
+    const bool go_on = !stopping_ && (!progress || progress(now.done_bytes, now.total_bytes));
     lock.lock();
     if (go_on || meeting->result) continue;
     loop_.post([this, meeting] {

@@ -2,6 +2,7 @@
 // ModelFiles over store/: files of this device where it has them and they are those that count, partial copies
 // fetched from peers where not.
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -72,6 +73,7 @@ class StoreFiles final : public ModelFiles {
   cluster::Cluster* cluster_ = nullptr;
   store::ModelStore store_;
   std::unique_ptr<store::ShardFetcher> fetcher_;  // network thread
+  std::atomic<bool> stopping_ = false;            // whoever waits for a fetch does not hear of its end any more
   std::function<void()> told_;                    // network thread
   std::unique_ptr<store::ContentHasher> hasher_;
   std::mutex mutex_;  // guards what follows

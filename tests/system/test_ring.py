@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 import unittest
 
@@ -357,6 +358,23 @@ class ModelFromAPeer(ClusterTest):
         wait_until(lone.try_topology, 20, lambda: self.logs())
         self.assertTrue(together)
         self.assertEqual(ask(lone), together)
+
+
+    def test_a_device_ends_while_it_waits_for_a_header(self):
+        source = os.path.join(os.path.dirname(__file__), "../../assets/exo-demo.gguf")
+        owner, guest = self.node("owner", model=None), self.node("guest", model=None)
+        self.wait_members([owner, guest], ["owner", "guest"])
+        models = owner.folder / "data" / "models"
+        models.mkdir(parents=True, exist_ok=True)
+        (models / "my-model.gguf").write_bytes(pathlib.Path(source).read_bytes().replace(b"exo-demo", b"my-model", 1))
+        wait_until(lambda: any(m["name"] == "my-model" for m in guest.topology()["models"]), 20, self.logs)
+        owner.signal(signal.SIGSTOP)  # takes connections and says nothing
+        asking = threading.Thread(target=lambda: Stream(guest, model="my-model").join())
+        asking.start()
+        time.sleep(0.5)
+        guest.signal(signal.SIGINT)
+        self.assertIsNotNone(wait_until(lambda: guest.process.poll() is not None, 10, lambda: "the guest hangs\n" + self.logs()))
+        asking.join()
 
 
 class ChangedWeights(ClusterTest):
