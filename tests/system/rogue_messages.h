@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <random>
 #include <string>
 #include <vector>
 
+#include "rogue_model.h"
 #include "wire/codec.h"
 #include "wire/limits.h"
 
@@ -42,12 +42,9 @@ struct Heard {
   }
 };
 
-class Inventor {
+class Inventor : public Dice {
  public:
-  Inventor(uint64_t seed, const Heard& heard) : random_(seed), heard_(heard) {}
-
-  uint64_t below(uint64_t n) { return n == 0 ? 0 : random_() % n; }
-  bool once_in(uint64_t n) { return below(n) == 0; }
+  Inventor(uint64_t seed, const Heard& heard) : Dice(seed), heard_(heard) {}
 
   std::vector<std::byte> frame() {
     const wire::Message message = this->message();
@@ -67,10 +64,6 @@ class Inventor {
   }
 
  private:
-  template <typename T>
-  const T& pick(const std::vector<T>& list) {
-    return list[below(list.size())];
-  }
   int32_t count() {
     constexpr int32_t kEdges[] = {0, 1, 2, 3, 31, 32, 33, 511, 512, 65536, INT32_MAX - 1, INT32_MAX};
     return once_in(3) ? static_cast<int32_t>(random_() >> 33) : kEdges[below(once_in(2) ? 7 : std::size(kEdges))];
@@ -79,16 +72,8 @@ class Inventor {
     constexpr double kEdges[] = {0, 1e-300, 1e-9, 1, 1e9, 1e18, 1e300};
     return kEdges[below(std::size(kEdges))];
   }
-  std::string text(size_t most) {
-    std::string out(below(most), ' ');
-    for (char& c : out) c = static_cast<char>(random_());
-    return out;
-  }
-  std::vector<std::byte> noise(size_t size) {
-    std::vector<std::byte> bytes(size);
-    for (auto& byte : bytes) byte = static_cast<std::byte>(random_());
-    return bytes;
-  }
+  // Of models that only the rogue peer speaks of: offers, records and stages of them meet.
+  std::string invented() { return std::string(64, static_cast<char>('0' + below(4))); }
   void mutate(std::vector<std::byte>& bytes) {
     for (uint64_t n = 1 + below(8); n > 0 && !bytes.empty(); --n) {
       const size_t at = below(bytes.size());
@@ -159,7 +144,7 @@ class Inventor {
       if (!known.empty()) facts = pick(known).facts;
     }
     if (once_in(2)) facts.name = text(40);
-    if (once_in(2)) facts.fingerprint = text(65);
+    if (once_in(2)) facts.fingerprint = once_in(2) ? invented() : text(65);
     facts.n_layers = count();
     facts.d_model = count();
     facts.n_vocab = count();
@@ -168,11 +153,27 @@ class Inventor {
     facts.layer_bytes.assign(below(8), wide());
     facts.kv_bytes_per_position.assign(below(8), wide());
     facts.expert_bytes.assign(below(8), wide());
+    facts.state_bytes.assign(below(8), wide());
+    facts.embedding_bytes = wide();
+    facts.head_bytes = wide();
     facts.n_experts = count();
     facts.n_experts_used = count();
     facts.attention_width = count();
     facts.tensor_parallel_parts = count();
+    if (once_in(2)) make_consistent(facts);
     return facts;
+  }
+  // Sizes that placement computes with.
+  void make_consistent(wire::ModelFacts& facts) {
+    facts.n_layers = static_cast<int32_t>(once_in(10) ? wire::kMaxLayers : 1 + below(60));
+    const auto n = static_cast<size_t>(facts.n_layers);
+    facts.layer_bytes.assign(n, once_in(2) ? below(1 << 20) : wide() >> 14);
+    facts.kv_bytes_per_position.assign(n, below(1 << 26));
+    facts.state_bytes.assign(once_in(2) ? n : 0, below(uint64_t{1} << 34));
+    facts.expert_bytes.assign(once_in(2) ? n : 0, facts.layer_bytes[0]);
+    facts.n_experts = static_cast<int32_t>(below(300));
+    facts.n_experts_used = static_cast<int32_t>(below(static_cast<uint64_t>(facts.n_experts) + 1));
+    facts.tensor_parallel_parts = static_cast<int32_t>(below(1025));
   }
   // An invented model has an invented fingerprint: what a member may place is not what is tried here.
   wire::NodeFacts node_facts() {
@@ -189,6 +190,16 @@ class Inventor {
     facts.device.f32_flops_per_s = rate();
     facts.device.disk_bytes_per_s = rate();
     facts.device.threads = count();
+    facts.device.int8_ops_per_s = rate();
+    facts.device.step_overhead_s = rate();
+    facts.device.decode_correction = rate();
+    facts.device.prefill_correction = rate();
+    for (uint64_t n = below(3); n > 0; --n)
+      facts.device.format_rates.push_back({once_in(2) ? "Q4_0" : text(20), rate(), rate()});
+    facts.api_port = static_cast<uint16_t>(random_());
+    facts.tokens_per_s = rate();
+    if (once_in(4)) facts.withdrawal = text(60);
+    for (uint64_t n = below(3); n > 0; --n) facts.stage_times.push_back({fingerprint(), layers(), rate(), rate()});
     for (uint64_t n = below(3); n > 0; --n) {
       facts.models.push_back({model(), once_in(2), once_in(2) ? fingerprint() : text(64)});
       for (const auto& instance : heard_.instances)
@@ -203,10 +214,20 @@ class Inventor {
     facts.leaving = once_in(4);
     return facts;
   }
+  std::vector<wire::PlannedStage> stages() {
+    std::vector<wire::PlannedStage> out;
+    for (uint64_t n = below(5); n > 0; --n) {
+      wire::PlannedStage stage{node(), layers(), wide(), {}};
+      for (uint64_t m = below(4); m > 0 && once_in(2); --m)
+        stage.members.push_back({node(), wide(), static_cast<uint32_t>(wide())});
+      out.push_back(std::move(stage));
+    }
+    return out;
+  }
   // Of models that nobody has, or an epoch that is over.
   wire::InstanceRecord instance() {
     wire::InstanceRecord record;
-    record.fingerprint = once_in(2) ? text(64) : std::string(64, 'f');
+    record.fingerprint = once_in(2) ? invented() : once_in(2) ? text(64) : std::string(64, 'f');
     record.epoch = {wide(), node()};
     if (!heard_.instances.empty() && once_in(2)) {
       record = pick(heard_.instances);
@@ -215,15 +236,11 @@ class Inventor {
     record.model_name = text(40);
     record.strategy = text(20);
     record.stages.clear();
-    for (uint64_t n = below(5); n > 0; --n) {
-      wire::PlannedStage stage;
-      stage.node = node();
-      stage.layers = layers();
-      stage.incarnation = wide();
-      record.stages.push_back(stage);
-    }
-    record.context_tokens = count();
-    record.max_sequences = count();
+    if (!once_in(3)) record.stages = stages();
+    record.context_tokens = std::min(count(), wire::kMaxContextTokens);
+    record.max_sequences = std::min(count(), wire::kMaxInstanceSequences);
+    if (once_in(3)) record.previous = wire::PlannedRing{epoch(), stages(), 256, 2};
+    if (once_in(4)) record.problem = text(200);
     record.stopped = once_in(4);
     record.objective = text(10);
     if (once_in(2)) record.content = {node(), once_in(2) ? fingerprint() : text(64)};
@@ -248,8 +265,26 @@ class Inventor {
     return step;
   }
 
+  wire::TraceReply trace_reply() {
+    wire::TraceReply reply{.nonce = below(1000), .now_ns = static_cast<int64_t>(wide())};
+    wire::TraceEvent event;
+    event.kind = static_cast<wire::TraceEventKind>(below(8));
+    event.at_ns = static_cast<int64_t>(wide());
+    reply.events.assign(below(20), event);
+    wire::StepTrace step{.epoch = epoch(), .stage = static_cast<int32_t>(below(wire::kMaxStages)) - 1};
+    step.computed_ns = static_cast<int64_t>(wide());
+    reply.steps.assign(below(20), step);
+    wire::RunningRequest running{.request = request(), .fingerprint = fingerprint()};
+    running.phase = static_cast<wire::RequestPhase>(below(6));
+    running.age_s = rate();
+    reply.requests.assign(below(20), running);
+    return reply;
+  }
+
+ public:
+  // What the codec lets through.
   wire::Message message() {
-    switch (below(14)) {
+    switch (below(15)) {
       case 0:
         return wire::Ping{wide(), once_in(10) ? static_cast<uint32_t>(below(wire::kMaxPingBytes)) : 0};
       case 1:
@@ -298,17 +333,15 @@ class Inventor {
                                 text(99)};
       case 12:
         return wire::TraceQuery{wide(), request(), once_in(2)};
-      default: {
-        wire::TraceReply reply{.nonce = below(1000), .now_ns = static_cast<int64_t>(wide())};
-        wire::TraceEvent event;
-        event.at_ns = static_cast<int64_t>(wide());
-        reply.events.assign(below(20), event);
-        return reply;
-      }
+      case 13:
+        if (once_in(30)) return wire::Goodbye{text(100)};
+        [[fallthrough]];
+      default:
+        return trace_reply();
     }
   }
 
-  std::mt19937_64 random_;
+ private:
   const Heard& heard_;
 };
 

@@ -1,6 +1,8 @@
 // A peer that is admitted to a cluster and then speaks the protocol badly: mutated and invented messages, wrong
-// orders, huge fields, steps for slots that do not exist, hostile gossip, bad file requests. The node that it talks
-// to must refuse or ignore all of it. The seed is printed; the same seed makes the same choices.
+// orders, huge fields, steps for slots that do not exist, hostile gossip, bad file requests. It also places a model
+// of its own on the node, serves it with wrong layouts, weights, hashes and manifests, and is a stage before or
+// after the node's, or a member of its group, that computes nonsense. The node that it talks to must refuse, ignore
+// or survive all of it. The seed is printed; the same seed makes the same choices.
 //
 //   exo_rogue_peer HOST PORT SECONDS SEED [SECRET]
 //
@@ -15,10 +17,13 @@
 #include <boost/beast/websocket/ssl.hpp>
 #include <iostream>
 #include <thread>
+#include <utility>
 
 #include "net/channel.h"
 #include "net/file_connection.h"
+#include "net/file_server.h"
 #include "rogue_messages.h"
+#include "rogue_server.h"
 
 namespace exo::rogue {
 namespace {
@@ -28,6 +33,7 @@ namespace beast = boost::beast;
 using asio::use_awaitable;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using SteadyClock = std::chrono::steady_clock;
 
 struct Options {
   std::string host;
@@ -43,19 +49,22 @@ class RoguePeer {
       : options_(options),
         inventor_(options.seed, heard_),
         key_(net::ClusterKey::from_secret(options.secret)),
-        end_(std::chrono::steady_clock::now() + seconds(options.seconds)) {}
+        end_(SteadyClock::now() + seconds(options.seconds)) {}
 
   int run() {
-    while (std::chrono::steady_clock::now() < end_) {
+    while (SteadyClock::now() < end_) {
       if (identity_ == nullptr || inventor_.once_in(3)) renew_identity();
-      session();
+      session(SteadyClock::now() >= next_placing_);
       if (inventor_.once_in(5)) ask_for_files();
       if (inventor_.once_in(10)) raw_request();
     }
     const bool alive = admitted_at_the_end();
-    fmt::print("seed {}: {} sessions, {} admitted, {} messages said, {} heard, {} file requests; the node {}\n",
-               options_.seed, sessions_, admitted_, said_, messages_heard_, file_requests_,
-               alive ? "still admits" : "does not admit any more");
+    fmt::print(
+        "seed {}: {} sessions, {} admitted, {} messages said, {} heard, {} file requests; a model placed {} times, "
+        "ready {} times, {} answers about it, {} exchanges in groups; the node {}\n",
+        options_.seed, sessions_, admitted_, said_, messages_heard_, file_requests_, placed_, ready_,
+        server_.answers.load(), exchanges_ + server_.exchanges.load(),
+        alive ? "still admits" : "does not admit any more");
     return alive ? 0 : 1;
   }
 
@@ -66,7 +75,11 @@ class RoguePeer {
     local_ = std::make_shared<net::LocalNode>();
     local_->self.id = identity_->id();
     local_->self.incarnation = ++incarnation_;
-    local_->self.peer_port = 1;
+    // The first ones are honest, so that what comes after the transfer is reached.
+    const bool honest = placed_ < kLayouts || inventor_.once_in(2);
+    model_ = std::make_shared<RogueModel>(
+        RogueModel::make(inventor_, placed_ < kLayouts || inventor_.once_in(2) ? 0 : 1 + inventor_.below(4)));
+    local_->self.peer_port = server_.open(tls_, model_, honest, inventor_.wide());
     local_->self.has_secret = key_.has_secret();
     local_->self.name = "rogue";
     local_->self.software_version = heard_.software_version;
@@ -80,23 +93,25 @@ class RoguePeer {
   }
 
   // One link: greeted, abused, closed, at most some seconds long.
-  void session() {
+  void session(bool places) {
     ++sessions_;
     asio::io_context context;
     context_ = &context;
+    const seconds longest(places ? 12 : 4);
     try {
       channel_ = connect(context);
-      net::SocketDeadline deadline(net::socket_of(*channel_), seconds(4));
-      asio::co_spawn(context, talk(), asio::detached);
-      context.run_for(seconds(6));
+      net::SocketDeadline deadline(net::socket_of(*channel_), longest);
+      asio::co_spawn(context, talk(places), asio::detached);
+      context.run_for(longest + seconds(2));
     } catch (const boost::system::system_error&) {
       pause(milliseconds(50));  // too many connections: the node bounds them
     }
+    if (places) next_placing_ = SteadyClock::now() + seconds(2);
     channel_.reset();
     context_ = nullptr;
   }
 
-  asio::awaitable<void> talk() {
+  asio::awaitable<void> talk(bool places) {
     try {
       const net::Greeting greeting = co_await net::greet(*channel_, *local_, [](const NodeId&) { return true; });
       if (greeting.verdict == net::Verdict::kVersionDiffers)
@@ -110,6 +125,7 @@ class RoguePeer {
       channel_->read_message_max(wire::kMaxFrameBytes);
       asio::co_spawn(channel_->get_executor(), listen(), asio::detached);
       if (heard_.instances.empty()) co_await sleep(milliseconds(300));
+      if (places) co_await take_part();
       for (uint64_t n = 1 + inventor_.below(200); n > 0; --n) {
         const auto frame = inventor_.frame();
         co_await channel_->async_write(asio::buffer(frame.data(), frame.size()), use_awaitable);
@@ -129,11 +145,133 @@ class RoguePeer {
         ++messages_heard_;
         const auto message = wire::decode({static_cast<const std::byte*>(buffer.data().data()), buffer.size()});
         if (message) heard_.take(*message);
+        if (message) note_ready(*message);
         buffer.clear();
       }
     } catch (const boost::system::system_error&) {
     }
     close();
+  }
+
+  // ---- the own model on the node
+
+  // Places it and plays the other device of its ring or group; some seconds, and some more once the node is ready.
+  asio::awaitable<void> take_part() {
+    const bool tame = placed_ < 2 * kLayouts || inventor_.once_in(2);
+    const auto layout = static_cast<Layout>(placed_++ % kLayouts);
+    record_ = place(inventor_, *model_, layout, local_->self.id, peer_, ++counter_, tame);
+    steps_ = {};
+    node_ready_ = false;
+    co_await say(own_gossip());
+    if (layout == Layout::kGroupLed) asio::co_spawn(channel_->get_executor(), dial_group(), asio::detached);
+    auto until = SteadyClock::now() + seconds(8);
+    for (bool was_ready = false; SteadyClock::now() < until;) {
+      co_await sleep(milliseconds(20 + inventor_.below(60)));
+      co_await say(wire::Ping{});
+      if (inventor_.once_in(10)) co_await say(inventor_.message());
+      if (inventor_.once_in(30)) co_await say(own_gossip());
+      if (!node_ready_) continue;
+      if (!was_ready) until = SteadyClock::now() + seconds(3);
+      was_ready = true;
+      co_await say(part_of(layout));
+    }
+  }
+
+  // What the other device of the ring or group has to say.
+  wire::Message part_of(Layout layout) {
+    if (layout == Layout::kGroupLed) return steps_.next(inventor_, record_, true);
+    if (layout == Layout::kRingFirst) return steps_.next(inventor_, record_, false);
+    if (layout == Layout::kRingLast && inventor_.once_in(2)) {
+      wire::StepResult result{record_.fingerprint, record_.epoch, MicroBatchId(1 + inventor_.below(20)), {}, {}};
+      result.tokens.assign(1 + inventor_.below(3), {TokenId(static_cast<int32_t>(inventor_.below(30'000))), 0, {}});
+      result.counts.assign(1 + inventor_.below(2), static_cast<int32_t>(inventor_.below(4)));
+      return result;
+    }
+    wire::SubmitRequest submit{
+        .request = {1, inventor_.below(50)}, .fingerprint = record_.fingerprint, .epoch = record_.epoch};
+    submit.tokens.assign(1 + inventor_.below(40), TokenId(static_cast<int32_t>(inventor_.below(300))));
+    submit.prompt_tokens = static_cast<int32_t>(submit.tokens.size());
+    submit.max_new_tokens = static_cast<int32_t>(1 + inventor_.below(20));
+    submit.sampler.temperature = 0;
+    return submit;
+  }
+
+  // Apart from the coroutines: g++ 12 mishandles such temporaries in co_await expressions.
+  wire::Message own_gossip() {
+    wire::Gossip gossip;
+    gossip.nodes.push_back(own_facts());
+    gossip.instances.push_back(record_);
+    return gossip;
+  }
+
+  // No memory and no speed: nobody else's model is to move here.
+  wire::NodeFacts own_facts() {
+    wire::NodeFacts facts;
+    facts.id = local_->self.id;
+    facts.incarnation = local_->self.incarnation;
+    facts.sequence = ++sequence_;
+    facts.name = "rogue";
+    facts.software_version = local_->self.software_version;
+    facts.peer_port = local_->self.peer_port;
+    facts.models = {{model_->facts(), true, inventor_.once_in(2) ? model_->root : ""}};
+    facts.links = {{peer_, "eth0", 100, 1e8}};
+    for (const auto& stage : record_.stages)
+      facts.stages.push_back(
+          {record_.fingerprint, record_.epoch, stage.layers, wire::StageState::kReady, 0, 0, {}});
+    return facts;
+  }
+
+  void note_ready(const wire::Message& message) {
+    const auto* gossip = std::get_if<wire::Gossip>(&message);
+    for (const auto& node : gossip != nullptr ? gossip->nodes : std::vector<wire::NodeFacts>()) {
+      for (const auto& stage : node.stages) {
+        const bool ready = node.id == peer_ && stage.state == wire::StageState::kReady;
+        if (!ready || stage.epoch != record_.epoch || stage.fingerprint != record_.fingerprint) continue;
+        if (!std::exchange(node_ready_, true)) ++ready_;
+      }
+    }
+  }
+
+  asio::awaitable<void> say(wire::Message message) {
+    const auto frame = wire::encode(message);
+    if (!frame) co_return;
+    co_await channel_->async_write(asio::buffer(frame->data(), frame->size()), use_awaitable);
+    ++said_;
+  }
+
+  // As the leader of the group, who dials; until the node has a port for it.
+  asio::awaitable<void> dial_group() {
+    const std::string name =
+        fmt::format("{}.{}.{}.0", record_.fingerprint, record_.epoch.counter, record_.epoch.proposer.hex());
+    try {
+      for (int attempt = 0; attempt < 60; ++attempt) {
+        const auto channel = connect(*context_);
+        net::SocketDeadline deadline(net::socket_of(*channel), seconds(12));
+        net::TlsStream& stream = channel->next_layer();
+        co_await stream.async_handshake(asio::ssl::stream_base::client, use_awaitable);
+        const auto proof =
+            key_.proof(net::ProofRole::kFileClient, net::tls_channel_key(stream).value(), local_->self.id, peer_);
+        std::string head = fmt::format("GET /groups/{} HTTP/1.1\r\nHost: exo\r\n{}: {}\r\n{}: {}\r\n\r\n", name,
+                                       net::kVersionHeader, net::version_header(local_->self), net::kProofHeader,
+                                       net::to_hex(proof));
+        const bool early = inventor_.once_in(10);
+        if (early) head += '\x45';
+        co_await asio::async_write(stream, asio::buffer(head), use_awaitable);
+        std::array<char, 4096> answer;
+        const size_t n = co_await stream.async_read_some(asio::buffer(answer), use_awaitable);
+        if (!std::string_view(answer.data(), n).starts_with("HTTP/1.1 200")) {
+          co_await sleep(milliseconds(100));
+          continue;
+        }
+        const std::string greeting(1, inventor_.once_in(10) ? 'x' : '\x45');
+        if (!early) co_await asio::async_write(stream, asio::buffer(greeting), use_awaitable);
+        try {
+          co_await play_group(stream, inventor_, exchanges_);
+        } catch (const boost::system::system_error&) {  // given up by the node, which wants a new one
+        }
+      }
+    } catch (const boost::system::system_error&) {
+    }
   }
 
   asio::awaitable<void> sleep(milliseconds time) {
@@ -180,7 +318,14 @@ class RoguePeer {
   }
 
   asio::awaitable<void> ask_badly() {
-    constexpr std::string_view kTargets[] = {"/models/../../identity.pem", "/models/", "/models/%00", "/link", "*"};
+    constexpr std::string_view kTargets[] = {"/models/../../identity.pem",
+                                             "/models/",
+                                             "/models/%00",
+                                             "/link",
+                                             "*",
+                                             "/groups/",
+                                             "/groups/../x",
+                                             "/groups/f.1.0.0"};
     constexpr std::string_view kRanges[] = {"bytes=5-1",
                                             "bytes=-",
                                             "bytes=0-18446744073709551615",
@@ -216,7 +361,7 @@ class RoguePeer {
     for (int attempt = 0; attempt < 50; ++attempt) {
       const uint64_t before = admitted_;
       renew_identity();
-      session();
+      session(false);
       if (admitted_ > before) return true;
       pause(milliseconds(200));
     }
@@ -227,7 +372,7 @@ class RoguePeer {
   Heard heard_;
   Inventor inventor_;
   const net::ClusterKey key_;
-  const std::chrono::steady_clock::time_point end_;
+  const SteadyClock::time_point end_;
   std::unique_ptr<net::Identity> identity_;
   std::shared_ptr<asio::ssl::context> tls_;
   std::shared_ptr<net::LocalNode> local_;
@@ -235,6 +380,15 @@ class RoguePeer {
   asio::io_context* context_ = nullptr;  // of the session
   NodeId peer_;
   uint64_t incarnation_ = 0, sessions_ = 0, admitted_ = 0, said_ = 0, messages_heard_ = 0, file_requests_ = 0;
+
+  RogueServer server_;
+  std::shared_ptr<const RogueModel> model_;
+  wire::InstanceRecord record_;  // the last that was placed
+  StepMaker steps_;
+  SteadyClock::time_point next_placing_{};
+  bool node_ready_ = false;
+  uint64_t counter_ = 0, sequence_ = 0, placed_ = 0, ready_ = 0;
+  std::atomic<uint64_t> exchanges_ = 0;
 };
 
 int run(int argc, char** argv) {

@@ -3,6 +3,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import ssl
@@ -569,6 +570,9 @@ class UntrustedPeer(ClusterTest):
         print(f"{output.strip()}\n{right} right answers, {len(refused)} refused {sorted(set(refused))[:5]}, "
               f"{most_memory >> 20} MiB at most", file=sys.stderr)
         self.assertEqual(rogue.returncode, 0, f"{output}\n{self.logs()}")
+        # Its own model got as far as being computed with.
+        reached = re.search(r"ready (\d+) times, (\d+) answers about it, (\d+) exchanges", output)
+        self.assertTrue(reached and all(int(count) > 0 for count in reached.groups()), output)
         self.assertIsNone(node.process.poll(), self.logs())
         self.assertNotIn("ERROR: AddressSanitizer", node.log_text())
         self.assertNotIn("runtime error:", node.log_text())
