@@ -15,6 +15,7 @@ using Phase = RequestStatus::Phase;
 constexpr auto kTick = std::chrono::milliseconds(250);
 constexpr auto kEnsureInterval = std::chrono::seconds(1);
 constexpr auto kRetryDelay = std::chrono::milliseconds(200);
+constexpr auto kStopped = std::chrono::seconds(1);  // a tick that is so late: this node did not run
 
 }  // namespace
 
@@ -307,11 +308,27 @@ std::vector<RequestPtr> Front::Impl::all() const {
 }
 
 void Front::Impl::arm() {
-  if (timer == 0 && !requests.empty()) timer = clock.run_after(kTick, [this] { tick(); });
+  if (timer != 0 || requests.empty()) return;
+  timer = clock.run_after(kTick, [this] { tick(); });
+  tick_due = clock.now() + kTick;
+}
+
+// Nobody was silent while this node was stopped (a sleeping laptop): what came meanwhile is still to be read.
+void Front::Impl::forgive(net::Duration stopped) {
+  const auto now = clock.now();
+  const auto later = [&](net::TimePoint& time) { time = std::min(now, time + stopped); };
+  for (auto& [id, request] : requests) {
+    later(request->heard_at);
+    later(request->waiting_since);
+    for (auto* since : {&request->silent_since, &request->problem_since, &request->unavailable_since})
+      if (*since) later(**since);
+    if (request->rehearsal) later(request->rehearsal->heard_at);
+  }
 }
 
 void Front::Impl::tick() {
   timer = 0;
+  if (const auto late = clock.now() - tick_due; late > kStopped) forgive(late);
   for (const auto& request : all()) advance(request);
   arm();
 }

@@ -106,6 +106,7 @@ struct Front::Impl {
   std::vector<RequestPtr> all() const;
   void arm();
   void tick();
+  void forgive(net::Duration stopped);
 
   net::Clock& clock;
   net::Transport& transport;
@@ -122,6 +123,7 @@ struct Front::Impl {
   size_t n_members = 0;
   std::optional<net::TimePoint> lost_member_at;
   net::TimerId timer = 0;
+  net::TimePoint tick_due{};
 };
 
 }  // namespace exo::serve

@@ -59,6 +59,25 @@ TEST_F(FrontTest, AnswersFromAnyNode) {
   EXPECT_EQ(simulation->leaks(), "");
 }
 
+// Longer than a request waits for news; alone (a sleeping laptop) and all together (their machine was stopped).
+TEST_F(FrontTest, GoesOnAfterItWasStopped) {
+  for (const bool all : {false, true}) {
+    start(4, 3);
+    const auto warm_up = simulation->ask(1, prompt_of(4), 2);
+    ASSERT_TRUE(simulation->settle(seconds(20)));
+    for (uint32_t front = 1; front <= 4; ++front) {
+      const auto client = simulation->ask(front, prompt_of(20), 200);
+      run_until_answer_has(*client, 50);
+      for (uint32_t n = 1; n <= 4; ++n)
+        if (all || n == front) simulation->network.freeze(RingSimulation::id_of(n));
+      simulation->clock.advance(seconds(90));
+      for (uint32_t n = 1; n <= 4; ++n) simulation->network.thaw(RingSimulation::id_of(n));
+      ASSERT_TRUE(simulation->settle(seconds(60)));
+      expect_complete(*client);
+    }
+  }
+}
+
 TEST_F(FrontTest, SurvivesTheDeathOfEachStage) {
   for (const bool seen : {true, false}) {
     for (size_t place = 0; place < 3; ++place) {

@@ -100,6 +100,7 @@ class Node:
 
     def start(self):
         self.log = open(self.folder / "log", "ab")
+        self.log_at_start = self.log.tell()
         self.process = subprocess.Popen(["ip", "netns", "exec", self.namespace, EXO, "serve", *self.options],
                                         stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
 
