@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/format.h"
+#include "text/utf8.h"
 
 namespace exo::api {
 namespace {
@@ -178,7 +179,7 @@ void write_stages(Writer& out, const Services& services) {
 
 std::string escape_label(std::string_view text) {
   std::string out;
-  for (const char c : text) {
+  for (const char c : text::replace_invalid_utf8(text)) {
     if (c == '\\' || c == '"') out += '\\';
     if (c == '\n') {
       out += "\\n";

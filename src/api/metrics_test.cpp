@@ -8,6 +8,7 @@ namespace {
 TEST(Metrics, LabelsAreEscaped) {
   EXPECT_EQ(escape_label("plain"), "plain");
   EXPECT_EQ(escape_label("a\"b\\c\nd"), "a\\\"b\\\\c\\nd");
+  EXPECT_EQ(escape_label("a peer's name\x93"), "a peer's name\xEF\xBF\xBD");  // else nobody reads the page
 }
 
 TEST(Histogram, BucketsAreCumulative) {

@@ -182,7 +182,10 @@ void post_placement(const Services& services, const HttpRequest& request, const 
                                   : services.cluster.ensure_instance(model->facts.fingerprint, how);
           if (!status) return send_error(*response, status.error());
         }
-        if (as_text) return response->send(200, "text/plain; charset=utf-8", cluster::explain(*plan, model->facts));
+        if (as_text) {
+          return response->send(200, "text/plain; charset=utf-8",
+                                text::replace_invalid_utf8(cluster::explain(*plan, model->facts)));
+        }
         send_json(*response, plan_json(*plan, model->facts), apply ? 202 : 200);
       });
 }

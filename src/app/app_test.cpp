@@ -1,8 +1,14 @@
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <iterator>
 
 #include "app/http_client.h"
 #include "app/live_view.h"
+#include "app/logging.h"
 #include "app/options.h"
+#include "base/log.h"
 
 namespace exo::app {
 namespace {
@@ -105,6 +111,17 @@ TEST(LiveView, APeersNameCannotSteerTheTerminal) {
   EXPECT_EQ(frame.find('\x1b'), std::string::npos);
   EXPECT_EQ(frame.find('\r'), std::string::npos);
   EXPECT_NE(frame.find("kit[2Jchen"), std::string::npos);
+}
+
+TEST(Logging, APeersNameCannotSteerTheTerminalNorMakeLinesUp) {
+  const auto path = std::filesystem::temp_directory_path() / fmt::format("exo-log-{}", getpid());
+  ASSERT_TRUE(install_logging("info", path));
+  log_warning("cluster", "{} is gone", "kit\x1b[2Jchen\n\xC2\x9B\xFFü");
+  set_log_sink({}, LogLevel::kWarning);
+  std::ifstream file(path);
+  const std::string text(std::istreambuf_iterator<char>(file), {});
+  EXPECT_TRUE(text.ends_with("cluster: kit?[2Jchen???ü is gone\n")) << text;
+  std::filesystem::remove(path);
 }
 
 TEST(HumanBytes, Units) {

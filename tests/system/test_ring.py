@@ -565,6 +565,8 @@ class UntrustedPeer(ClusterTest):
             else:
                 refused.append((status, body["error"]["message"]))
             most_memory = max(most_memory, node.memory_bytes())
+            json.dumps(node.topology(), allow_nan=False)  # whatever members say, it is JSON
+            node.text("/metrics")
         with rogue.stdout:
             output = rogue.stdout.read()
         print(f"{output.strip()}\n{right} right answers, {len(refused)} refused {sorted(set(refused))[:5]}, "
