@@ -21,7 +21,6 @@ CLIENTS = 8
 PROMPTS = ["What is exo?", "Tell me a story about a fox.", "How do I add another device?", "Hello!",
            "Who are you?", "Count to twenty.", "Why is the sky blue?", "Write a list of animals."]
 LENGTHS = [40, 120, 300]
-LONGEST_S = 120  # for one request, all disturbances included
 MEMORY = "64MiB"  # every device could hold the model alone: it always fits
 
 
@@ -34,9 +33,10 @@ def bodies():
 
 
 class Chaos:
-    def __init__(self, seed, minutes, count=4, stages=3):
+    def __init__(self, seed, minutes, patience, count=4, stages=3):
         self.random = random.Random(seed)
         self.seed, self.seconds, self.stages = seed, 60 * minutes, stages
+        self.patience = Stream.patience = patience
         self.lock = threading.Lock()
         self.network = RelayedNetwork()
         self.nodes, self.busy, self.away = [], {}, {}
@@ -77,7 +77,7 @@ class Chaos:
                 streams = [(self.key(*request), Stream(lone, request[0], **request[1])) for request in requests[:CLIENTS]]
                 del requests[:CLIENTS]
                 for key, stream in streams:
-                    stream.join(LONGEST_S)
+                    stream.join(self.patience)
                     if stream.error or not stream.done:
                         raise AssertionError(f"the reference failed: {stream.error}")
                     expected[key] = (stream.text, stream.tokens)
@@ -134,7 +134,7 @@ class Chaos:
     def ask(self, index, node, prompt, fields):
         began = time.monotonic()
         stream = Stream(node, prompt, **fields)
-        stream.join(LONGEST_S)
+        stream.join(self.patience)
         what = f"{node.name}: {prompt!r} {fields}"
         if stream.is_alive():
             return self.problem(f"hung: {what}")
@@ -192,7 +192,7 @@ class Chaos:
         node = self.nodes[index]
         node.signal(signal.SIGTERM)
         try:
-            status = node.process.wait(timeout=45)
+            status = node.process.wait(timeout=self.patience - 75)
         except Exception:
             self.problem(f"{node.name} does not leave")
             return self.kill(index, seconds)
@@ -251,9 +251,9 @@ class Chaos:
             if early is None and time.monotonic() - self.began > self.seconds / 3:
                 early = self.memory()
         self.over = True
-        wait_until(lambda: not any(self.busy.values()), 90, "disturbances to end")
+        wait_until(lambda: not any(self.busy.values()), self.patience - 30, "disturbances to end")
         for client in clients:
-            client.join(LONGEST_S + 10)
+            client.join(self.patience + 10)
         self.check_end(early)
         return self.report()
 
@@ -268,7 +268,7 @@ class Chaos:
             def idle():
                 topology = node.try_topology()
                 return topology is not None and topology["active_requests"] == 0
-            wait_until(idle, 20, f"{node.name} to have no requests")
+            wait_until(idle, self.patience - 100, f"{node.name} to have no requests")
         for prompt, fields in list(bodies())[:2]:
             self.ask(0, self.nodes[0], prompt, fields)
 
@@ -295,6 +295,8 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--minutes", type=float, default=1.2)
     arguments.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1, 10**6))
+    arguments.add_argument("--patience", type=float, default=120.0, metavar="SECONDS",
+                           help="for one request, all disturbances included, and for a leave; more where the machine stands still")
     arguments.add_argument("--logs", action="store_true", help="print the devices' logs when something is wrong")
     chosen = arguments.parse_args()
     if reason := reason_to_skip():
@@ -302,7 +304,7 @@ def main():
         return 77
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # devices and namespaces are taken away
     print(f"chaos with --seed {chosen.seed} --minutes {chosen.minutes}", flush=True)
-    chaos = Chaos(chosen.seed, chosen.minutes)
+    chaos = Chaos(chosen.seed, chosen.minutes, chosen.patience)
     try:
         good = chaos.run()
         if not good and chosen.logs:

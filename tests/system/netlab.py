@@ -177,6 +177,8 @@ class Node:
 class Stream(threading.Thread):
     """A streamed chat answer, read in the background."""
 
+    patience = 90  # seconds without a byte
+
     def __init__(self, node, prompt="Tell me a story about a fox.", **fields):
         super().__init__(daemon=True)
         self.node, self.text, self.finish, self.error, self.tokens = node, "", None, None, 0
@@ -188,7 +190,7 @@ class Stream(threading.Thread):
     def run(self):
         connection = None
         try:
-            connection = self.node.connect(timeout=90)
+            connection = self.node.connect(timeout=self.patience)
             connection.request("POST", "/v1/chat/completions", json.dumps(self.body), {"Content-Type": "application/json"})
             answer = connection.getresponse()
             if answer.status != 200:
