@@ -309,12 +309,13 @@ void Node::stop() {
     node.stopping = true;
     node.loop.cancel(node.refresh_timer);
     node.loop.cancel(node.placing_timer);
-    node.http.stop();
+    node.front.end("this device has left the cluster");
     node.cluster.leave("it was stopped");
     node.files.stop();
     node.network.stop("it was stopped");
   });
-  std::this_thread::sleep_for(200ms);  // so that the peers read the goodbye
+  std::this_thread::sleep_for(200ms);  // so that the peers read the goodbye, and clients why their answers end
+  node.loop.run_and_wait([&] { node.http.stop(); });
   node.scanner.finish();
   node.files.stop_hashing();
   node.library.stop();

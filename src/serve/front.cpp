@@ -374,6 +374,12 @@ void Front::cancel(const RequestId& id) {
 
 void Front::close(const std::string& why) { impl_->closed_because = why; }
 
+void Front::end(const std::string& why) {
+  close(why);
+  for (const auto& request : impl_->all())
+    impl_->finish(request, FinishReason::kError, Error{ErrorCode::kUnavailable, why});
+}
+
 const FrontStatistics& Front::statistics() const { return impl_->statistics; }
 size_t Front::active_requests() const { return impl_->requests.size(); }
 

@@ -94,6 +94,8 @@ class Front : public net::TransportListener, public cluster::ClusterObserver {
   void cancel(const RequestId& request);
   // Requests started from now on end with kUnavailable and this reason; those that run go on.
   void close(const std::string& why);
+  // close(), and those that run end with the same error.
+  void end(const std::string& why);
   size_t active_requests() const;
   std::vector<wire::RunningRequest> running() const;  // those, as they came
   const FrontStatistics& statistics() const;

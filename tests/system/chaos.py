@@ -139,6 +139,7 @@ class Chaos:
         if stream.is_alive():
             return self.problem(f"hung: {what}")
         if stream.error and (self.taken_away(index, began) or "leaving the cluster" in stream.error or
+                             "has left the cluster" in stream.error or
                              "stages asked for" in stream.error):  # cut off before it knew of a ring
             with self.lock:
                 self.n_excused += 1
