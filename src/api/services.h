@@ -12,6 +12,7 @@
 #include "chat/text_model.h"
 #include "cluster/cluster.h"
 #include "net/clock.h"
+#include "net/link_path.h"
 #include "net/transport.h"
 #include "serve/front.h"
 #include "serve/node_service.h"
@@ -71,7 +72,8 @@ struct Services {
   EmbeddingService* embeddings = nullptr;
   std::function<void(const std::string& reason)> leave;  // this node leaves in an orderly way, later
   serve::TraceService* traces = nullptr;
-  std::function<std::optional<DraftView>()> draft;  // nullopt: there is none
+  std::function<std::optional<DraftView>()> draft;         // nullopt: there is none
+  std::function<std::vector<net::LinkPath>()> link_paths;  // of this node's links; empty: not known
 };
 
 }  // namespace exo::api

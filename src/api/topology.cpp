@@ -163,9 +163,29 @@ json::object instance_json(const cluster::InstanceView& present, const cluster::
 
 }  // namespace
 
+namespace {
+
+// Pairs of addresses that this node's link with the peer could run over, with what was measured of them.
+json::array paths_json(const std::vector<net::LinkPath>& paths, const NodeId& peer) {
+  json::array list;
+  for (const auto& path : paths) {
+    if (path.peer != peer) continue;
+    json::object entry{
+        {"local", path.local_address},         {"remote", path.remote_address},
+        {"interface", path.interface},         {"in_use", path.in_use},
+        {"round_trip_us", path.round_trip_us}, {"bandwidth_bytes_per_s", path.bandwidth_bytes_per_s}};
+    if (!path.problem.empty()) entry["problem"] = path.problem;
+    list.push_back(std::move(entry));
+  }
+  return list;
+}
+
+}  // namespace
+
 json::object topology_json(const Services& services) {
   const auto& cluster = services.cluster;
   json::array nodes, links, models, instances, refusals;
+  const auto paths = services.link_paths ? services.link_paths() : std::vector<net::LinkPath>();
   for (const auto& node : cluster.members()) {
     nodes.push_back(node_json(node, node.id == cluster.self().id));
     for (const auto& link : node.links) {
@@ -174,6 +194,8 @@ json::object topology_json(const Services& services) {
                                    {"interface", link.interface},
                                    {"round_trip_us", link.round_trip_us},
                                    {"bandwidth_bytes_per_s", link.bandwidth_bytes_per_s}});
+      if (node.id != cluster.self().id) continue;
+      if (auto own = paths_json(paths, link.peer); !own.empty()) links.back().as_object()["paths"] = std::move(own);
     }
   }
   for (const auto& model : cluster.models()) {

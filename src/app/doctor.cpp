@@ -8,6 +8,7 @@
 #include "app/commands.h"
 #include "app/device_profile.h"
 #include "app/live_view.h"
+#include "app/path_table.h"
 #include "app/topology_client.h"
 #include "net/interfaces.h"
 #include "ops/cpu/cpu_ops.h"
@@ -56,6 +57,7 @@ void check_network(const NodeOptions& options, Report& report) {
     const auto view = view_of_topology(*topology, "");
     report.good(fmt::format("a node runs here on port {}; it sees {} device{}", options.port, view.members.size(),
                             view.members.size() == 1 ? "" : "s"));
+    for (const auto& path : path_lines(*topology)) report.good("link with " + path);
     for (const auto& refusal : view.refusals)
       report.note(fmt::format("refused {} {}: {}", refusal.peer_name, refusal.address, refusal.reason));
     for (const auto& notice : view.notices) report.bad(notice);

@@ -123,6 +123,7 @@ struct Node::Impl {
         departure(loop, cluster, ring, front),
         http(loop.context(), {o.host, o.port}, api::make_routes(services)) {
     services.draft = [this] { return draft.view(); };
+    services.link_paths = [this] { return network.link_paths(); };
     services.leave = [this](const std::string& reason) { departure.begin(reason); };
     loader.connect(cluster, ring);
     library.connect(cluster);

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "app/commands.h"
+#include "app/path_table.h"
 #include "app/topology_client.h"
 
 namespace exo::app {
@@ -56,6 +57,12 @@ std::string requests_table(const NodeUrl& url, const std::string& api_key) {
   return table;
 }
 
+std::string paths_table(const boost::json::object& topology) {
+  const auto lines = path_lines(topology);
+  if (lines.empty()) return {};
+  return fmt::format("\n addresses of links from here\n   {}\n", fmt::join(lines, "\n   "));
+}
+
 }  // namespace
 
 Status run_ps(const PsOptions& options) {
@@ -70,7 +77,7 @@ Status run_ps(const PsOptions& options) {
       if (options.json) {
         std::cout << boost::json::serialize(*topology) << "\n";
       } else {
-        std::cout << render_view(state, terminal_columns(), isatty(STDOUT_FILENO) != 0)
+        std::cout << render_view(state, terminal_columns(), isatty(STDOUT_FILENO) != 0) << paths_table(*topology)
                   << requests_table(url, options.api_key);
       }
       return {};

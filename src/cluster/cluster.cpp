@@ -272,6 +272,8 @@ void Cluster::on_link_down(const NodeId& peer, const Error&) {
   impl_->membership.on_link_down(peer);
 }
 
+void Cluster::on_link_moved(const net::LinkInfo& link) { impl_->membership.on_link_moved(link); }
+
 bool Cluster::takes(const wire::Message& message) const {
   return !std::holds_alternative<wire::Step>(message) && !std::holds_alternative<wire::StepResult>(message);
 }

@@ -120,6 +120,7 @@ class Cluster : public net::TransportListener {
   // ---- net::TransportListener
   void on_link_up(const net::LinkInfo& link) override;
   void on_link_down(const NodeId& peer, const Error& why) override;
+  void on_link_moved(const net::LinkInfo& link) override;
   void on_message(const NodeId& from, wire::Message message) override;
   bool takes(const wire::Message& message) const override;
   void on_heard(const NodeId& from) override;

@@ -155,6 +155,16 @@ void Membership::on_link_down(const NodeId& peer) {
   }
 }
 
+// Measured anew; until then the old numbers stand.
+void Membership::on_link_moved(const net::LinkInfo& link) {
+  const auto found = neighbours_.find(link.peer);
+  if (found == neighbours_.end()) return;
+  found->second.link = link;
+  found->second.meter = LinkMeter(options_.link_burst_bytes);
+  found->second.nonce = 0;
+  refresh_links();
+}
+
 void Membership::on_heard(const NodeId& peer) {
   const auto found = neighbours_.find(peer);
   if (found != neighbours_.end()) found->second.last_heard = clock_.now();
@@ -192,7 +202,7 @@ void Membership::refresh_links() {
     if (old != self_.links.end()) {
       const double moved = std::abs(static_cast<double>(facts.round_trip_us) - old->round_trip_us);
       const bool keep = old->round_trip_us != 0 && (!renew || moved < std::max(50.0, old->round_trip_us / 4.0));
-      if (keep) facts.round_trip_us = old->round_trip_us;
+      if (keep || facts.round_trip_us == 0) facts.round_trip_us = old->round_trip_us;
     }
     links.push_back(std::move(facts));
   }

@@ -39,6 +39,7 @@ class Membership {
 
   void on_link_up(const net::LinkInfo& link);
   void on_link_down(const NodeId& peer);
+  void on_link_moved(const net::LinkInfo& link);
   void on_heard(const NodeId& peer);  // any message at all
   void on_ping(const NodeId& from, const wire::Ping& ping);
   void on_pong(const NodeId& from, const wire::Pong& pong);
@@ -59,9 +60,9 @@ class Membership {
  private:
   struct Known {
     wire::NodeFacts facts;
-    bool firsthand = false;  // the node itself said so
+    bool firsthand = false;                                     // the node itself said so
     std::optional<std::pair<wire::NodeFacts, NodeId>> hearsay;  // newer, and who says so, while there is a link
-    bool departed = false;  // said goodbye in this incarnation
+    bool departed = false;                                      // said goodbye in this incarnation
     net::TimePoint last_alive{};
   };
   struct Neighbour {

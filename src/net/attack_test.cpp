@@ -14,6 +14,7 @@
 
 #include "net/beacon.h"
 #include "net/channel.h"
+#include "net/link_text.h"
 #include "net/source_limiter.h"
 #include "net/test_node.h"
 #include "wire/limits.h"
@@ -278,7 +279,8 @@ TEST_F(Liar, NobodyTakesThePlaceOfALinkedNodeByNamingItsId) {
 
 TEST_F(Liar, LengthsBeyondTheLimitEndTheLinkBeforeTheyAreBelieved) {
   // A WebSocket frame header that announces so many bytes, masked, final, binary; nothing follows.
-  for (const uint64_t bytes : {uint64_t{wire::kMaxFrameBytes} + 1, uint64_t{1} << 40, (uint64_t{1} << 63) - 1}) {
+  constexpr uint64_t kMostBytes = sizeof(CountBytes) + wire::kMaxFrameBytes;
+  for (const uint64_t bytes : {kMostBytes + 1, uint64_t{1} << 40, (uint64_t{1} << 63) - 1}) {
     auto channel = open();
     ASSERT_EQ(say(*channel, encode_hello(honest(*channel))), Verdict::kAdmitted);
     ASSERT_TRUE(node.wait_for_links(1));

@@ -25,6 +25,11 @@ std::unique_ptr<WebSocket> make_channel(tcp::socket socket, asio::ssl::context& 
 
 tcp::socket& socket_of(WebSocket& channel) { return beast::get_lowest_layer(channel); }
 
+std::string link_session(const Digest& channel_key) {
+  const Digest digest = hmac_sha256(channel_key, "exo link session v1");
+  return to_hex(std::span(digest).first(16));
+}
+
 std::string to_text(asio::ip::address address) {
   if (address.is_v6() && address.to_v6().is_v4_mapped()) {
     address = asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6());
@@ -37,6 +42,11 @@ std::string to_text(const tcp::endpoint& endpoint) {
   const bool brackets = address.find(':') != std::string::npos;
   return brackets ? fmt::format("[{}]:{}", address, endpoint.port())
                   : fmt::format("{}:{}", address, endpoint.port());
+}
+
+std::string ip_text(const std::string& endpoint) {
+  if (endpoint.starts_with('[')) return endpoint.substr(1, endpoint.find(']') - 1);
+  return endpoint.substr(0, endpoint.rfind(':'));
 }
 
 void tune_socket(tcp::socket& socket) {
@@ -86,7 +96,7 @@ std::span<const std::byte> bytes_of(const beast::flat_buffer& buffer) {
 }  // namespace
 
 asio::awaitable<Greeting> greet(WebSocket& channel, const LocalNode& local,
-                                std::function<bool(const NodeId&)> on_identity) {
+                                std::function<bool(const NodeId&)> on_identity, const char* target) {
   TlsStream& tls = channel.next_layer();
   co_await tls.async_handshake(asio::ssl::stream_base::client, use_awaitable);
   const auto peer = tls_peer(tls);
@@ -102,7 +112,7 @@ asio::awaitable<Greeting> greet(WebSocket& channel, const LocalNode& local,
     greeting.verdict = Verdict::kDuplicate;
     co_return greeting;
   }
-  co_await channel.async_handshake("exo", kLinkTarget, use_awaitable);
+  co_await channel.async_handshake("exo", target, use_awaitable);
   Introduction self = local.self;
   self.proof = local.key.proof(ProofRole::kLinkDialer, *channel_key, self.id, *peer);
   const auto hello = encode_hello(self);

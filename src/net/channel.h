@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "net/clock.h"
 #include "net/hello.h"
@@ -22,13 +23,18 @@ using WebSocket = boost::beast::websocket::stream<TlsStream>;
 using HttpRequest = boost::beast::http::request<boost::beast::http::empty_body>;
 
 inline constexpr const char* kLinkTarget = "/link";
+inline constexpr const char* kPathPrefix = "/link/path/";  // and a session: a further connection for that link
 inline constexpr Duration kConnectDeadline = std::chrono::milliseconds(1500);
 
 std::unique_ptr<WebSocket> make_channel(boost::asio::ip::tcp::socket socket, boost::asio::ssl::context& tls);
 boost::asio::ip::tcp::socket& socket_of(WebSocket& channel);
+// Names one link among all that two nodes ever have, by the channel that it began on; only its two ends know it.
+std::string link_session(const Digest& channel_key);
 // "192.168.1.7:52416", "[fe80::1%2]:52416"; IPv4 in IPv6 shown as IPv4.
 std::string to_text(const boost::asio::ip::tcp::endpoint& endpoint);
 std::string to_text(boost::asio::ip::address address);
+// "192.168.1.7" of "192.168.1.7:52416", "fe80::1%2" of "[fe80::1%2]:52416".
+std::string ip_text(const std::string& endpoint);
 // No delay for small messages; a dead peer is noticed by the system even when nobody else looks.
 void tune_socket(boost::asio::ip::tcp::socket& socket);
 
@@ -61,7 +67,8 @@ struct Greeting {
 // The dialer's side, on a connected socket: TLS, WebSocket, Hello, answer. `on_identity` hears who TLS proved the
 // other end to be, before anything is said to it; false ends the handshake with kDuplicate.
 boost::asio::awaitable<Greeting> greet(WebSocket& channel, const LocalNode& local,
-                                       std::function<bool(const NodeId&)> on_identity);
+                                       std::function<bool(const NodeId&)> on_identity,
+                                       const char* target = kLinkTarget);
 
 // The acceptor's side, after TLS and the upgrade request: Hello, judgement, answer. `last_word` may turn an
 // admission into kDuplicate or kBusy.

@@ -85,7 +85,7 @@ Result<HelloReply> decode_reply(std::span<const std::byte> frame) {
   EXO_CHECK_OK(check_start(in, kReplyMagic, frame.size()));
   HelloReply reply;
   const auto verdict = in.integer<uint8_t>();
-  reply.verdict = verdict <= uint8_t(Verdict::kMalformed) ? Verdict(verdict) : Verdict::kMalformed;
+  reply.verdict = verdict <= uint8_t(Verdict::kNoLink) ? Verdict(verdict) : Verdict::kMalformed;
   reply.self = read_introduction(in);
   if (!in.ok()) return fail(ErrorCode::kCorrupt, "a handshake frame cut short at {} bytes", frame.size());
   return reply;
@@ -133,6 +133,8 @@ std::string refusal_text(Verdict verdict, const Introduction& self, const Introd
       return "it already has a link with us";
     case Verdict::kBusy:
       return "too many links";
+    case Verdict::kNoLink:
+      return "it has no link with us";
     case Verdict::kMalformed:
       return "its handshake makes no sense, or claims an identity that is not its own";
   }

@@ -40,6 +40,7 @@ enum class Verdict : uint8_t {
   kDuplicate = 6,         // the two have a link, or the acceptor's own dial is about to be one; no refusal
   kBusy = 7,              // too many links
   kMalformed = 8,
+  kNoLink = 9,  // to a path of a link: there is none; no refusal
 };
 
 struct HelloReply {

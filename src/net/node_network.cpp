@@ -16,6 +16,7 @@
 #include "net/file_connection.h"
 #include "net/file_server.h"
 #include "net/group_port.h"
+#include "net/link_paths.h"
 #include "net/peer_acceptor.h"
 #include "net/peer_link.h"
 #include "net/refusal_log.h"
@@ -57,7 +58,7 @@ class Mark {
 
 }  // namespace
 
-struct NodeNetwork::Impl final : DialHost, std::enable_shared_from_this<NodeNetwork::Impl> {
+struct NodeNetwork::Impl final : DialHost, LinkPathsHost, std::enable_shared_from_this<NodeNetwork::Impl> {
   EventLoop& loop;
   const Identity identity;
   const NetworkOptions options;
@@ -71,9 +72,11 @@ struct NodeNetwork::Impl final : DialHost, std::enable_shared_from_this<NodeNetw
   std::unique_ptr<PeerAcceptor> acceptor;
   std::unique_ptr<FileServer> files;
   std::unique_ptr<Dialer> dialer;
+  std::unique_ptr<LinkPaths> paths;
   std::unique_ptr<Discovery> discovery;
   FileSourceLookup file_source;
   std::map<NodeId, LinkTraffic> traffic;
+  std::map<NodeId, std::pair<uint64_t, TimePoint>> pings;  // the last that measures a round trip: nonce, sent at
   bool discovery_works = false;
   bool stopped = false;
 
@@ -100,6 +103,8 @@ struct NodeNetwork::Impl final : DialHost, std::enable_shared_from_this<NodeNetw
     files = std::make_unique<FileServer>(loop, *local);
     files->set_source(file_source);
     dialer = std::make_unique<Dialer>(loop, own.id, *this);
+    paths = std::make_unique<LinkPaths>(loop, own.id, *this);
+    paths->start();
     start_discovery();
     for (const std::string& seed : options.seeds) dialer->add_seed(seed);
     log_info("net", "node {} listens on port {}", own.id.short_hex(), own.peer_port);
@@ -151,6 +156,7 @@ struct NodeNetwork::Impl final : DialHost, std::enable_shared_from_this<NodeNetw
     listeners.clear();
     if (discovery) discovery->stop();
     if (dialer) dialer->stop();
+    if (paths) paths->stop();
     if (acceptor) acceptor->stop();
     if (files) files->stop();
     for (auto& [peer, link] : links) link->close(reason);
@@ -216,6 +222,11 @@ struct NodeNetwork::Impl final : DialHost, std::enable_shared_from_this<NodeNetw
 
   asio::awaitable<void> accept_link(IncomingRequest incoming) {
     const auto self = shared_from_this();
+    if (incoming.request.target().starts_with(kPathPrefix)) {
+      auto accepting = accept_path(std::move(incoming));
+      co_await std::move(accepting);
+      co_return;
+    }
     Mark mark;
     const auto last_word = [this, &mark](const Introduction& peer) {
       const Verdict verdict = may_accept(peer);
@@ -236,6 +247,29 @@ struct NodeNetwork::Impl final : DialHost, std::enable_shared_from_this<NodeNetw
     co_await linger(channel);
   }
 
+  asio::awaitable<void> accept_path(IncomingRequest incoming) {
+    std::string_view session(incoming.request.target().data(), incoming.request.target().size());
+    session.remove_prefix(std::string_view(kPathPrefix).size());
+    std::shared_ptr<PeerLink> link;
+    std::shared_ptr<void> place;
+    const auto last_word = [&](const Introduction& peer) {
+      link = find_link(peer.id);
+      if (!link || link->peer().incarnation != peer.incarnation || link->session() != session)
+        return Verdict::kNoLink;
+      place = paths->take_place(peer.id);
+      return place ? Verdict::kAdmitted : Verdict::kBusy;
+    };
+    WebSocket& channel = *incoming.channel;
+    const Greeting greeting = co_await receive_greeting(channel, incoming.request, *local, last_word);
+    if (stopped) co_return;
+    if (greeting.verdict != Verdict::kAdmitted) {
+      co_await linger(channel);
+      co_return;
+    }
+    auto serving = paths->serve(std::move(incoming), std::move(link), std::move(place));
+    co_await std::move(serving);
+  }
+
   // The refused peer gets to read why, and closes; the handshake's deadline bounds the wait.
   static asio::awaitable<void> linger(WebSocket& channel) {
     boost::system::error_code ignored;
@@ -248,8 +282,9 @@ struct NodeNetwork::Impl final : DialHost, std::enable_shared_from_this<NodeNetw
     if (admitting.contains(peer.id)) return Verdict::kDuplicate;
     const auto existing = links.find(peer.id);
     if (existing != links.end()) {
-      if (existing->second->peer().incarnation == peer.incarnation) return Verdict::kDuplicate;
-      drop_link(peer.id, "it was started again");
+      const bool same_run = existing->second->peer().incarnation == peer.incarnation;
+      if (same_run && !existing->second->broken()) return Verdict::kDuplicate;
+      drop_link(peer.id, same_run ? "it has given up the link" : "it was started again");
     }
     if (dialling.contains(peer.id) && local->self.id < peer.id) return Verdict::kDuplicate;
     return links.size() < kMaxLinks ? Verdict::kAdmitted : Verdict::kBusy;
@@ -317,29 +352,117 @@ struct NodeNetwork::Impl final : DialHost, std::enable_shared_from_this<NodeNetw
     co_return outcome;
   }
 
-  // ---- links
+  // ---- LinkPathsHost
 
-  bool register_link(std::unique_ptr<WebSocket> channel, const Introduction& peer) {
-    if (links.contains(peer.id)) return false;
+  std::shared_ptr<PeerLink> find_link(const NodeId& peer) const override {
+    const auto found = links.find(peer);
+    return found == links.end() ? nullptr : found->second;
+  }
+
+  std::vector<tcp::endpoint> candidates(const NodeId& peer) const override {
+    std::vector<tcp::endpoint> result = dialer->endpoints(peer);
+    const auto link = find_link(peer);
+    if (link) {
+      boost::system::error_code error;
+      const auto address = asio::ip::make_address(ip_text(link->info().remote_address), error);
+      const bool known = error || std::any_of(result.begin(), result.end(), [&](const tcp::endpoint& e) {
+                           return to_text(e.address()) == to_text(address);
+                         });
+      if (!known) result.emplace_back(address, link->peer().peer_port);
+    }
+    // Link-local addresses lead nowhere else than the interface's other address.
+    const auto scoped = [](const tcp::endpoint& e) {
+      return e.address().is_v6() && e.address().to_v6().is_link_local();
+    };
+    if (!std::all_of(result.begin(), result.end(), scoped)) std::erase_if(result, scoped);
+    return result;
+  }
+
+  asio::awaitable<PathDial> dial_path(tcp::endpoint to, std::shared_ptr<PeerLink> link) override {
+    const auto self = shared_from_this();
+    const std::string target = kPathPrefix + link->session();
+    PathDial outcome;
+    std::shared_ptr<WebSocket> channel;
+    Greeting greeting;
+    try {
+      channel = make_channel(tcp::socket(loop.context()), *tls);
+      SocketDeadline deadline(socket_of(*channel), kConnectDeadline);
+      co_await socket_of(*channel).async_connect(to, asio::use_awaitable);
+      tune_socket(socket_of(*channel));
+      const auto is_peer = [&link](const NodeId& proven) { return proven == link->peer().id; };
+      auto greeting_peer = greet(*channel, *local, is_peer, target.c_str());
+      greeting = co_await std::move(greeting_peer);
+    } catch (const boost::system::system_error& error) {
+      outcome.problem = error.code().message();
+      outcome.nobody_listens = error.code() == asio::error::connection_refused;
+    } catch (const std::exception& error) {
+      outcome.problem = error.what();
+    }
+    if (!outcome.problem.empty() || stopped) co_return outcome;
+    if (greeting.peer.id != link->peer().id) {
+      outcome.problem = "another node answers there";
+    } else if (greeting.verdict != Verdict::kAdmitted) {
+      outcome.problem = refusal_text(greeting.verdict, local->self, greeting.peer, true);
+      outcome.link_is_gone = greeting.verdict == Verdict::kNoLink;
+    } else {
+      outcome.channel = std::move(channel);
+    }
+    co_return outcome;
+  }
+
+  bool describe(WebSocket& channel, const NodeId& peer, LinkInfo& info) const override {
     boost::system::error_code error;
-    const auto local_end = socket_of(*channel).local_endpoint(error);
-    const auto remote_end = socket_of(*channel).remote_endpoint(error);
+    const auto local_end = socket_of(channel).local_endpoint(error);
+    const auto remote_end = socket_of(channel).remote_endpoint(error);
     if (error) return false;
-    LinkInfo info;
-    info.peer = peer.id;
+    const Interface used = interface_of(to_text(local_end.address()));
+    info.peer = peer;
     info.local_address = to_text(local_end);
     info.remote_address = to_text(remote_end);
-    const Interface used = interface_of(to_text(local_end.address()));
     info.interface = used.name;
     info.wired = used.kind != InterfaceKind::kWifi && used.kind != InterfaceKind::kUnknown;
-    auto link = std::make_shared<PeerLink>(std::move(channel), peer, info, options.send_queue_bytes);
+    return find_by_address(discovery->interfaces(), to_text(local_end.address())) != nullptr;
+  }
+
+  void link_moved(const LinkInfo& before, const LinkInfo& now, const std::string& why) override {
+    pings.erase(now.peer);
+    const auto link = find_link(now.peer);
+    if (!link) return;
+    log_info("net", "link with {} ({}) moved from {} over {} to {} over {}: {}", link->peer().name,
+             now.peer.short_hex(), before.remote_address, before.interface, now.remote_address, now.interface, why);
+    remember_file_endpoints(link->peer(), ip_text(now.remote_address));
+    for (TransportListener* listener : std::vector(listeners)) listener->on_link_moved(now);
+  }
+
+  void give_up(const std::shared_ptr<PeerLink>& link, const Error& why) override {
+    link->close(why.message);
+    on_closed(link, why);
+  }
+
+  uint64_t total_traffic_bytes() const override {
+    uint64_t sum = 0;
+    for (const auto& [peer, bytes] : traffic) sum += bytes.sent_bytes + bytes.received_bytes;
+    return sum;
+  }
+
+  // ---- links
+
+  bool register_link(std::shared_ptr<WebSocket> channel, const Introduction& peer) {
+    if (links.contains(peer.id)) return false;
+    LinkInfo info;
+    describe(*channel, peer.id, info);
+    const auto channel_key = tls_channel_key(channel->next_layer());
+    if (info.remote_address.empty() || !channel_key) return false;
+    auto link = std::make_shared<PeerLink>(std::move(channel), peer, info, link_session(*channel_key),
+                                           options.send_queue_bytes);
     links.emplace(peer.id, link);
     if (traffic.size() >= 4 * kMaxLinks)
       std::erase_if(traffic, [&](const auto& entry) { return !links.contains(entry.first); });
     refusals.admitted(peer.id);
-    remember_file_endpoints(peer, to_text(remote_end.address()));
+    remember_file_endpoints(peer, ip_text(info.remote_address));
     log_info("net", "link with {} ({}) at {} over {}", peer.name, peer.id.short_hex(), info.remote_address,
              info.interface);
+    paths->link_up(peer.id);
     start_link(link);
     dialer->link_changed(peer.id);
     for (TransportListener* listener : std::vector(listeners)) listener->on_link_up(info);
@@ -366,6 +489,9 @@ struct NodeNetwork::Impl final : DialHost, std::enable_shared_from_this<NodeNetw
       const auto closed = weak_link.lock();
       if (self && closed) self->on_closed(closed, std::move(why));
     };
+    events.on_broken = [weak, peer = link->peer().id](Error why) {
+      if (const auto self = weak.lock()) self->paths->on_broken(peer, why);
+    };
     link->start(std::move(events));
   }
 
@@ -376,7 +502,8 @@ struct NodeNetwork::Impl final : DialHost, std::enable_shared_from_this<NodeNetw
       log_warning("net", "closing the link with {}: {}", peer.short_hex(), message.error().message);
       return drop_link(peer, "malformed message: " + message.error().message);
     }
-    if (const auto* gossip = std::get_if<wire::Gossip>(&*message)) learn_addresses(*gossip);
+    if (const auto* gossip = std::get_if<wire::Gossip>(&*message)) learn_addresses(peer, *gossip);
+    if (const auto* pong = std::get_if<wire::Pong>(&*message)) learn_round_trip(peer, pong->nonce);
     deliver(peer, std::move(*message));
   }
 
@@ -395,10 +522,19 @@ struct NodeNetwork::Impl final : DialHost, std::enable_shared_from_this<NodeNetw
     }
   }
 
-  // So that nodes which only share a peer, but no broadcasts, find each other too.
-  void learn_addresses(const wire::Gossip& gossip) {
+  void learn_round_trip(const NodeId& peer, uint64_t nonce) {
+    const auto ping = pings.find(peer);
+    if (ping == pings.end() || ping->second.first != nonce) return;
+    paths->on_round_trip(peer, loop.now() - ping->second.second);
+    pings.erase(ping);
+  }
+
+  // So that nodes which only share a peer, but no broadcasts, find each other too. Of the other addresses of a peer
+  // with a link only itself is believed.
+  void learn_addresses(const NodeId& from, const wire::Gossip& gossip) {
     for (const wire::NodeFacts& node : gossip.nodes) {
-      if (node.id == local->self.id || node.leaving || node.peer_port == 0 || links.contains(node.id)) continue;
+      if (node.id == local->self.id || node.leaving || node.peer_port == 0) continue;
+      if (links.contains(node.id) && node.id != from) continue;
       for (const std::string& address : node.addresses) {
         const bool scoped = address.find('%') != std::string::npos;  // means nothing on this machine
         if (!scoped) dialer->saw(node.id, address, node.peer_port, InterfaceKind::kUnknown, 0);
@@ -410,6 +546,7 @@ struct NodeNetwork::Impl final : DialHost, std::enable_shared_from_this<NodeNetw
     const auto entry = links.find(link->peer().id);
     if (entry == links.end() || entry->second != link) return;
     links.erase(entry);
+    paths->link_down(link->peer().id);
     tell_down(link->peer(), why);
   }
 
@@ -419,6 +556,7 @@ struct NodeNetwork::Impl final : DialHost, std::enable_shared_from_this<NodeNetw
     if (entry == links.end()) return;
     const auto link = entry->second;
     links.erase(entry);
+    paths->link_down(peer);
     link->close(reason);
     loop.post([self = shared_from_this(), link, reason] {
       self->tell_down(link->peer(), {ErrorCode::kUnavailable, reason});
@@ -447,6 +585,8 @@ struct NodeNetwork::Impl final : DialHost, std::enable_shared_from_this<NodeNetw
       log_error("net", "message to {} not sent: {}", to.short_hex(), frame.error().message);
       return false;
     }
+    const auto* ping = std::get_if<wire::Ping>(&message);
+    if (ping != nullptr && ping->nonce != 0 && ping->padding_bytes == 0) pings[to] = {ping->nonce, loop.now()};
     const size_t bytes = frame->size();
     if (entry->second->send(std::move(*frame))) {
       traffic[to].sent_bytes += bytes;
@@ -494,6 +634,7 @@ std::vector<std::string> NodeNetwork::addresses() const {
   return dialable_addresses(impl_->discovery->interfaces());
 }
 std::vector<SeedState> NodeNetwork::seed_states() const { return impl_->dialer->seed_states(); }
+std::vector<LinkPath> NodeNetwork::link_paths() const { return impl_->paths->paths(); }
 bool NodeNetwork::discovery_works() const { return impl_->discovery_works; }
 
 void NodeNetwork::set_file_source(FileSourceLookup lookup) {
@@ -536,7 +677,8 @@ Result<std::unique_ptr<FileConnection>> NodeNetwork::connect_files(const NodeId&
   return make_file_connection(impl_->tls, impl_->local, peer, entry->second);
 }
 
-Result<std::unique_ptr<GroupPort>> NodeNetwork::open_group(const std::string& group, const std::vector<NodeId>& members) {
+Result<std::unique_ptr<GroupPort>> NodeNetwork::open_group(const std::string& group,
+                                                           const std::vector<NodeId>& members) {
   const auto find_endpoints = [weak = std::weak_ptr<Impl>(impl_)](const NodeId& peer) {
     const auto self = weak.lock();
     if (!self) return std::vector<FileEndpoint>();

@@ -12,6 +12,7 @@
 #include "net/group_stream.h"
 #include "net/identity.h"
 #include "net/interfaces.h"
+#include "net/link_path.h"
 #include "net/transport.h"
 
 namespace exo::net {
@@ -58,6 +59,8 @@ class NodeNetwork final : public Transport, public FileConnector, public GroupCo
   std::vector<Interface> interfaces_used() const;
   std::vector<std::string> addresses() const;  // for NodeFacts: where others may dial this node, best first
   std::vector<SeedState> seed_states() const;
+  // Pairs of addresses of links that could run over several, and what was measured of them.
+  std::vector<LinkPath> link_paths() const;
   bool discovery_works() const;  // false: the port could not be had; only seeds find peers
   // Which models may be fetched from this node.
   void set_file_source(FileSourceLookup lookup);
@@ -74,7 +77,8 @@ class NodeNetwork final : public Transport, public FileConnector, public GroupCo
   // ---- FileConnector. Any thread, until stop().
   Result<std::unique_ptr<FileConnection>> connect_files(const NodeId& peer) override;
   // ---- GroupConnector. Any thread, after start() and until stop().
-  Result<std::unique_ptr<GroupPort>> open_group(const std::string& group, const std::vector<NodeId>& members) override;
+  Result<std::unique_ptr<GroupPort>> open_group(const std::string& group,
+                                                const std::vector<NodeId>& members) override;
 
  private:
   struct Impl;

@@ -12,6 +12,7 @@
 
 #include "net/channel.h"
 #include "net/file_connection.h"
+#include "net/link_text.h"
 #include "net/peer_acceptor.h"
 #include "net/test_node.h"
 
@@ -134,7 +135,8 @@ TEST_F(PeerPort, MalformedMessageClosesTheLinkAndSaysSo) {
   ASSERT_EQ(greeting.verdict, Verdict::kAdmitted);
   EXPECT_EQ(greeting.peer.name, "node");
   ASSERT_TRUE(node.wait([&] { return node.ups == 1; }));
-  channel->write(asio::buffer("\x04\x00\x00\x00garbage", 11));
+  const CountBytes count{};
+  channel->write(std::array{asio::buffer(count), asio::buffer("\x04\x00\x00\x00garbage", 11)});
   ASSERT_TRUE(node.wait([&] { return node.downs.size() == 1; }));
   EXPECT_THAT(node.downs[0].second, HasSubstr("malformed message"));
   expect_alive();

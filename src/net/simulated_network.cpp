@@ -260,9 +260,13 @@ void SimulatedNetwork::connect(const PairKey& k) {
     p.generation[end] = generation;
     p.towards[end] = Direction{};
   }
+  if (!p.paths.empty()) {
+    p.chooser.emplace(clock_.now());
+    path_tick(k, generation);
+  }
   for (int end : {0, 1}) {
     SimulatedNode::State* node = nodes[end];
-    const LinkInfo link{nodes[1 - end]->id, "10.0.0.1:1", "10.0.0.2:1", p.quality.interface, p.quality.wired};
+    const LinkInfo link = link_info(k, end);
     node->run_later(Duration(0), [this, node, link, k, end, generation] {
       if (pair(k).generation[end] != generation) return;
       node->up[link.peer] = link;
@@ -328,7 +332,7 @@ bool SimulatedNetwork::send(SimulatedNode::State& from, const NodeId& to, const 
   ++from.messages;
   ++from.by_kind[message.index()];
   from.bytes += bytes->size();
-  transmit(k, receiver, {std::move(*bytes), p.generation[own]});
+  transmit(k, receiver, {std::move(*bytes), p.generation[own], p.path});
   return true;
 }
 
@@ -355,7 +359,9 @@ void SimulatedNetwork::arrive(const PairKey& k, int receiver, Frame frame) {
   Pair& p = pair(k);
   if (p.generation[receiver] != frame.generation) return;
   Direction& way = p.towards[receiver];
-  if (p.cut) {
+  // What is lost on a path that the link has left was sent again over the present one.
+  const bool lost = frame.path < p.path_cut.size() && p.path_cut[frame.path] && frame.path == p.path;
+  if (p.cut || lost) {
     way.held.push_back(std::move(frame));
     return;
   }
@@ -367,6 +373,100 @@ void SimulatedNetwork::arrive(const PairKey& k, int receiver, Frame frame) {
     if (pair(k).generation[receiver] == frame.generation && node->up.contains(from))
       node->deliver(from, frame.bytes);
   });
+}
+
+// ---- pairs of addresses
+
+void SimulatedNetwork::set_paths(const NodeId& a, const NodeId& b, std::vector<LinkQuality> paths) {
+  Pair& p = pair(key(a, b));
+  p.path_cut.assign(paths.size(), false);
+  p.path = 0;
+  p.quality = paths.at(0);
+  p.paths = std::move(paths);
+}
+
+void SimulatedNetwork::set_path(const NodeId& a, const NodeId& b, size_t path, const LinkQuality& quality) {
+  Pair& p = pair(key(a, b));
+  p.paths.at(path) = quality;
+  if (path == p.path) p.quality = quality;
+}
+
+void SimulatedNetwork::cut_path(const NodeId& a, const NodeId& b, size_t path) {
+  constexpr Duration kNoticedAfter = std::chrono::milliseconds(600);
+  const PairKey k = key(a, b);
+  pair(k).path_cut.at(path) = true;
+  clock_.run_after(kNoticedAfter, [this, k, path] { fall_back(k, path); });
+}
+
+void SimulatedNetwork::heal_path(const NodeId& a, const NodeId& b, size_t path) {
+  const PairKey k = key(a, b);
+  Pair& p = pair(k);
+  p.path_cut.at(path) = false;
+  if (path == p.path) move_path(k, path);  // what was held arrives
+}
+
+size_t SimulatedNetwork::present_path(const NodeId& a, const NodeId& b) { return pair(key(a, b)).path; }
+
+LinkInfo SimulatedNetwork::link_info(const PairKey& k, int end) {
+  const Pair& p = pair(k);
+  const NodeId& peer = end == 0 ? k.second : k.first;
+  return {peer, fmt::format("10.0.{}.1:1", p.path), fmt::format("10.0.{}.2:1", p.path), p.quality.interface,
+          p.quality.wired};
+}
+
+void SimulatedNetwork::path_tick(const PairKey& k, uint64_t generation) {
+  Pair& p = pair(k);
+  if (p.generation[0] != generation || p.generation[1] != generation) return;
+  clock_.run_after(std::chrono::seconds(1), [this, k, generation] { path_tick(k, generation); });
+  if (p.cut || p.path_cut[p.path]) return;
+  std::vector<std::string> addresses;
+  for (size_t i = 0; i < p.paths.size(); ++i) addresses.push_back(std::to_string(i));
+  PathChooser& chooser = *p.chooser;
+  chooser.set_addresses(addresses, std::to_string(p.path), clock_.now());
+  chooser.on_round_trip(std::chrono::duration<double, std::micro>(2 * p.quality.latency).count());
+  if (const auto better = chooser.better_path()) return move_path(k, std::stoul(*better));
+  if (const auto due = chooser.next_probe(clock_.now(), true)) probe_path(k, std::stoul(*due));
+}
+
+void SimulatedNetwork::probe_path(const PairKey& k, size_t path) {
+  const Pair& p = pair(k);
+  const LinkQuality quality = p.paths[path];
+  const double round_trip_us = std::chrono::duration<double, std::micro>(2 * quality.latency).count();
+  const auto answer_after = p.path_cut[path] ? Duration(std::chrono::milliseconds(1500)) : 10 * quality.latency;
+  clock_.run_after(answer_after, [this, k, path, quality, round_trip_us] {
+    Pair& later = pair(k);
+    if (!later.chooser) return;
+    if (later.path_cut[path]) return later.chooser->on_failed(std::to_string(path), "no answer", clock_.now());
+    const double bandwidth = quality.bandwidth_bytes_per_s > 0 ? quality.bandwidth_bytes_per_s : 1e12;
+    later.chooser->on_measured(std::to_string(path), {round_trip_us, bandwidth, "", quality.interface},
+                               clock_.now());
+  });
+}
+
+void SimulatedNetwork::fall_back(const PairKey& k, size_t path) {
+  const Pair& p = pair(k);
+  if (path != p.path || !p.path_cut[path]) return;
+  for (size_t other = 0; other < p.paths.size(); ++other) {
+    if (!p.path_cut[other]) return move_path(k, other, true);
+  }
+}
+
+void SimulatedNetwork::move_path(const PairKey& k, size_t path, bool failed) {
+  Pair& p = pair(k);
+  p.path = path;
+  p.quality = p.paths[path];
+  if (p.chooser) p.chooser->moved(std::to_string(path), clock_.now(), failed);
+  for (int end : {0, 1}) {
+    SimulatedNode::State* node = state(end == 0 ? k.first : k.second);
+    const LinkInfo link = link_info(k, end);
+    if (node != nullptr && node->up.contains(link.peer)) {
+      node->up[link.peer] = link;
+      node->run_later(Duration(0), [node, link] {
+        for (size_t i = 0; i < node->listeners.size() && node->alive; ++i) node->listeners[i]->on_link_moved(link);
+      });
+    }
+    for (Frame& frame : std::exchange(p.towards[end].held, {})) arrive(k, end, std::move(frame));
+  }
 }
 
 }  // namespace exo::net

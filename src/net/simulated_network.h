@@ -12,6 +12,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <set>
 #include <string>
@@ -21,6 +22,7 @@
 #include <vector>
 
 #include "net/clock.h"
+#include "net/path_chooser.h"
 #include "net/transport.h"
 
 namespace exo::net {
@@ -103,6 +105,15 @@ class SimulatedNetwork {
 
   void set_default_quality(const LinkQuality& quality) { default_quality_ = quality; }
   void set_quality(const NodeId& a, const NodeId& b, const LinkQuality& quality);
+  // Several pairs of addresses between two nodes: a link starts on the first and moves as real ones do
+  // (PathChooser). Before the nodes are added. set_path changes one of them.
+  void set_paths(const NodeId& a, const NodeId& b, std::vector<LinkQuality> paths);
+  void set_path(const NodeId& a, const NodeId& b, size_t path, const LinkQuality& quality);
+  // Nothing gets through one pair of addresses any more. When it is the present one the link goes on over another,
+  // and what was under way comes over that, as real links do it.
+  void cut_path(const NodeId& a, const NodeId& b, size_t path);
+  void heal_path(const NodeId& a, const NodeId& b, size_t path);
+  size_t present_path(const NodeId& a, const NodeId& b);
   void set_connect_delay(Duration least, Duration most);
   // A link with more unsent bytes than this is closed.
   void set_send_queue_bound(uint64_t bytes) { send_queue_bound_ = bytes; }
@@ -113,6 +124,7 @@ class SimulatedNetwork {
   struct Frame {
     std::vector<std::byte> bytes;
     uint64_t generation = 0;
+    size_t path = 0;
   };
   struct Direction {         // towards end `i` of the pair
     TimePoint busy_until{};  // when the sender's wire is free again
@@ -121,7 +133,11 @@ class SimulatedNetwork {
     std::deque<Frame> held;  // arrived while the link was cut
   };
   struct Pair {
-    LinkQuality quality;
+    LinkQuality quality;             // of the present path
+    std::vector<LinkQuality> paths;  // empty: one, which is `quality`
+    std::vector<bool> path_cut;
+    size_t path = 0;  // present
+    std::optional<PathChooser> chooser;
     bool cut = false, connecting = false;
     uint64_t generation[2] = {0, 0};  // of the link as each end sees it; 0: down
     Direction towards[2];
@@ -139,6 +155,11 @@ class SimulatedNetwork {
   void disconnect(SimulatedNode::State& from, const NodeId& peer, const std::string& reason);
   void transmit(const PairKey& k, int receiver, Frame frame);
   void arrive(const PairKey& k, int receiver, Frame frame);
+  LinkInfo link_info(const PairKey& k, int end);
+  void path_tick(const PairKey& k, uint64_t generation);
+  void probe_path(const PairKey& k, size_t path);
+  void move_path(const PairKey& k, size_t path, bool failed = false);
+  void fall_back(const PairKey& k, size_t path);
 
   VirtualClock& clock_;
   std::mt19937_64 random_;

@@ -30,6 +30,8 @@ class TransportListener {
   virtual ~TransportListener() = default;
   virtual void on_link_up(const LinkInfo& link) = 0;
   virtual void on_link_down(const NodeId& peer, const Error& why) = 0;
+  // The link goes on over other addresses; no message was lost, repeated or reordered.
+  virtual void on_link_moved(const LinkInfo& link) { (void)link; }
   virtual void on_message(const NodeId& from, wire::Message message) = 0;
   // Whether on_message wants messages of this kind. Each listener that does but the last gets a copy, and
   // activations are large.

@@ -16,7 +16,7 @@
 
 namespace exo::wire {
 
-inline constexpr uint32_t kProtocolVersion = 2;
+inline constexpr uint32_t kProtocolVersion = 3;
 
 // ---- facts about nodes: gossiped ------------------------------------------------------------------------------
 

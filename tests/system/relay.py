@@ -12,9 +12,11 @@ PEER_PORT = 52416
 
 
 class Relay:
-    """Listens at `here` in namespace `middle` and joins every connection to one of its own to `there`."""
+    """Listens at `here` in namespace `middle` and joins every connection to one of its own, from namespace `far`, to
+    `there`."""
 
-    def __init__(self, middle, here, there, delay_s=0.0, bytes_per_s=0):
+    def __init__(self, middle, here, there, delay_s=0.0, bytes_per_s=0, far=None):
+        self.far = far or middle
         self.middle, self.here, self.there, self.delay_s, self.bytes_per_s = middle, here, there, delay_s, bytes_per_s
         self.closed = False
         with inside(middle):
@@ -28,7 +30,7 @@ class Relay:
             except OSError:
                 return
             try:
-                with inside(self.middle):
+                with inside(self.far):
                     server = socket.create_connection(self.there, timeout=5)
                 server.settimeout(None)
             except OSError:

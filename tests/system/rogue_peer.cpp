@@ -1,5 +1,6 @@
 // A peer that is admitted to a cluster and then speaks the protocol badly: mutated and invented messages, wrong
-// orders, huge fields, steps for slots that do not exist, hostile gossip, bad file requests. It also places a model
+// orders, huge fields, steps for slots that do not exist, hostile gossip, bad file requests, links that move
+// to where they cannot be. It also places a model
 // of its own on the node, serves it with wrong layouts, weights, hashes and manifests, and is a stage before or
 // after the node's, or a member of its group, that computes nonsense. The node that it talks to must refuse, ignore
 // or survive all of it. The seed is printed; the same seed makes the same choices.
@@ -22,6 +23,7 @@
 #include "net/channel.h"
 #include "net/file_connection.h"
 #include "net/file_server.h"
+#include "net/link_text.h"
 #include "rogue_messages.h"
 #include "rogue_server.h"
 
@@ -60,9 +62,10 @@ class RoguePeer {
     }
     const bool alive = admitted_at_the_end();
     fmt::print(
-        "seed {}: {} sessions, {} admitted, {} messages said, {} heard, {} file requests; a model placed {} times, "
+        "seed {}: {} sessions, {} admitted, {} paths, {} messages said, {} heard, {} file requests; a model placed "
+        "{} times, "
         "ready {} times, {} answers about it, {} exchanges in groups; the node {}\n",
-        options_.seed, sessions_, admitted_, said_, messages_heard_, file_requests_, placed_, ready_,
+        options_.seed, sessions_, admitted_, paths_, said_, messages_heard_, file_requests_, placed_, ready_,
         server_.answers.load(), exchanges_ + server_.exchanges.load(),
         alive ? "still admits" : "does not admit any more");
     return alive ? 0 : 1;
@@ -107,6 +110,7 @@ class RoguePeer {
       pause(milliseconds(50));  // too many connections: the node bounds them
     }
     if (places) next_placing_ = SteadyClock::now() + seconds(2);
+    path_.reset();
     channel_.reset();
     context_ = nullptr;
   }
@@ -122,15 +126,17 @@ class RoguePeer {
       }
       ++admitted_;
       peer_ = greeting.peer.id;
-      channel_->read_message_max(wire::kMaxFrameBytes);
+      channel_->read_message_max(sizeof(net::CountBytes) + wire::kMaxFrameBytes);
+      frames_heard_ = 0;
       asio::co_spawn(channel_->get_executor(), listen(), asio::detached);
       if (heard_.instances.empty()) co_await sleep(milliseconds(300));
       if (places) co_await take_part();
       for (uint64_t n = 1 + inventor_.below(200); n > 0; --n) {
-        const auto frame = inventor_.frame();
-        co_await channel_->async_write(asio::buffer(frame.data(), frame.size()), use_awaitable);
+        co_await say_frame(*channel_);
         ++said_;
         if (inventor_.once_in(50)) co_await sleep(milliseconds(inventor_.below(30)));
+        if (inventor_.once_in(60)) co_await say_of_link(*channel_);
+        if (inventor_.once_in(60)) co_await move_badly();
       }
       co_await sleep(milliseconds(20));
     } catch (const boost::system::system_error&) {  // refused, as it should be
@@ -138,14 +144,58 @@ class RoguePeer {
     close();
   }
 
+  // With the right count, mostly: a wrong one ends the link.
+  asio::awaitable<void> say_frame(net::WebSocket& channel) {
+    const auto frame = inventor_.frame();
+    co_await write_frame(channel, inventor_.once_in(300) ? inventor_.wide() : frames_heard_, frame);
+  }
+  static asio::awaitable<void> write_frame(net::WebSocket& channel, uint64_t received,
+                                           const std::vector<std::byte>& frame) {
+    const auto count = net::count_bytes(received);
+    const std::array<asio::const_buffer, 2> buffers{asio::buffer(count), asio::buffer(frame)};
+    co_await channel.async_write(buffers, use_awaitable);
+  }
+
+  // One of the texts about links, often with a number that cannot be.
+  asio::awaitable<void> say_of_link(net::WebSocket& channel) {
+    constexpr std::string_view kWords[] = {"ack ", "echo ", "move ", "no ", "ack", " ", "move -"};
+    const std::string text = fmt::format("{}{}", kWords[inventor_.below(std::size(kWords))],
+                                         inventor_.once_in(2) ? inventor_.below(40) : inventor_.wide());
+    channel.text(true);
+    co_await channel.async_write(asio::buffer(text), use_awaitable);
+    channel.binary(true);
+  }
+
+  // Another connection for the link, measured and moved to as it comes.
+  asio::awaitable<void> move_badly() {
+    const auto key = net::tls_channel_key(channel_->next_layer());
+    if (!key || path_) co_return;
+    ++paths_;
+    const std::string target = net::kPathPrefix + net::link_session(*key) + (inventor_.once_in(4) ? "0" : "");
+    path_ = connect(*context_);
+    const auto anybody = [](const NodeId&) { return true; };
+    auto greeting_node = net::greet(*path_, *local_, anybody, target.c_str());
+    const net::Greeting greeting = co_await std::move(greeting_node);
+    if (greeting.verdict != net::Verdict::kAdmitted) co_return;
+    for (uint64_t n = inventor_.below(12); n > 0; --n) {
+      co_await say_of_link(*path_);
+      if (inventor_.once_in(2)) continue;
+      co_await say_frame(*path_);
+    }
+  }
+
   asio::awaitable<void> listen() {
     try {
       for (beast::flat_buffer buffer;;) {
         co_await channel_->async_read(buffer, use_awaitable);
         ++messages_heard_;
-        const auto message = wire::decode({static_cast<const std::byte*>(buffer.data().data()), buffer.size()});
-        if (message) heard_.take(*message);
-        if (message) note_ready(*message);
+        const std::span bytes(static_cast<const std::byte*>(buffer.data().data()), buffer.size());
+        if (channel_->got_binary() && bytes.size() >= sizeof(net::CountBytes)) {
+          ++frames_heard_;
+          const auto message = wire::decode(bytes.subspan(sizeof(net::CountBytes)));
+          if (message) heard_.take(*message);
+          if (message) note_ready(*message);
+        }
         buffer.clear();
       }
     } catch (const boost::system::system_error&) {
@@ -235,7 +285,7 @@ class RoguePeer {
   asio::awaitable<void> say(wire::Message message) {
     const auto frame = wire::encode(message);
     if (!frame) co_return;
-    co_await channel_->async_write(asio::buffer(frame->data(), frame->size()), use_awaitable);
+    co_await write_frame(*channel_, frames_heard_, *frame);
     ++said_;
   }
 
@@ -376,10 +426,12 @@ class RoguePeer {
   std::unique_ptr<net::Identity> identity_;
   std::shared_ptr<asio::ssl::context> tls_;
   std::shared_ptr<net::LocalNode> local_;
-  std::unique_ptr<net::WebSocket> channel_;
-  asio::io_context* context_ = nullptr;  // of the session
+  std::unique_ptr<net::WebSocket> channel_, path_;  // the link; another connection for it
+  asio::io_context* context_ = nullptr;             // of the session
   NodeId peer_;
-  uint64_t incarnation_ = 0, sessions_ = 0, admitted_ = 0, said_ = 0, messages_heard_ = 0, file_requests_ = 0;
+  uint64_t frames_heard_ = 0;  // of the session
+  uint64_t incarnation_ = 0, sessions_ = 0, admitted_ = 0, said_ = 0, messages_heard_ = 0, file_requests_ = 0,
+           paths_ = 0;
 
   RogueServer server_;
   std::shared_ptr<const RogueModel> model_;
