@@ -2,8 +2,9 @@
 // as threads of this process that exchange over the streams that real members use. Compares with one device, and
 // first of all checks that the logits are the same.
 //
-// usage: group_bench MODEL.gguf [MEMBERS 2] [PROMPT 256] [TOKENS 32] [ROUNDS 3]
+// usage: group_bench MODEL.gguf [MEMBERS 2] [PROMPT 256] [TOKENS 32] [ROUNDS 3] [SEQUENCES 1] [CHUNK 128]
 //
+// SEQUENCES are decoded together, after the prompt of one of them. CHUNK: rows of a step of the prompt.
 // The rounds of both settings are interleaved, and the best of each is shown: a preempted member holds up all
 // others.
 #include <algorithm>
@@ -100,49 +101,56 @@ struct Times {
 
 struct Setting {
   std::shared_ptr<const formats::GgufFile> file;
-  int32_t n_prompt = 0, n_tokens = 0;
+  int32_t n_prompt = 0, n_tokens = 0, n_sequences = 1, chunk = 128;
 };
 
 Times run_member(const Setting& setting, const model::TensorShare& share, ring::StageGroup* group,
                  int threads = 1) {
   const auto ops = ops::make_cpu_ops({.threads = threads});
   const auto info = get(model::read_model_info(*setting.file));
-  constexpr int32_t kBlock = 32, kChunk = 128;
+  constexpr int32_t kBlock = 32;
+  const int32_t n_positions = setting.n_prompt + setting.n_tokens + 8;
+  const int32_t n_blocks = (n_positions + kBlock - 1) / kBlock;  // of a sequence
   model::StageConfig config{.layers = {LayerIndex(0), LayerIndex(info.n_layers)},
                             .share = share,
-                            .max_batch_rows = kChunk,
+                            .max_batch_rows = setting.chunk,
                             .block_positions = kBlock,
-                            .n_blocks = (setting.n_prompt + setting.n_tokens + 8) / kBlock + 1};
+                            .n_blocks = n_blocks * setting.n_sequences};
   const auto stage = get(model::load_stage(setting.file, config, *ops));
   std::vector<BlockId> table;
   for (int32_t b = 0; b < config.n_blocks; ++b) table.emplace_back(static_cast<uint32_t>(b));
   std::vector<TokenId> tokens;
-  for (int32_t i = 0; i < kChunk; ++i) tokens.emplace_back((i * 7919 + 11) % info.n_vocab);
+  for (int32_t i = 0; i < setting.chunk; ++i) tokens.emplace_back((i * 7919 + 11) % info.n_vocab);
   std::optional<Timed> timed;
   if (group) timed.emplace(*group);
   uint64_t step = 0;
   Times times;
-  const auto forward = [&](int32_t first, int32_t n, bool wants) {
+  const auto forward = [&](int32_t first, int32_t n, int32_t n_sequences, bool wants) {
     if (group) {
       if (auto begun = group->begin_step(MicroBatchId(++step)); !begun) stop(begun.error().message);
     }
-    const model::StepSequence sequence{
-        .first = Position(first), .n_tokens = n, .block_table = table, .wants_logits = wants};
-    const auto out = get(stage->forward({.sequences = {&sequence, 1},
-                                         .tokens = std::span(tokens).first(static_cast<size_t>(n)),
+    std::vector<model::StepSequence> sequences;
+    for (int32_t s = 0; s < n_sequences; ++s) {
+      const auto own_blocks =
+          std::span(table).subspan(static_cast<size_t>(s * n_blocks), static_cast<size_t>(n_blocks));
+      sequences.push_back(
+          {.first = Position(first), .n_tokens = n, .block_table = own_blocks, .wants_logits = wants, .slot = s});
+    }
+    const auto out = get(stage->forward({.sequences = sequences,
+                                         .tokens = std::span(tokens).first(static_cast<size_t>(n * n_sequences)),
                                          .group = timed ? &*timed : nullptr}));
     times.logits.assign(out.begin(), out.end());
   };
-  forward(0, 8, true);  // warm
+  forward(0, 1, setting.n_sequences, true);  // warm
   const double before = timed ? timed->ms : 0;
   auto begin = Clock::now();
-  for (int32_t first = 0; first < setting.n_prompt; first += kChunk)
-    forward(first, std::min(kChunk, setting.n_prompt - first), first + kChunk >= setting.n_prompt);
+  for (int32_t first = 0; first < setting.n_prompt; first += setting.chunk)
+    forward(first, std::min(setting.chunk, setting.n_prompt - first), 1, first + setting.chunk >= setting.n_prompt);
   times.prefill_ms = ms_since(begin);
   const double between = timed ? timed->ms : 0;
   const int n_between = timed ? timed->n : 0;
   begin = Clock::now();
-  for (int32_t i = 0; i < setting.n_tokens; ++i) forward(setting.n_prompt + i, 1, true);
+  for (int32_t i = 0; i < setting.n_tokens; ++i) forward(setting.n_prompt + i, 1, setting.n_sequences, true);
   times.decode_ms = ms_since(begin) / setting.n_tokens;
   if (timed) {
     times.prefill_exchange_ms = between - before;
@@ -223,9 +231,13 @@ void keep_best(Times now, Times& best) {
 int main(int argc, char** argv) {
   using namespace exo;
   const auto number = [&](int i, int32_t otherwise) { return argc > i ? std::atoi(argv[i]) : otherwise; };
-  if (argc < 2) stop("usage: group_bench MODEL.gguf [MEMBERS 2] [PROMPT 256] [TOKENS 32] [ROUNDS 3]");
-  const Setting setting{std::make_shared<const formats::GgufFile>(get(formats::GgufFile::open(argv[1]))),
-                        number(3, 256), number(4, 32)};
+  if (argc < 2)
+    stop("usage: group_bench MODEL.gguf [MEMBERS 2] [PROMPT 256] [TOKENS 32] [ROUNDS 3] [SEQUENCES 1] [CHUNK 128]");
+  const Setting setting{.file = std::make_shared<const formats::GgufFile>(get(formats::GgufFile::open(argv[1]))),
+                        .n_prompt = number(3, 256),
+                        .n_tokens = number(4, 32),
+                        .n_sequences = number(6, 1),
+                        .chunk = number(7, 128)};
   const int32_t n_members = number(2, 2);
   Times alone, together, group;
   for (int32_t round = 0; round < number(5, 3); ++round) {
@@ -234,15 +246,16 @@ int main(int argc, char** argv) {
     keep_best(run_group(setting, n_members), group);
     if (group.logits != alone.logits) stop("the group's logits differ from one device's");
   }
-  std::printf("one device   %8.2f ms per token  %8.1f ms for a prompt of %d\n", alone.decode_ms, alone.prefill_ms,
-              setting.n_prompt);
-  std::printf("%d threads    %8.2f ms per token  %8.1f ms      x %.3f and x %.3f: what this machine has\n",
-              n_members, together.decode_ms, together.prefill_ms, alone.decode_ms / together.decode_ms,
-              alone.prefill_ms / together.prefill_ms);
-  std::printf("group of %d   %8.2f ms per token  %8.1f ms      x %.3f and x %.3f\n", n_members, group.decode_ms,
-              group.prefill_ms, alone.decode_ms / group.decode_ms, alone.prefill_ms / group.prefill_ms);
+  const auto print = [&](const char* name, const Times& times) {
+    std::printf("%-13s %8.2f ms and %6.1f tokens/s, x %.3f   prompt of %d %8.1f ms, x %.3f\n", name,
+                times.decode_ms, 1e3 * setting.n_sequences / times.decode_ms, alone.decode_ms / times.decode_ms,
+                setting.n_prompt, times.prefill_ms, alone.prefill_ms / times.prefill_ms);
+  };
+  print("one device", alone);
+  print(fmt::format("{} threads", n_members).c_str(), together);  // what this machine has
+  print(fmt::format("group of {}", n_members).c_str(), group);
   std::printf(
-      "of that exchanges %.2f ms per token (%d, %.1f us each, with waiting for the others), %.1f ms of the "
+      "of that exchanges %.2f ms per step (%d, %.1f us each, with waiting for the others), %.1f ms of the "
       "prompt\n",
       group.decode_exchange_ms, group.gathers, 1e3 * group.decode_exchange_ms / group.gathers,
       group.prefill_exchange_ms);

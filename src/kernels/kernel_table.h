@@ -20,6 +20,8 @@ enum class Function : uint8_t { kSilu, kGeluTanh, kGeluErf, kRelu, kReluSquared,
 // Scores and values of attention are handled in chunks of this many positions, at multiples of it.
 inline constexpr int kAttentionChunk = 32;
 
+inline constexpr int64_t kNormColumns = 256;
+
 inline constexpr int kStraightFloatColumns = 4;
 struct ChunkRange {  // of positions within a chunk; empty: begin ≥ end
   int32_t begin = 0, end = kAttentionChunk;
@@ -41,6 +43,9 @@ struct KernelTable {
   void (*pack)(ElementType type, const PanelRows& rows, int64_t first, int64_t count, Panel& out);
   // x[0, n): n activations of a row; block i goes to out[i * block_stride]. The last block is filled with zeros.
   void (*quantize_activations)(const float* x, int64_t n, ActivationBlock* out, int64_t block_stride);
+  // The block of n ≤ 8 groups that were quantised elsewhere: groups[g] is the largest magnitude (f32), then 32
+  // integers. The rest of it is filled with zeros.
+  void (*restore_activations)(const std::byte* const* groups, int n, ActivationBlock& out);
   // y[c * y_stride + r] continues the sums over `groups` groups for rows [0, 16 * n_panels) and x[0, n_columns).
   // n_panels is 1 or 2.
   void (*multiply)(PanelKind kind, const Panel* panels, int n_panels, int groups, const ActivationBlock* x,
@@ -71,6 +76,10 @@ struct KernelTable {
 
   // Rows of activations.
   void (*rms_norm)(const float* x, const float* weight, float eps, float* out, int64_t n);  // weight may be null
+  // Its halves, of rows whose columns lie apart. sums[i] = Σ x² of kNormColumns columns, the last fewer; rms_norm
+  // adds them in order, and divides the sum by the row's columns for `mean`.
+  void (*sum_squares)(const float* x, int64_t n, float* sums);
+  void (*rms_scale)(const float* x, const float* weight, float mean, float eps, float* out, int64_t n);
   void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, float* out, int64_t n);
   void (*apply)(Function function, float* x, int64_t n);
   void (*gate)(Function function, const float* gate, const float* up, float* out, int64_t n);  // f(gate) * up

@@ -51,14 +51,27 @@ HWY_INLINE float reduce(const float* x, int64_t n, F f) {
   return sum(hn::Add(hn::Add(s0, s1), hn::Add(s2, s3))) + rest;
 }
 
-void rms_norm(const float* x, const float* weight, float eps, float* out, int64_t n) {
-  const float squares = reduce(x, n, [](V v, V s) HWY_ATTR { return hn::MulAdd(v, v, s); });
-  const V factor = hn::Set(d, 1.0f / std::sqrt(squares / static_cast<float>(n) + eps));
+HWY_INLINE float sum_squares(const float* x, int64_t n) {
+  return reduce(x, n, [](V v, V s) HWY_ATTR { return hn::MulAdd(v, v, s); });
+}
+
+void sum_squares(const float* x, int64_t n, float* sums) {
+  for (int64_t i = 0; i < n; i += kNormColumns) *sums++ = sum_squares(x + i, HWY_MIN(kNormColumns, n - i));
+}
+
+void rms_scale(const float* x, const float* weight, float mean, float eps, float* out, int64_t n) {
+  const V factor = hn::Set(d, 1.0f / std::sqrt(mean + eps));
   if (weight) {
     map(x, weight, out, n, [=](V v, V w) HWY_ATTR { return hn::Mul(hn::Mul(v, factor), w); });
   } else {
     map(x, out, n, [=](V v) HWY_ATTR { return hn::Mul(v, factor); });
   }
+}
+
+void rms_norm(const float* x, const float* weight, float eps, float* out, int64_t n) {
+  float squares = 0.0f;
+  for (int64_t i = 0; i < n; i += kNormColumns) squares += sum_squares(x + i, HWY_MIN(kNormColumns, n - i));
+  rms_scale(x, weight, squares / static_cast<float>(n), eps, out, n);
 }
 
 void layer_norm(const float* x, const float* weight, const float* bias, float eps, float* out, int64_t n) {
@@ -174,38 +187,29 @@ void rotate(float* head, const float* cos_sin, int32_t dims, bool interleaved) {
   }
 }
 
-using DI = hn::RebindToSigned<D>;
-constexpr DI di;
-
-// Integers of one group with the given factor; their sums by halves.
-HWY_INLINE void quantize_group(const float* x, V factor, int8_t* q, int32_t* half_sums) {
-  const hn::Rebind<int8_t, D> d8;
-  constexpr int kVectors = static_cast<int>(kGroup / kLanes);
-  hn::Vec<DI> v[kVectors];
-  for (int i = 0; i < kVectors; ++i) {
-    v[i] = hn::NearestInt(hn::Mul(hn::LoadU(d, x + i * kLanes), factor));
-    hn::StoreU(hn::DemoteTo(d8, v[i]), d8, q + i * kLanes);
+// Sums of each 16 of the block's integers.
+HWY_INLINE void sum_halves(const int8_t* q, int32_t* sums) {
+#if HWY_TARGET == HWY_EMU128 || HWY_TARGET == HWY_SCALAR  // Highway 1.0.3 has no SumsOf8 that works for them
+  for (int i = 0; i < kSuperBlockElements; ++i) sums[i / 16] = (i % 16 == 0 ? 0 : sums[i / 16]) + q[i];
+#else
+  // Eight bytes at a time, which are unsigned with 128 added.
+  const hn::ScalableTag<uint8_t> d8;
+  const hn::Repartition<uint64_t, decltype(d8)> d64;
+  alignas(64) uint64_t eights[kSuperBlockElements / 8];
+  for (int i = 0; i < kSuperBlockElements; i += static_cast<int>(HWY_LANES(uint8_t))) {
+    const auto bytes = hn::LoadU(d8, reinterpret_cast<const uint8_t*>(q) + i);
+    hn::StoreU(hn::SumsOf8(hn::Xor(bytes, hn::Set(d8, uint8_t{128}))), d64, eights + i / 8);
   }
-  for (int half = 0; half < 2; ++half) {
-    auto total = v[half * kVectors / 2];
-    for (int i = 1; i < kVectors / 2; ++i) total = hn::Add(total, v[half * kVectors / 2 + i]);
-    half_sums[half] = hn::GetLane(hn::SumOfLanes(di, total));
+  for (int h = 0; h < 2 * kGroupsPerSuper; ++h) {
+    sums[h] = static_cast<int32_t>(eights[2 * h] + eights[2 * h + 1]) - 16 * 128;
   }
+#endif
 }
 
-// The largest magnitude of each 32 values becomes ±127; ties to even. A group of zeros has scale 0.
-HWY_INLINE void quantize_block(const float* x, int groups, ActivationBlock& block) {
-  int32_t half_sums[2 * kGroupsPerSuper] = {};
-  float largest[kGroupsPerSuper] = {}, factor[kGroupsPerSuper];
-  for (int g = 0; g < groups; ++g) {
-    V m = hn::Zero(d);
-    for (int64_t i = 0; i < kGroup; i += kLanes) m = hn::Max(m, hn::Abs(hn::LoadU(d, x + g * kGroup + i)));
-    largest[g] = hn::GetLane(hn::MaxOfLanes(d, m));
-  }
-  for (int g = 0; g < kGroupsPerSuper; ++g) factor[g] = largest[g] == 0.0f ? 0.0f : 127.0f / largest[g];
-  for (int g = 0; g < groups; ++g) {
-    quantize_group(x + g * kGroup, hn::Set(d, factor[g]), block.q + g * kGroup, half_sums + 2 * g);
-  }
+// What belongs to the block's integers beside them.
+HWY_INLINE void describe_block(const float* largest, ActivationBlock& block) {
+  int32_t half_sums[2 * kGroupsPerSuper];
+  sum_halves(block.q, half_sums);
   for (int g = 0; g < kGroupsPerSuper; ++g) {
     const int32_t sum = half_sums[2 * g] + half_sums[2 * g + 1];
     block.scale[g] = largest[g] / 127.0f;
@@ -218,6 +222,36 @@ HWY_INLINE void quantize_block(const float* x, int groups, ActivationBlock& bloc
   }
 }
 
+// The largest magnitude of each 32 values becomes ±127; ties to even. A group of zeros has scale 0.
+HWY_INLINE void quantize_block(const float* x, int groups, ActivationBlock& block) {
+  const hn::Rebind<int8_t, D> d8;
+  float largest[kGroupsPerSuper] = {}, factor[kGroupsPerSuper];
+  for (int g = 0; g < groups; ++g) {
+    V m = hn::Zero(d);
+    for (int64_t i = 0; i < kGroup; i += kLanes) m = hn::Max(m, hn::Abs(hn::LoadU(d, x + g * kGroup + i)));
+    largest[g] = hn::GetLane(hn::MaxOfLanes(d, m));
+  }
+  for (int g = 0; g < kGroupsPerSuper; ++g) factor[g] = largest[g] == 0.0f ? 0.0f : 127.0f / largest[g];
+  for (int g = 0; g < groups; ++g) {
+    const V f = hn::Set(d, factor[g]);
+    for (int64_t i = g * kGroup; i < (g + 1) * kGroup; i += kLanes) {
+      const auto rounded = hn::NearestInt(hn::Mul(hn::LoadU(d, x + i), f));
+      hn::StoreU(hn::DemoteTo(d8, rounded), d8, block.q + i);
+    }
+  }
+  describe_block(largest, block);
+}
+
+void restore_activations(const std::byte* const* groups, int n, ActivationBlock& out) {
+  float largest[kGroupsPerSuper] = {};
+  if (n < kGroupsPerSuper) std::memset(out.q, 0, sizeof out.q);
+  for (int g = 0; g < n; ++g) {
+    std::memcpy(&largest[g], groups[g], sizeof(float));
+    std::memcpy(out.q + g * kGroup, groups[g] + sizeof(float), kGroup);
+  }
+  describe_block(largest, out);
+}
+
 void quantize_activations(const float* x, int64_t n, ActivationBlock* out, int64_t block_stride) {
   for (int64_t first = 0; first < n; first += kSuperBlockElements, out += block_stride) {
     const int64_t groups = HWY_MIN(kGroupsPerSuper, (n - first) / kGroup);
@@ -228,6 +262,8 @@ void quantize_activations(const float* x, int64_t n, ActivationBlock* out, int64
 
 void fill_elementwise(KernelTable& table) {
   table.rms_norm = rms_norm;
+  table.sum_squares = sum_squares;
+  table.rms_scale = rms_scale;
   table.layer_norm = layer_norm;
   table.apply = apply;
   table.gate = gate;
@@ -236,6 +272,7 @@ void fill_elementwise(KernelTable& table) {
   table.soft_cap = soft_cap;
   table.rotate = rotate;
   table.quantize_activations = quantize_activations;
+  table.restore_activations = restore_activations;
 }
 
 }  // namespace HWY_NAMESPACE

@@ -23,6 +23,17 @@ Tensor normed_input(const BlockContext& context, const Norm& norm, const Tensor&
   return out;
 }
 
+// The same where only `reader` and weights like it read it.
+Gathered half_input(const BlockContext& context, const Norm& norm, const ops::Weight& reader,
+                    TensorGroup::Half half) {
+  if (!context.hidden_is_cut) {
+    const Tensor input = normed_input(context, norm, context.workspace.normed);
+    return whole(input);
+  }
+  return context.group.normed_for(reader, hidden_of(context), split_rows(context.model.d_model), norm.weight,
+                                  context.model.norm_epsilon, context.workspace.normed, half);
+}
+
 // hidden += scale * post_norm(y): `project(to, accumulate)` writes this member's columns of y to, or adds them to,
 // the tensor that it is given.
 template <typename Project>
@@ -33,7 +44,7 @@ void add_to_hidden(const BlockContext& context, const Norm& post_norm, Project p
   const RowPart own = context.group.share().part(split);
   if (!post_norm.present && scale == 1.0f) {
     project(hidden.columns(own.first, own.count), true);
-    context.group.gather(hidden, split);
+    if (!context.hidden_is_cut) context.group.gather(hidden, split);
     return;
   }
   const Tensor result = dense(context.workspace.result, hidden.rows, hidden.cols);
@@ -44,10 +55,10 @@ void add_to_hidden(const BlockContext& context, const Norm& post_norm, Project p
   context.ops.add(hidden, result);
 }
 
-void add_attention(const BlockContext& context, const AttentionWeights& weights, Tensor attended) {
+void add_attention(const BlockContext& context, const AttentionWeights& weights, const Gathered& attended) {
   add_to_hidden(context, weights.post_norm, [&](Tensor to, bool accumulate) {
     const ops::Linear linear{&weights.output.weight, to, weights.output.bias, accumulate};
-    context.ops.matmul(attended, {&linear, 1});
+    context.group.matmul(attended, {&linear, 1});
   });
 }
 
@@ -106,7 +117,7 @@ Queries query_space(const BlockContext& context, Tensor query) {
 
 // Leaves the result of this member's heads in workspace.attended.
 Tensor attend_grouped(const BlockContext& context, const LayerHyperparameters& layer,
-                      const AttentionWeights& weights, const ops::KvCacheView& cache, Tensor input) {
+                      const AttentionWeights& weights, const ops::KvCacheView& cache, const Gathered& input) {
   const auto& model = context.model;
   const auto& space = context.workspace;
   const int64_t rows = context.n_rows();
@@ -120,7 +131,7 @@ Tensor attend_grouped(const BlockContext& context, const LayerHyperparameters& l
   const std::array<ops::Linear, 3> projections = {{{&weights.query.weight, queries.projected, weights.query.bias},
                                                    {&weights.key.weight, key, weights.key.bias},
                                                    {&weights.value.weight, value, weights.value.bias}}};
-  context.ops.matmul(input, projections);
+  context.group.matmul(input, projections);
   if (queries.gates.rows > 0) {
     const Tensor plain = queries.projected.heads(2 * model.key_dim).columns(0, model.key_dim);
     context.ops.copy(plain, query.heads(model.key_dim));
@@ -149,40 +160,40 @@ Tensor attend_grouped(const BlockContext& context, const LayerHyperparameters& l
   return attended;
 }
 
-Tensor attend(const BlockContext& context, const LayerHyperparameters& layer, const AttentionWeights& weights,
-              const LayerMemory& memory, Tensor input) {
-  if (layer.is_delta_net) return run_delta_net(context, weights.delta_net, memory.state, input);
+Gathered attend(const BlockContext& context, const LayerHyperparameters& layer, const AttentionWeights& weights,
+                const LayerMemory& memory, const Gathered& input) {
+  if (layer.is_delta_net) return whole(run_delta_net(context, weights.delta_net, memory.state, input.x));
   const bool latent = context.model.latent.has_value();
-  const Tensor own = latent ? attend_latent(context, layer, weights.latent, memory.cache, input)
+  const Tensor own = latent ? attend_latent(context, layer, weights.latent, memory.cache, input.x)
                             : attend_grouped(context, layer, weights, memory.cache, input);
   const int64_t head_dim = latent ? context.model.latent->value_dim : context.model.value_dim;
-  return context.group.gathered(own, split_heads(layer).times(head_dim), context.workspace.all_attended,
-                                &weights.output.weight);
+  return context.group.gathered_for(weights.output.weight, own, split_heads(layer).times(head_dim),
+                                    context.workspace.all_attended, TensorGroup::Half::kAttention);
 }
 
 // Leaves this member's part of activation(gate(x)) * up(x), or activation(up(x)), in the workspace.
 Tensor expand(const BlockContext& context, const LayerHyperparameters& layer, const FeedForwardWeights& weights,
-              Tensor input) {
+              const Gathered& input) {
   const auto& architecture = *context.model.architecture;
   const int64_t wide = context.group.share().part(split_rows(layer.d_ff)).count;
   const Tensor up = dense(context.workspace.up, context.n_rows(), wide);
   if (!architecture.gated) {
     const ops::Linear linear{&weights.up.weight, up, weights.up.bias};
-    context.ops.matmul(input, {&linear, 1});
+    context.group.matmul(input, {&linear, 1});
     context.ops.activate(architecture.activation, up);
     return up;
   }
   const Tensor gate = dense(context.workspace.gate, context.n_rows(), wide);
   const std::array<ops::Linear, 2> projections = {
       {{&weights.gate.weight, gate, weights.gate.bias}, {&weights.up.weight, up, weights.up.bias}}};
-  context.ops.matmul(input, projections);
+  context.group.matmul(input, projections);
   context.ops.gated_activation(architecture.activation, gate, up, gate);
   return gate;
 }
 
 // What a feed-forward has made of its input, in the workspace, before its last projection.
 struct Expanded {
-  Tensor dense;  // of the dense feed-forward or the shared expert; without rows where there is none
+  Gathered dense;  // of the dense feed-forward or the shared expert; without rows where there is none
   ExpertResults experts;
 };
 
@@ -194,16 +205,16 @@ void gate_shared_expert(const BlockContext& context, const ExpertWeights& weight
 }
 
 Expanded expand_all(const BlockContext& context, const LayerHyperparameters& layer,
-                    const FeedForwardWeights& weights, Tensor input) {
+                    const FeedForwardWeights& weights, const Gathered& input) {
   Expanded out;
   if (layer.d_ff > 0) {
     const Tensor own = expand(context, layer, weights, input);
-    if (weights.experts.shared_router) gate_shared_expert(context, weights.experts, input, own);
-    out.dense =
-        context.group.gathered(own, split_rows(layer.d_ff), context.workspace.all_expanded, &weights.down.weight);
+    if (weights.experts.shared_router) gate_shared_expert(context, weights.experts, input.x, own);
+    out.dense = context.group.gathered_for(weights.down.weight, own, split_rows(layer.d_ff),
+                                           context.workspace.all_expanded, TensorGroup::Half::kFeedForward);
   }
   if (layer.d_expert == 0) return out;
-  out.experts = run_experts(context, layer, weights.experts, input);
+  out.experts = run_experts(context, layer, weights.experts, input.x);
   return out;
 }
 
@@ -215,7 +226,7 @@ void add_feed_forward(const BlockContext& context, const FeedForwardWeights& wei
     }
     if (expanded.dense.rows == 0) return;
     const ops::Linear linear{&weights.down.weight, to, weights.down.bias, accumulate};
-    context.ops.matmul(expanded.dense, {&linear, 1});
+    context.group.matmul(expanded.dense, {&linear, 1});
   });
 }
 
@@ -227,6 +238,24 @@ void apply_norm(ops::Ops& ops, const Norm& norm, float epsilon, Tensor x, Tensor
   } else {
     ops.layer_norm(x, norm.weight, norm.bias, epsilon, out);
   }
+}
+
+bool can_cut_hidden(const TensorGroup& group, const Hyperparameters& model, const LayerHyperparameters& layer,
+                    const LayerWeights& weights) {
+  const auto& attention = weights.attention;
+  const auto& feed_forward = weights.feed_forward;
+  if (group.share().is_whole() || model.residual != Residual::kSequential || model.residual_scale != 1.0f)
+    return false;
+  if (model.latent || layer.is_delta_net || layer.d_expert > 0) return false;
+  for (const Norm* norm : {&attention.norm, &feed_forward.norm}) {
+    if (!norm->present || norm->kind != NormKind::kRms) return false;
+  }
+  if (attention.post_norm.present || feed_forward.post_norm.present) return false;
+  for (const Projection* p :
+       {&attention.query, &attention.key, &attention.value, &feed_forward.gate, &feed_forward.up}) {
+    if (p->weight && !group.can_norm(split_rows(model.d_model), p->weight)) return false;
+  }
+  return true;
 }
 
 void run_block(const BlockContext& context, const LayerHyperparameters& layer, const LayerWeights& weights,
@@ -241,24 +270,25 @@ void run_block(const BlockContext& context, const LayerHyperparameters& layer, c
     const auto& first_norm = attention.norm.present ? attention.norm : feed_forward.norm;
     const Tensor input = normed_input(context, first_norm, space.normed);
     const Tensor ff_input = shared ? input : normed_input(context, feed_forward.norm, space.normed_ff);
-    const Tensor attended = attend(context, layer, attention, memory, input);
-    const Expanded expanded = expand_all(context, layer, feed_forward, ff_input);
+    const Gathered attended = attend(context, layer, attention, memory, whole(input));
+    const Expanded expanded = expand_all(context, layer, feed_forward, whole(ff_input));
     add_attention(context, attention, attended);
     add_feed_forward(context, feed_forward, expanded);
     return;
   }
   if (context.model.residual == Residual::kPostNorm) {
     const Tensor hidden = hidden_of(context);
-    add_attention(context, attention, attend(context, layer, attention, memory, hidden));
+    add_attention(context, attention, attend(context, layer, attention, memory, whole(hidden)));
     apply_norm(context.ops, attention.norm, context.model.norm_epsilon, hidden, hidden);
-    add_feed_forward(context, feed_forward, expand_all(context, layer, feed_forward, hidden));
+    add_feed_forward(context, feed_forward, expand_all(context, layer, feed_forward, whole(hidden)));
     apply_norm(context.ops, feed_forward.norm, context.model.norm_epsilon, hidden, hidden);
     return;
   }
-  const Tensor input = normed_input(context, attention.norm, space.normed);
-  const Tensor attended = attend(context, layer, attention, memory, input);
+  using Half = TensorGroup::Half;
+  const Gathered input = half_input(context, attention.norm, attention.query.weight, Half::kAttention);
+  const Gathered attended = attend(context, layer, attention, memory, input);
   add_attention(context, attention, attended);
-  const Tensor ff_input = normed_input(context, feed_forward.norm, space.normed);
+  const Gathered ff_input = half_input(context, feed_forward.norm, feed_forward.up.weight, Half::kFeedForward);
   add_feed_forward(context, feed_forward, expand_all(context, layer, feed_forward, ff_input));
 }
 

@@ -24,6 +24,9 @@ struct BlockContext {
   std::span<const ops::SequenceRows> sequences;
   std::span<const ops::SequenceRows> readers;  // as attention sees the rows; empty: as in `sequences`
   std::span<const float> temperatures;         // of each row's queries; empty: no block has any
+  // Members have only their own columns of the residual stream between blocks, and exchange its norm instead, which
+  // is smaller: see can_cut_hidden.
+  bool hidden_is_cut = false;
 
   int64_t n_rows() const { return static_cast<int64_t>(positions.size()); }
 };
@@ -36,6 +39,10 @@ struct LayerMemory {
   ops::KvCacheView cache;  // of attention
   DeltaNetState state;     // of a delta net
 };
+
+// Whether a block gives the same bits with hidden_is_cut.
+bool can_cut_hidden(const TensorGroup& group, const Hyperparameters& model, const LayerHyperparameters& layer,
+                    const LayerWeights& weights);
 
 // Runs one block on workspace.hidden: [n_rows, d_model], in place, and adds the rows to its memory. After an error
 // of the group (TensorGroup::status) the result is meaningless.

@@ -16,6 +16,8 @@ namespace exo::model {
 namespace {
 
 constexpr int32_t kMaxBatchRows = 1 << 16;
+// With fewer rows the two exchanges that a cut residual stream costs a block take longer than what it saves.
+constexpr int32_t kFewestCutRows = 32;
 
 class TransformerStage final : public Stage {
  public:
@@ -33,6 +35,11 @@ class TransformerStage final : public Stage {
   TransformerStage(Parts parts, ops::Ops& ops)
       : parts_(std::move(parts)), ops_(ops), group_(ops, parts_.config.share), rope_(parts_.model.rope) {
     rope_.frequency_factors = parts_.weights.rope_factors;
+    const auto first = static_cast<size_t>(parts_.config.layers.begin.value);
+    for (size_t i = 0; i < parts_.weights.layers.size(); ++i) {
+      can_cut_hidden_ = can_cut_hidden_ && can_cut_hidden(group_, parts_.model, parts_.model.layers[first + i],
+                                                          parts_.weights.layers[i]);
+    }
     limits_ = {.takes_tokens = is_first(),
                .d_model = parts_.model.d_model,
                .n_vocab = parts_.model.n_vocab,
@@ -72,6 +79,7 @@ class TransformerStage final : public Stage {
   // Leaves the result of the stage's last block in workspace.hidden.
   Status run(const StepInput& input) {
     group_.begin_step(input.group);
+    hidden_is_cut_ = can_cut_hidden_ && step_.n_rows() >= kFewestCutRows;
     if (is_first()) {
       embed(input.tokens);
     } else {
@@ -88,7 +96,8 @@ class TransformerStage final : public Stage {
                                .group = group_,
                                .positions = step_.positions(),
                                .sequences = step_.sequences(),
-                               .temperatures = temperatures_};
+                               .temperatures = temperatures_,
+                               .hidden_is_cut = hidden_is_cut_};
     parts_.state.begin_step(input.sequences);
     const auto first = static_cast<size_t>(parts_.config.layers.begin.value);
     for (size_t i = 0; i < parts_.weights.layers.size(); ++i) {
@@ -111,7 +120,9 @@ class TransformerStage final : public Stage {
     ops_.add(hidden(), added);
   }
 
-  std::span<const float> hidden_out() {
+  Result<std::span<const float>> hidden_out() {
+    if (hidden_is_cut_) group_.gather(hidden(), split_rows(parts_.model.d_model));
+    EXO_CHECK_OK(group_.status());
     out_.resize(static_cast<size_t>(step_.n_rows()) * static_cast<size_t>(parts_.model.d_model));
     ops_.read(hidden(), out_.data());
     return out_;
@@ -124,6 +135,7 @@ class TransformerStage final : public Stage {
     EXO_TRY(const auto logits, logits_space(n_rows));
     const auto chosen = dense(parts_.workspace.normed, n_rows, model.d_model);
     ops_.gather_rows(hidden(), rows, chosen);
+    if (hidden_is_cut_) group_.gather(chosen, split_rows(model.d_model));
     apply_norm(ops_, parts_.weights.output_norm, model.norm_epsilon, chosen, chosen);
     const RowSplit split = split_rows(model.n_vocab);
     const RowPart own = group_.share().part(split);
@@ -154,6 +166,8 @@ class TransformerStage final : public Stage {
   Parts parts_;
   ops::Ops& ops_;
   TensorGroup group_;
+  bool can_cut_hidden_ = true;  // in every block
+  bool hidden_is_cut_ = false;  // of this step
   ops::RopeParams rope_;
   StepLimits limits_;
   Step step_;

@@ -33,28 +33,31 @@ Result<File> file_of_member(const Bytes& bytes, LayerRange layers, const TensorS
 }
 
 // All logits of a prompt and of two single tokens after it, as `shares` of one stage compute them.
-Result<std::vector<float>> run_group(const Bytes& bytes, const std::vector<uint32_t>& shares) {
+Result<std::vector<float>> run_group(const Bytes& bytes, const std::vector<uint32_t>& shares,
+                                     int32_t n_rows = kRows) {
   const auto n_members = static_cast<int32_t>(shares.size());
   EXO_TRY(const auto whole, formats::GgufFile::parse(bytes));
   EXO_TRY(const auto info, read_model_info(whole));
   std::vector<BlockId> table;
-  for (uint32_t b = 0; b < 4; ++b) table.emplace_back(b);
+  constexpr int32_t kBlock = 4;
+  const int32_t n_blocks = n_rows / kBlock + 2;
+  for (uint32_t b = 0; b < static_cast<uint32_t>(n_blocks); ++b) table.emplace_back(b);
   std::vector<TokenId> tokens;
-  for (int32_t i = 0; i < kRows + 2; ++i) tokens.emplace_back((i * 37 + 5) % info.n_vocab);
+  for (int32_t i = 0; i < n_rows + 2; ++i) tokens.emplace_back((i * 37 + 5) % info.n_vocab);
   std::vector<Status> failures(shares.size());
   std::vector<float> logits;
   LocalGroup group(n_members);
   const auto member = [&](int32_t m) -> Status {
     const auto ops = ops::make_cpu_ops({.threads = 1});
     StageConfig config{.layers = {LayerIndex(0), LayerIndex(info.n_layers)},
-                       .max_batch_rows = kRows,
-                       .block_positions = 4,
-                       .n_blocks = 4,
+                       .max_batch_rows = n_rows,
+                       .block_positions = kBlock,
+                       .n_blocks = n_blocks,
                        .kv_type = ElementType::kF16};
     EXO_TRY(config.share, TensorShare::make(shares, m));
     EXO_TRY(auto file, file_of_member(bytes, config.layers, config.share));
     EXO_TRY(const auto stage, load_stage(std::move(file), config, *ops));
-    for (const auto& [first, count] : {std::pair{0, kRows}, {kRows, 1}, {kRows + 1, 1}}) {
+    for (const auto& [first, count] : {std::pair{0, n_rows}, {n_rows, 1}, {n_rows + 1, 1}}) {
       const StepSequence sequence{
           .first = Position(first), .n_tokens = count, .block_table = table, .wants_logits = true};
       EXO_TRY(const auto out,
@@ -76,11 +79,12 @@ Result<std::vector<float>> run_group(const Bytes& bytes, const std::vector<uint3
   return logits;
 }
 
-void expect_same_bits(const Bytes& bytes, const std::vector<std::vector<uint32_t>>& groups) {
-  const auto alone = run_group(bytes, {65536});
+void expect_same_bits(const Bytes& bytes, const std::vector<std::vector<uint32_t>>& groups,
+                      int32_t n_rows = kRows) {
+  const auto alone = run_group(bytes, {65536}, n_rows);
   ASSERT_TRUE(alone.has_value()) << alone.error().message;
   for (const auto& shares : groups) {
-    const auto together = run_group(bytes, shares);
+    const auto together = run_group(bytes, shares, n_rows);
     ASSERT_TRUE(together.has_value()) << together.error().message;
     EXPECT_EQ(*together, *alone) << fmt::format("{}", fmt::join(shares, " + "));
   }
@@ -117,10 +121,10 @@ TEST(TensorGroup, EveryArchitectureGivesTheBitsOfOneDevice) {
 }
 
 // Wide enough for blocks of every number format, and for parts that are no whole panels of the kernels.
-TinyModel wide_model(ElementType type, bool experts) {
+TinyModel wide_model(ElementType type, bool experts, uint32_t d_model = 256) {
   TinyModel model;
   model.n_layers = 2;
-  model.d_model = 256;
+  model.d_model = d_model;
   model.n_heads = 8;
   model.n_kv_heads = 4;
   model.d_ff = 512;
@@ -157,6 +161,17 @@ TEST(TensorGroup, EveryNumberFormatGivesTheBitsOfOneDevice) {
     expect_same_bits(wide_model(type, false).bytes(),
                      {{39000, 26536}, {16384, 16384, 32768}, {20000, 16000, 14768, 14768}});
     expect_same_bits(wide_model(type, true).bytes(), {{39000, 26536}});
+  }
+}
+
+// Of many rows members have only their own columns of the residual stream, where these are whole sums of its norms.
+TEST(TensorGroup, ManyRowsGiveTheBitsOfOneDevice) {
+  constexpr int32_t kManyRows = 45;
+  for (const ElementType type : {ElementType::kF16, ElementType::kQ4_0}) {
+    SCOPED_TRACE(info(type).name);
+    expect_same_bits(wide_model(type, false, 1024).bytes(),
+                     {{32768, 32768}, {49152, 16384}, {39000, 26536}, {16384, 32768, 16384}}, kManyRows);
+    expect_same_bits(wide_model(type, true, 1024).bytes(), {{32768, 32768}}, kManyRows);
   }
 }
 

@@ -68,6 +68,12 @@ struct Vector {
   explicit operator bool() const { return data != nullptr; }
 };
 
+// Some columns of rows as Ops::pack leaves them.
+struct PackedColumns {
+  const std::byte* rows = nullptr;  // packed_bytes(cols) each, without gaps
+  int64_t cols = 0;                 // a multiple of kPackedColumns
+};
+
 // out = x · weightᵀ (+ bias) (+ out when `accumulate`): out [x.rows, weight.rows].
 struct Linear {
   const Weight* weight;
@@ -225,6 +231,13 @@ class Ops {
 
   // y = x / sqrt(mean(x²) + eps) * weight (weight may be empty), per row; out may be x.
   virtual void rms_norm(Tensor x, Vector weight, float eps, Tensor out) = 0;
+  // The same of rows whose columns lie apart. sums: [x.rows, x.cols / kNormColumns], Σ x² of so many columns each,
+  // of which x.cols is a multiple.
+  virtual void sum_squares(Tensor x, float* sums) = 0;
+  // x: some columns of rows with those sums, [x.rows, n_sums]; weight: of these columns.
+  virtual void rms_norm_columns(Tensor x, Vector weight, float eps, const float* sums, int64_t n_sums,
+                                Tensor out) = 0;
+  static constexpr int64_t kNormColumns = 256;
   // y = (x − mean) / sqrt(variance + eps) * weight + bias, per row; weight and bias may be empty; out may be x.
   virtual void layer_norm(Tensor x, Vector weight, Vector bias, float eps, Tensor out) = 0;
   // Rotates x: [rows, n_heads * head_dim] in place; positions: [rows].
@@ -263,6 +276,9 @@ class Ops {
   virtual bool reads_packed(const Weight& weight) const = 0;
   virtual void pack(Tensor x, std::byte* to) = 0;  // x.rows * packed_bytes(x.cols); finite numbers
   virtual void unpack(const std::byte* from, Tensor x) = 0;
+  // matmul of x: [n_rows, any], whose columns lie packed, part after part; every weight reads_packed.
+  virtual void matmul_packed(std::span<const PackedColumns> x, int64_t n_rows,
+                             std::span<const Linear> projections) = 0;
   static constexpr int64_t kPackedColumns = 32;
   static constexpr int64_t packed_bytes(int64_t cols) {  // cols: a multiple of kPackedColumns
     return cols / kPackedColumns * (kPackedColumns + static_cast<int64_t>(sizeof(float)));

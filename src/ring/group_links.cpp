@@ -13,6 +13,7 @@ namespace {
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr size_t kHeaderBytes = 16;
+constexpr size_t kRecordBytes = 16 << 10;  // of TLS: what a message begins with goes out as one
 constexpr size_t kSkipBytes = 64 << 10;
 constexpr int kPollMs = 100;  // also how soon a deadline is noticed
 
@@ -118,11 +119,13 @@ Status GroupLinks::exchange(std::span<const std::byte> own, std::span<const std:
   }
   ++exchange_;
   encode(static_cast<uint32_t>(own.size()));
-  message_.insert(message_.end(), own.begin(), own.end());
+  const size_t n_with_header = std::min(own.size(), kRecordBytes - kHeaderBytes);
+  message_.insert(message_.end(), own.begin(), own.begin() + static_cast<std::ptrdiff_t>(n_with_header));
+  rest_ = own.subspan(n_with_header);
   const bool all = receivers == Receivers::kAll;
   for (size_t i = 0; i < peers_.size(); ++i) {
     if (i == own_) continue;
-    peers_[i].to_write = all || i == 0 ? message_.size() : 0;
+    peers_[i].to_write = all || i == 0 ? message_.size() + rest_.size() : 0;
     peers_[i].waiting = all || own_ == 0;
     peers_[i].part = parts[i];
   }
@@ -133,6 +136,7 @@ Status GroupLinks::exchange(std::span<const std::byte> own, std::span<const std:
 
 void GroupLinks::encode(uint32_t size) {
   message_.resize(kHeaderBytes);
+  rest_ = {};
   put(message_.data(), step_);
   put(message_.data() + 8, exchange_);
   put(message_.data() + 12, size);
@@ -183,13 +187,18 @@ void GroupLinks::sleep() {
 
 Result<bool> GroupLinks::write(Peer& peer) {
   if (!peer.stream) return fail(ErrorCode::kUnavailable, "no stream to member {}", peer.node.short_hex());
-  auto written = peer.stream->write(std::span(message_).last(peer.to_write));
-  if (!written) {
-    drop(peer);
-    return std::unexpected(std::move(written).error());
+  const size_t before = peer.to_write;
+  for (size_t taken = 1; taken > 0 && peer.to_write > 0; peer.to_write -= taken) {
+    const bool in_rest = peer.to_write <= rest_.size();
+    const auto written = peer.stream->write(in_rest ? rest_.last(peer.to_write)
+                                                    : std::span(message_).last(peer.to_write - rest_.size()));
+    if (!written) {
+      drop(peer);
+      return std::unexpected(written.error());
+    }
+    taken = *written;
   }
-  peer.to_write -= *written;
-  return *written > 0;
+  return peer.to_write < before;
 }
 
 Result<bool> GroupLinks::read(Peer& peer) {
@@ -222,13 +231,11 @@ Result<bool> GroupLinks::read_header(Peer& peer) {
 // later one decides about the next call too.
 Status GroupLinks::check_message(const Peer& peer) const {
   const Incoming& in = peer.incoming;
+  if (in.step == step_ && in.exchange == exchange_ && in.size == peer.part.size()) return {};
   const std::string name = peer.node.short_hex();
   if (in.step > step_) return fail(ErrorCode::kUnavailable, "member {} has gone on to step {}", name, in.step);
   if (in.size == kAbandoned) return fail(ErrorCode::kUnavailable, "member {} could not compute the step", name);
-  if (in.exchange != exchange_ || in.size != peer.part.size()) {
-    return fail(ErrorCode::kInternal, "member {} computes another step than this one", name);
-  }
-  return {};
+  return fail(ErrorCode::kInternal, "member {} computes another step than this one", name);
 }
 
 Result<bool> GroupLinks::read_body(Peer& peer, bool skips) {
@@ -256,7 +263,7 @@ Result<bool> GroupLinks::read_body(Peer& peer, bool skips) {
 // After an error. A message that has been sent or taken in halfway cannot be taken back.
 void GroupLinks::drop_unfinished() {
   for (Peer& peer : peers_) {
-    const bool half_sent = peer.to_write > 0 && peer.to_write < message_.size();
+    const bool half_sent = peer.to_write > 0 && peer.to_write < message_.size() + rest_.size();
     const bool half_read = peer.waiting && peer.incoming.n_header_bytes == kHeaderBytes &&
                            peer.incoming.step == step_ && peer.incoming.n_body_bytes > 0;
     if (half_sent || half_read) drop(peer);

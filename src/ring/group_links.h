@@ -83,7 +83,8 @@ class GroupLinks final : public StageGroup {
   std::vector<Peer> peers_;  // by member; the own place is unused
   uint64_t step_ = 0;
   uint32_t exchange_ = 0;
-  std::vector<std::byte> message_;
+  std::vector<std::byte> message_;   // the header and what goes out with it
+  std::span<const std::byte> rest_;  // of what is exchanged
   std::vector<std::byte> skipped_;
   int wake_ = -1;  // an eventfd
   std::atomic<uint64_t> interrupted_through_ = 0;

@@ -2,6 +2,7 @@
 #include "ops/cpu/cpu_matmul.h"
 
 #include <algorithm>
+#include <array>
 
 namespace exo::ops {
 
@@ -14,6 +15,33 @@ void CpuMatmul::quantize(Tensor x) {
     }
   });
   columns_.quantized = blocks;
+}
+
+void CpuMatmul::restore(std::span<const PackedColumns> x, int64_t n_rows) {
+  constexpr int64_t kGroupsOfBlock = kernels::kGroupsPerSuper, kGroupBytes = Ops::packed_bytes(kernels::kGroup);
+  int64_t cols = 0;
+  for (const PackedColumns& part : x) cols += part.cols;
+  const int64_t supers = (cols + kernels::kSuperBlockElements - 1) / kernels::kSuperBlockElements;
+  auto* blocks = activations_.get<kernels::ActivationBlock>(static_cast<size_t>(supers * n_rows));
+  context_.for_rows(n_rows, cols, [&](int64_t begin, int64_t end) {
+    std::array<const std::byte*, kGroupsOfBlock> groups;
+    for (int64_t r = begin; r < end; ++r) {
+      auto* block = blocks + r;
+      size_t n = 0;
+      for (const PackedColumns& part : x) {
+        const std::byte* at = part.rows + r * Ops::packed_bytes(part.cols);
+        for (int64_t g = 0; g < part.cols / kernels::kGroup; ++g, at += kGroupBytes) {
+          groups[n++] = at;
+          if (n < groups.size()) continue;
+          context_.kernels.restore_activations(groups.data(), static_cast<int>(n), *block);
+          block += n_rows;
+          n = 0;
+        }
+      }
+      if (n > 0) context_.kernels.restore_activations(groups.data(), static_cast<int>(n), *block);
+    }
+  });
+  columns_ = {.count = n_rows, .quantized = blocks};
 }
 
 void CpuMatmul::pad(Tensor x) {
@@ -32,6 +60,16 @@ void CpuMatmul::run(Tensor x, std::span<const Linear> projections) {
   columns_ = {.count = x.rows, .floats = x.data, .float_stride = x.stride};
   if (std::ranges::any_of(projections, is_quantized)) quantize(x);
   if (x.rows >= kWideColumns && !std::ranges::all_of(projections, is_quantized)) pad(x);
+  multiply(projections);
+}
+
+void CpuMatmul::run_packed(std::span<const PackedColumns> x, int64_t n_rows, std::span<const Linear> projections) {
+  if (n_rows == 0) return;
+  restore(x, n_rows);
+  multiply(projections);
+}
+
+void CpuMatmul::multiply(std::span<const Linear> projections) {
   products_.clear();
   for (const Linear& linear : projections) {
     const Weight& w = *linear.weight;

@@ -11,10 +11,13 @@ class CpuMatmul {
  public:
   explicit CpuMatmul(CpuContext& context) : context_(context), products_(context) {}
   void run(Tensor x, std::span<const Linear> projections);
+  void run_packed(std::span<const PackedColumns> x, int64_t n_rows, std::span<const Linear> projections);
 
  private:
   void quantize(Tensor x);
+  void restore(std::span<const PackedColumns> x, int64_t n_rows);
   void pad(Tensor x);
+  void multiply(std::span<const Linear> projections);
 
   CpuContext& context_;
   CpuProducts products_;

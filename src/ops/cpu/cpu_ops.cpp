@@ -132,6 +132,29 @@ class CpuOps final : public Ops {
     });
   }
 
+  void sum_squares(Tensor x, float* sums) override {
+    static_assert(kNormColumns == kernels::kNormColumns);
+    EXO_DCHECK(x.cols % kNormColumns == 0);
+    context_.for_rows(x.rows, x.cols, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        context_.kernels.sum_squares(x.data + r * x.stride, x.cols, sums + r * (x.cols / kNormColumns));
+      }
+    });
+  }
+
+  void rms_norm_columns(Tensor x, Vector weight, float eps, const float* sums, int64_t n_sums,
+                        Tensor out) override {
+    context_.for_rows(x.rows, x.cols, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        float squares = 0.0f;
+        for (int64_t i = 0; i < n_sums; ++i) squares += sums[r * n_sums + i];
+        const float mean = squares / static_cast<float>(n_sums * kNormColumns);
+        context_.kernels.rms_scale(x.data + r * x.stride, weight.data, mean, eps, out.data + r * out.stride,
+                                   x.cols);
+      }
+    });
+  }
+
   void layer_norm(Tensor x, Vector weight, Vector bias, float eps, Tensor out) override {
     for_rows(x, [&](int64_t r) {
       context_.kernels.layer_norm(x.data + r * x.stride, weight.data, bias.data, eps, out.data + r * out.stride,
@@ -226,6 +249,10 @@ class CpuOps final : public Ops {
   bool reads_packed(const Weight& weight) const override { return kernels::is_quantized(weight.type); }
   void pack(Tensor x, std::byte* to) override { pack_rows(context_, x, to); }
   void unpack(const std::byte* from, Tensor x) override { unpack_rows(context_, from, x); }
+  void matmul_packed(std::span<const PackedColumns> x, int64_t n_rows,
+                     std::span<const Linear> projections) override {
+    matmul_.run_packed(x, n_rows, projections);
+  }
 
   void gather_rows(Tensor x, std::span<const int32_t> rows, Tensor out) override {
     for (size_t i = 0; i < rows.size(); ++i) {

@@ -421,5 +421,39 @@ TEST(CpuPacking, ProductsOfUnpackedRowsHaveTheSameBits) {
   EXPECT_EQ(again, bytes);
 }
 
+TEST_P(CpuOpsTest, PackedPartsGiveTheBitsOfTheirNumbers) {
+  auto device = ops();
+  constexpr int64_t kCols = 352;
+  for (const int64_t n : {1, 19}) {
+    auto x = random_floats(static_cast<size_t>(n * kCols), 1);
+    const auto w = make_weight(*device, ElementType::kQ4_1, 40, kCols, 2);
+    std::vector<float> expected(static_cast<size_t>(n * 40)), got(expected.size());
+    const Linear linear{&w.weight, tensor(expected, n, 40)}, packed{&w.weight, tensor(got, n, 40)};
+    device->matmul(tensor(x, n, kCols), {&linear, 1});
+    std::vector<std::byte> first(static_cast<size_t>(n * Ops::packed_bytes(96)));
+    std::vector<std::byte> second(static_cast<size_t>(n * Ops::packed_bytes(256)));
+    device->pack(tensor(x, n, kCols).columns(0, 96), first.data());
+    device->pack(tensor(x, n, kCols).columns(96, 256), second.data());
+    const PackedColumns parts[] = {{first.data(), 96}, {second.data(), 256}};
+    device->matmul_packed(parts, n, {&packed, 1});
+    EXPECT_EQ(got, expected);
+  }
+}
+
+TEST_P(CpuOpsTest, NormOfColumnsGivesTheBitsOfTheRows) {
+  auto device = ops();
+  constexpr int64_t kRows = 9, kCols = 1024, kFirst = 256, kCount = 512;
+  auto x = random_floats(kRows * kCols, 1), w = random_floats(kCols, 2);
+  std::vector<float> whole(x.size()), part(kRows * kCount), sums(kRows * kCols / Ops::kNormColumns);
+  device->rms_norm(tensor(x, kRows, kCols), {w.data(), kCols}, 1e-5f, tensor(whole, kRows, kCols));
+  device->sum_squares(tensor(x, kRows, kCols), sums.data());
+  device->rms_norm_columns(tensor(x, kRows, kCols).columns(kFirst, kCount), {w.data() + kFirst, kCount}, 1e-5f,
+                           sums.data(), kCols / Ops::kNormColumns, tensor(part, kRows, kCount));
+  for (int64_t r = 0; r < kRows; ++r) {
+    const float* row = whole.data() + r * kCols + kFirst;
+    EXPECT_TRUE(std::equal(row, row + kCount, part.data() + r * kCount));
+  }
+}
+
 }  // namespace
 }  // namespace exo::ops
