@@ -104,7 +104,10 @@ Timeline make_timeline(const RequestId& request, std::vector<NodeTrace> nodes) {
   const Ruler ruler(nodes);
   std::map<std::pair<Epoch, MicroBatchId>, TracedStep> steps;
   for (size_t i = 0; i < nodes.size(); ++i) {
-    for (const auto& event : nodes[i].events) timeline.events.push_back({ruler.ms(i, event.at_ns), i, event});
+    for (const auto& event : nodes[i].events) {
+      // Nothing of a request happens before it was received: what seems so is within the error of the clocks.
+      timeline.events.push_back({std::max(0.0, ruler.ms(i, event.at_ns)), i, event});
+    }
     for (const auto& trace : nodes[i].steps) {
       TracedStep& step = steps[{trace.epoch, trace.micro_batch}];
       step.epoch = trace.epoch;
@@ -123,7 +126,8 @@ Timeline make_timeline(const RequestId& request, std::vector<NodeTrace> nodes) {
     set_hops(step);
     timeline.steps.push_back(std::move(step));
   }
-  std::ranges::stable_sort(timeline.events, {}, &TracedEvent::at_ms);
+  std::ranges::stable_sort(timeline.events, {},
+                           [](const TracedEvent& e) { return std::pair(e.at_ms, e.event.kind); });
   timeline.means = means_of(timeline.steps);
   timeline.nodes = std::move(nodes);
   for (auto& node : timeline.nodes) {

@@ -40,6 +40,18 @@ class Trace : public testing::Test {
   RingSimulation sim{{.min_stages = 3}};
 };
 
+TEST(Timeline, NothingIsBeforeTheRequestWasReceived) {
+  std::vector<serve::NodeTrace> nodes(2);
+  nodes[0].events = {{.kind = Kind::kQueued, .at_ns = 900'000}, {.kind = Kind::kAdmitted, .at_ns = 1'200'000}};
+  nodes[0].offset_ns = 50'000;  // not known better
+  nodes[1].events = {{.kind = Kind::kReceived, .at_ns = 1'000'000}};
+  const auto timeline = serve::make_timeline({0, 1}, nodes);
+  std::vector<std::pair<Kind, double>> events;
+  for (const auto& event : timeline.events) events.emplace_back(event.event.kind, event.at_ms);
+  EXPECT_EQ(events, (std::vector<std::pair<Kind, double>>{
+                        {Kind::kReceived, 0.0}, {Kind::kQueued, 0.0}, {Kind::kAdmitted, 0.25}}));
+}
+
 TEST_F(Trace, EveryNodeTellsTheWholeWayOfARequest) {
   const auto client = sim.ask(3, prompt(9), 5);
   ASSERT_TRUE(sim.settle(seconds(30)));
