@@ -3,7 +3,9 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <cstdint>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -14,10 +16,11 @@ namespace exo::bench {
 // The numbers of "2048x4096"; numbers that are none are 0.
 inline std::vector<int64_t> sizes_of(const std::string& text) {
   std::vector<int64_t> sizes;
-  for (const auto& part : CLI::detail::split(text, 'x')) {
+  std::istringstream parts(text);
+  for (std::string part; std::getline(parts, part, 'x');) {
     int64_t size = 0;
-    if (!CLI::detail::lexical_cast(part, size)) size = 0;
-    sizes.push_back(size);
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), size);
+    sizes.push_back(error == std::errc() && end == part.data() + part.size() ? size : 0);
   }
   return sizes;
 }

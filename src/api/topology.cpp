@@ -161,10 +161,6 @@ json::object instance_json(const cluster::InstanceView& present, const cluster::
           {"successor", std::move(successor)}};
 }
 
-}  // namespace
-
-namespace {
-
 // Pairs of addresses that this node's link with the peer could run over, with what was measured of them.
 json::array paths_json(const std::vector<net::LinkPath>& paths, const NodeId& peer) {
   json::array list;

@@ -89,8 +89,6 @@ serve::FrontOptions front_options(ring::TraceLog& trace) {
   return options;
 }
 
-}  // namespace
-
 // Tells this run from the ones before, of which others still know facts.
 uint64_t new_incarnation() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -101,6 +99,8 @@ wire::NodeFacts in_incarnation(uint64_t incarnation, wire::NodeFacts self) {
   self.incarnation = incarnation;
   return self;
 }
+
+}  // namespace
 
 struct Node::Impl {
   Impl(const NodeOptions& o, net::Identity identity, wire::NodeFacts self, cluster::ClusterOptions cluster_options,

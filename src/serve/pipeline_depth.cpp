@@ -16,7 +16,7 @@ constexpr int32_t kFewRows = 32, kChunkRows = 48;  // what a step of decodes has
 constexpr int32_t kLeastChunkRows = 32;
 constexpr double kUsualLeastRows = 8;
 // What a chunk costs beside its rows, of one row's step: most of its reading is hidden behind its arithmetic.
-constexpr double kNotHidden = 0.4;
+constexpr double kNotHidden = 0.5;
 
 }  // namespace
 

@@ -63,12 +63,12 @@ TEST(PipelineDepth, ChunksBalanceFillingAndOverhead) {
   EXPECT_EQ(one.chunk_rows(2000), 2000);
   EXPECT_EQ(two.chunk_rows(0), 0);
   EXPECT_EQ(two.chunk_rows(20), 20) << "too little to divide";
-  EXPECT_EQ(two.chunk_rows(2000), 80);  // √(2000 × 0.4 × 8)
+  EXPECT_EQ(two.chunk_rows(2000), 91);  // 22 of √(2000 × 0.5 × 8)
   EXPECT_LT(four.chunk_rows(2000), two.chunk_rows(2000));
   // Where reading the weights takes as long as computing 70 rows, chunks have at least as many.
   teach(two, 2, 99e-3, 1e-3, 0);
-  EXPECT_GT(two.chunk_rows(2000), 200);
-  EXPECT_GE(two.chunk_rows(150), 70);
+  EXPECT_EQ(two.chunk_rows(2000), 250);
+  EXPECT_EQ(two.chunk_rows(150), 75);
 }
 
 }  // namespace

@@ -36,7 +36,7 @@ class Chaos:
     def __init__(self, seed, minutes, patience, count=4, stages=3):
         self.random = random.Random(seed)
         self.seed, self.seconds, self.stages = seed, 60 * minutes, stages
-        self.patience = Stream.patience = patience
+        self.patience, Stream.patience = patience, patience - 30
         self.lock = threading.Lock()
         self.network = RelayedNetwork()
         self.nodes, self.busy, self.away = [], {}, {}
