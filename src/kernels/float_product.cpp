@@ -70,8 +70,9 @@ template <ElementType kType>
 void pack_type(const PanelRows& rows, const Ahead& ahead, int64_t first, int64_t count, float* panel) {
   constexpr int kBytes = kType == ElementType::kF32 ? 4 : 2, kAtOnce = 64 / kBytes;
   const int64_t lines = count / kAtOnce;
+  auto asked = ahead.ask(std::max<int64_t>(1, lines));
   for (int64_t line = 0; line < lines; ++line) {
-    ahead.ask(line, lines);
+    asked.step();
     float* to = panel + line * kAtOnce * kPanelRows;
     store_lines(rows, first * kBytes + line * 64, [&](int word, int set, V32 v) HWY_ATTR {
       store_words<kType>(v, to + word * (4 / kBytes) * kPanelRows + set * kRowsPerVector);

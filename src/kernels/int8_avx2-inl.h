@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "kernels/int8_multiply-inl.h"
-#include "kernels/int8_straight-inl.h"
+#include "kernels/int8_target-inl.h"
 
 namespace exo::kernels {
 namespace {
@@ -13,13 +13,13 @@ namespace {
 struct Avx2Vectors {
   using I = __m256i;
   using F = __m256;
-  static constexpr int kLanes = 8, kColumns = 2, kPanels = 1;
-  static constexpr int kRunColumns = 4, kMostStraight = 4;
+  static constexpr int kLanes = 8, kColumns = 2, kFewColumns = 2, kPanels = 1;
+  static constexpr int kMostStraight = 4, kApartColumns = 2;
   EXO_INLINE static I zero() { return _mm256_setzero_si256(); }
   EXO_INLINE static I broadcast(int32_t v) { return _mm256_set1_epi32(v); }
   EXO_INLINE static I bytes(int v) { return _mm256_set1_epi8(static_cast<char>(v)); }
   EXO_INLINE static I load(const uint8_t* p) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(p)); }
-  EXO_INLINE static void store(uint32_t* p, I v) { _mm256_store_si256(reinterpret_cast<__m256i*>(p), v); }
+  EXO_INLINE static void store_bytes(uint8_t* p, I v) { _mm256_store_si256(reinterpret_cast<__m256i*>(p), v); }
   EXO_INLINE static F to_float(I v) { return _mm256_cvtepi32_ps(v); }
   EXO_INLINE static F load_f(const float* p) { return _mm256_loadu_ps(p); }
   EXO_INLINE static void store_f(float* p, F v) { _mm256_storeu_ps(p, v); }
@@ -34,6 +34,7 @@ struct Avx2Vectors {
   EXO_INLINE static I or_(I a, I b) { return _mm256_or_si256(a, b); }
   EXO_INLINE static I xor_(I a, I b) { return _mm256_xor_si256(a, b); }
   EXO_INLINE static I add(I a, I b) { return _mm256_add_epi32(a, b); }
+  EXO_INLINE static I add_bytes(I a, I b) { return _mm256_add_epi8(a, b); }
   EXO_INLINE static I min_bytes(I a, I b) { return _mm256_min_epu8(a, b); }
   EXO_INLINE static I low_halves(I a, I b) { return _mm256_unpacklo_epi64(a, b); }
   EXO_INLINE static I high_halves(I a, I b) { return _mm256_unpackhi_epi64(a, b); }
@@ -91,6 +92,10 @@ struct Avx2Vectors {
   }
   EXO_INLINE static I row_sums(const I* a) {
     return _mm256_hadd_epi32(_mm256_hadd_epi32(a[0], a[1]), _mm256_hadd_epi32(a[2], a[3]));
+  }
+  template <int64_t kBlock>
+  EXO_INLINE static bool halves_of_8_blocks(const PanelRows&, int, int64_t, F*) {
+    return false;
   }
   template <int64_t kBlock>
   EXO_INLINE static bool words_of_8_blocks(const PanelRows&, int, int64_t, I*) {

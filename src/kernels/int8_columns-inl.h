@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include "kernels/int8_rows-inl.h"
+#include "kernels/int8_runs-inl.h"
 
 namespace exo::kernels {
 namespace {
@@ -31,7 +32,7 @@ struct alignas(64) Starts {
 // Sums of group g in the two halves of `dot`: apart where each half has its scale, and for few columns, since a
 // chain of eight products takes longer than the products of other columns hide.
 template <typename Isa, typename Format, int kColumns>
-inline constexpr bool kApart = Format::kHalf || kColumns <= Isa::kRunColumns / 2;
+inline constexpr bool kApart = Format::kHalf || kColumns <= Isa::kApartColumns;
 
 template <typename Isa, typename Format, int kColumns>
 EXO_INLINE void multiply_group(const typename Isa::I (&w)[8], const ActivationBlock* x, int64_t g,
@@ -69,8 +70,9 @@ EXO_INLINE void scale_sums(const RowScales& scales, int lane, int64_t g, int h, 
 
 // Groups [first, first + 8).
 template <typename Isa, typename Format, int kColumns>
-__attribute__((noinline)) void columns_product(const PanelRows& rows, RowsAsked& asked, int64_t first,
+__attribute__((noinline)) void columns_product(const PanelRows rows, RowsAsked& to_ask, int64_t first,
                                                const ActivationBlock* x, float* y, int64_t y_stride) {
+  RowsAsked asked = to_ask;  // a copy that no pointer leads to, so that bytes of several groups are loaded once
   using I = typename Isa::I;
   using F = typename Isa::F;
   constexpr bool kStarts = Format::kBiasShift < 31 && (Format::kSmall || Isa::kUnsigned);
@@ -109,46 +111,16 @@ __attribute__((noinline)) void columns_product(const PanelRows& rows, RowsAsked&
     }
     for (int c = 0; c < kColumns; ++c) Isa::store_f(y + c * y_stride + lane, total[c]);
   }
+  to_ask = asked;
 }
 
-// Columns in runs of at most Isa::kRunColumns, none of them much shorter than the others.
 template <typename Isa, typename Format>
 void columns_product(const PanelRows& rows, RowsAsked& asked, int64_t first, const ActivationBlock* x, int64_t n,
                      float* y, int64_t y_stride) {
-  for (int64_t runs = (n + Isa::kRunColumns - 1) / Isa::kRunColumns; runs > 0; --runs) {
-    const int64_t columns = (n + runs - 1) / runs;
-    const auto run = [&]<int kColumns>(std::integral_constant<int, kColumns>) {
-      if constexpr (kColumns <= Isa::kRunColumns) {
-        columns_product<Isa, Format, kColumns>(rows, asked, first, x, y, y_stride);
-      }
-    };
-    switch (columns) {
-      case 1:
-        run(std::integral_constant<int, 1>());
-        break;
-      case 2:
-        run(std::integral_constant<int, 2>());
-        break;
-      case 3:
-        run(std::integral_constant<int, 3>());
-        break;
-      case 4:
-        run(std::integral_constant<int, 4>());
-        break;
-      case 5:
-        run(std::integral_constant<int, 5>());
-        break;
-      case 6:
-        run(std::integral_constant<int, 6>());
-        break;
-      case 7:
-        run(std::integral_constant<int, 7>());
-        break;
-      default:
-        run(std::integral_constant<int, 8>());
-    }
-    n -= columns, x += columns, y += columns * y_stride;
-  }
+  for_runs<Isa::kMostStraight>(n, [&]<int kColumns>(std::integral_constant<int, kColumns>) {
+    columns_product<Isa, Format, kColumns>(rows, asked, first, x, y, y_stride);
+    x += kColumns, y += kColumns * y_stride;
+  });
 }
 
 }  // namespace

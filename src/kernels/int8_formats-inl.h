@@ -12,16 +12,10 @@
 namespace exo::kernels {
 namespace {
 
-// Scales and minimums of up to 8 groups of 16 rows.
-struct alignas(64) RowScales {
-  float scale[kGroupsPerSuper][2][kPanelRows];
-  float min[kGroupsPerSuper][2][kPanelRows];
-};
-
 // What the product needs to know of a format:
 //   kHalf, kMin: as PanelKind;  kSmall: its integers are in [0, 127], and kBiasShift turns an activation's bias
 //   (-128 times its sum) into what makes up for the offset of the integers (31: none);
-//   kTogether: groups that share bytes;  kMostColumns, if any: with more of them packing is the faster;
+//   kTogether: groups that share bytes;
 //   load(...): elements 0…15 and 16…31 of group g of the rows that rows16 names, where one column is multiplied so;
 //   words(...): elements 4k…4k + 3 of group start + i in w[k], row by row;  scales(...).
 template <typename Isa>
@@ -45,13 +39,13 @@ EXO_INLINE void split_words(const PanelRows& rows, int set, int64_t offset, type
 // The halves at the starts of blocks of kBlock bytes.
 template <typename Isa, int64_t kBlock>
 EXO_INLINE void half_scales(const PanelRows& rows, int set, int64_t first, int64_t count, RowScales& to) {
-  typename Isa::I halves[kGroupsPerSuper];
-  if (count < kGroupsPerSuper || !Isa::template words_of_8_blocks<kBlock>(rows, set, first * kBlock, halves)) {
-    for (int64_t g = 0; g < count; ++g) halves[g] = Isa::fields16(rows, set, (first + g) * kBlock);
+  typename Isa::F halves[kGroupsPerSuper];
+  if (count < kGroupsPerSuper || !Isa::template halves_of_8_blocks<kBlock>(rows, set, first * kBlock, halves)) {
+    for (int64_t g = 0; g < count; ++g) {
+      halves[g] = Isa::half_to_float(Isa::fields16(rows, set, (first + g) * kBlock));
+    }
   }
-  for (int64_t g = 0; g < count; ++g) {
-    Isa::store_f(to.scale[g][0] + set * Isa::kLanes, Isa::half_to_float(halves[g]));
-  }
+  for (int64_t g = 0; g < count; ++g) Isa::store_f(to.scale[g][0] + set * Isa::kLanes, halves[g]);
 }
 
 // Scale d and minimum m side by side as 16 bits each: an element is d * q + m.

@@ -200,7 +200,6 @@ struct RowsNVFP4 : RowsTable<Isa, BlockNVFP4, kFp4Values> {
   using I = typename Isa::I;
   using Base = RowsTable<Isa, BlockNVFP4, kFp4Values>;
   static constexpr bool kHalf = true;
-  static constexpr int kMostColumns = 4;
   EXO_INLINE static int64_t offset(int64_t group) { return group / 2 * Base::kBlock + 4 + group % 2 * 16; }
   EXO_INLINE static void load(const PanelRows& rows, int set, int j, int64_t first, int64_t g, I* low, I* high) {
     I even, odd;  // halves of 8 elements of either half-group

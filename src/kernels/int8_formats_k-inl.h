@@ -132,20 +132,7 @@ struct RowsQ5_K {
   using I = typename Isa::I;
   static constexpr bool kHalf = false, kMin = true, kSmall = true;
   static constexpr int kBiasShift = 31, kTogether = 8;
-  static constexpr int kMostColumns = 4;
   static constexpr int64_t kBlock = sizeof(BlockQ5_K);
-  EXO_INLINE static I join(const PanelRows& rows, int set, int j, int64_t at, int64_t half, int64_t g) {
-    const int shift = static_cast<int>(g % 2) * 4;
-    const I low =
-        Isa::and_(Isa::srl(Isa::rows16(rows, set, j, at + 48 + g / 2 * 32 + half), shift), Isa::bytes(0x0f));
-    const I high = Isa::srl(Isa::rows16(rows, set, j, at + 16 + half), static_cast<int>(g));
-    return Isa::or_(low, Isa::sll(Isa::and_(high, Isa::bytes(1)), 4));
-  }
-  EXO_INLINE static void load(const PanelRows& rows, int set, int j, int64_t first, int64_t g, I* low, I* high) {
-    const int64_t at = first / kGroupsPerSuper * kBlock;
-    *low = join(rows, set, j, at, 0, g);
-    *high = join(rows, set, j, at, 16, g);
-  }
   EXO_INLINE static I join(I low, I high, int64_t g) {
     const I four = Isa::and_(Isa::srl(low, static_cast<int>(g % 2) * 4), Isa::bytes(0x0f));
     const I fifth = g < 4 ? Isa::sll(high, 4 - static_cast<int>(g)) : Isa::srl(high, static_cast<int>(g) - 4);
@@ -168,7 +155,6 @@ struct RowsQ6_K {
   using I = typename Isa::I;
   static constexpr bool kHalf = true, kMin = false, kSmall = true;
   static constexpr int kBiasShift = 2, kTogether = 4;
-  static constexpr int kMostColumns = 4;
   static constexpr int64_t kBlock = sizeof(BlockQ6_K);
   EXO_INLINE static I join(I low, I high, int64_t q) {
     const I four = Isa::and_(Isa::srl(low, static_cast<int>(q / 2) * 4), Isa::bytes(0x0f));

@@ -2,19 +2,24 @@
 // `Isa` has I (32-bit integers) and F (floats) of kLanes lanes, and
 //   zero(), broadcast(int32_t), load(bytes), dot(sum, w, x): sum + Σ of four products of bytes, w of the panel,
 //   to_float, load_f, store_f, broadcast_f, mul, fma(a, b, c) = a * b + c, fnma = c - a * b.
+// kColumns are multiplied together where there are many, kFewColumns where there are few;
 // kUnsigned: dot takes w as unsigned, which is the value plus 128, and the sum starts from the activations' bias.
+
+#pragma once
 
 #include <cstddef>
 #include <cstring>
+#include <type_traits>
 
 #include "kernels/int8_multiply.h"
+#include "kernels/int8_runs-inl.h"
 
 namespace exo::kernels {
 namespace {
 
 template <typename Isa, int kPanels, int kColumns, bool kHalf, bool kMin, bool kSigned = !kMin>
-EXO_INLINE void multiply_tile(const Panel* panels, int groups, const ActivationBlock* x, float* y,
-                              int64_t y_stride) {
+EXO_INLINE void multiply_tile(const Panel* panels, int groups, const ActivationBlock* x, const Ahead& ahead,
+                              float* y, int64_t y_stride) {
   using I = typename Isa::I;
   using F = typename Isa::F;
   constexpr int kPerPanel = kPanelRows / Isa::kLanes;
@@ -30,7 +35,9 @@ EXO_INLINE void multiply_tile(const Panel* panels, int groups, const ActivationB
   for (int c = 0; c < kColumns; ++c) {
     for (int p = 0; p < kPanels; ++p) __builtin_prefetch(y + (kColumns + c) * y_stride + p * kPanelRows, 1);
   }
+  auto asked = ahead.ask(groups);
   for (int g = 0; g < groups; ++g) {
+    asked.step();
     // The next tile's activations, a line of each per group: their stride is no pattern that processors foresee.
     if (g < kLinesRead) {
       for (int c = 0; c < kColumns; ++c) {
@@ -85,58 +92,50 @@ EXO_INLINE void multiply_tile(const Panel* panels, int groups, const ActivationB
 
 // Kept apart from each other, so that each has the registers to itself.
 template <typename Isa, int kPanels, int kColumns, bool kHalf, bool kMin, bool kSigned = !kMin>
-__attribute__((noinline)) void tile(const Panel* panels, int groups, const ActivationBlock* x, float* y,
-                                    int64_t y_stride) {
-  multiply_tile<Isa, kPanels, kColumns, kHalf, kMin, kSigned>(panels, groups, x, y, y_stride);
+__attribute__((noinline)) void tile(const Panel* panels, int groups, const ActivationBlock* x, const Ahead& ahead,
+                                    float* y, int64_t y_stride) {
+  multiply_tile<Isa, kPanels, kColumns, kHalf, kMin, kSigned>(panels, groups, x, ahead, y, y_stride);
 }
 
 template <typename Isa, int kPanels, bool kHalf, bool kMin, bool kSigned = !kMin>
-void multiply_columns(const Panel* panels, int groups, const ActivationBlock* x, int64_t n, float* y,
-                      int64_t y_stride) {
-  constexpr int kMost = Isa::kColumns;
-  for (; n >= kMost; n -= kMost, x += kMost, y += kMost * y_stride) {
-    tile<Isa, kPanels, kMost, kHalf, kMin, kSigned>(panels, groups, x, y, y_stride);
-  }
-  if constexpr (kMost > 4) {
-    if (n >= 4) {
-      tile<Isa, kPanels, 4, kHalf, kMin, kSigned>(panels, groups, x, y, y_stride);
-      n -= 4, x += 4, y += 4 * y_stride;
-    }
-  }
-  if constexpr (kMost > 2) {
-    if (n >= 2) {
-      tile<Isa, kPanels, 2, kHalf, kMin, kSigned>(panels, groups, x, y, y_stride);
-      n -= 2, x += 2, y += 2 * y_stride;
-    }
-  }
-  if (n == 1) tile<Isa, kPanels, 1, kHalf, kMin, kSigned>(panels, groups, x, y, y_stride);
+void multiply_columns(const Panel* panels, int groups, const ActivationBlock* x, int64_t n, const Ahead& ahead,
+                      float* y, int64_t y_stride) {
+  int64_t done = 0;
+  const auto run = [&]<int kColumns>(std::integral_constant<int, kColumns>) {
+    tile<Isa, kPanels, kColumns, kHalf, kMin, kSigned>(panels, groups, x, ahead.part(done, done + kColumns, n), y,
+                                                       y_stride);
+    done += kColumns, x += kColumns, y += kColumns * y_stride;
+  };
+  if (n > 2 * Isa::kFewColumns || kPanels < Isa::kPanels) return for_runs<Isa::kColumns>(n, run);
+  for_runs<Isa::kFewColumns>(n, run);
 }
 
 template <typename Isa, int kPanels>
-void multiply_kind(PanelKind kind, const Panel* panels, int groups, const ActivationBlock* x, int64_t n, float* y,
-                   int64_t y_stride) {
+void multiply_kind(PanelKind kind, const Panel* panels, int groups, const ActivationBlock* x, int64_t n,
+                   const Ahead& ahead, float* y, int64_t y_stride) {
   switch (kind) {
     case PanelKind::kWhole:
-      return multiply_columns<Isa, kPanels, false, false>(panels, groups, x, n, y, y_stride);
+      return multiply_columns<Isa, kPanels, false, false>(panels, groups, x, n, ahead, y, y_stride);
     case PanelKind::kWholeMin:
-      return multiply_columns<Isa, kPanels, false, true>(panels, groups, x, n, y, y_stride);
+      return multiply_columns<Isa, kPanels, false, true>(panels, groups, x, n, ahead, y, y_stride);
     case PanelKind::kHalf:
-      return multiply_columns<Isa, kPanels, true, false>(panels, groups, x, n, y, y_stride);
+      return multiply_columns<Isa, kPanels, true, false>(panels, groups, x, n, ahead, y, y_stride);
     case PanelKind::kHalfMin:
-      return multiply_columns<Isa, kPanels, true, true>(panels, groups, x, n, y, y_stride);
+      return multiply_columns<Isa, kPanels, true, true>(panels, groups, x, n, ahead, y, y_stride);
     case PanelKind::kWholeSignedMin:
-      return multiply_columns<Isa, kPanels, false, true, true>(panels, groups, x, n, y, y_stride);
+      return multiply_columns<Isa, kPanels, false, true, true>(panels, groups, x, n, ahead, y, y_stride);
   }
 }
 
 template <typename Isa>
 void multiply(PanelKind kind, const Panel* panels, int n_panels, int groups, const ActivationBlock* x, int64_t n,
-              float* y, int64_t y_stride) {
+              const Ahead& ahead, float* y, int64_t y_stride) {
   if constexpr (Isa::kPanels == 2) {
-    if (n_panels == 2) return multiply_kind<Isa, 2>(kind, panels, groups, x, n, y, y_stride);
+    if (n_panels == 2) return multiply_kind<Isa, 2>(kind, panels, groups, x, n, ahead, y, y_stride);
   }
   for (int p = 0; p < n_panels; ++p) {
-    multiply_kind<Isa, 1>(kind, panels + p, groups, x, n, y + p * kPanelRows, y_stride);
+    multiply_kind<Isa, 1>(kind, panels + p, groups, x, n, ahead.part(p, p + 1, n_panels), y + p * kPanelRows,
+                          y_stride);
   }
 }
 

@@ -9,35 +9,24 @@
 
 namespace exo::kernels {
 
-using Int8Multiply = void (*)(PanelKind kind, const Panel* panels, int n_panels, int groups,
-                              const ActivationBlock* x, int64_t n_columns, float* y, int64_t y_stride);
-
-void int8_multiply_scalar(PanelKind, const Panel*, int, int, const ActivationBlock*, int64_t, float*, int64_t);
-void int8_multiply_avx2(PanelKind, const Panel*, int, int, const ActivationBlock*, int64_t, float*, int64_t);
-void int8_multiply_avx_vnni(PanelKind, const Panel*, int, int, const ActivationBlock*, int64_t, float*, int64_t);
-void int8_multiply_avx512_vnni(PanelKind, const Panel*, int, int, const ActivationBlock*, int64_t, float*, int64_t);
-
-// KernelTable::multiply_rows of the targets that have it.
-using Int8Rows = int64_t (*)(ElementType type, const RowsProduct& product);
-
-using Int8RowsColumns = int (*)(ElementType type);  // KernelTable::straight_columns
-
-int64_t int8_rows_avx2(ElementType, const RowsProduct&);
-int64_t int8_rows_avx_vnni(ElementType, const RowsProduct&);
-int64_t int8_rows_avx512_vnni(ElementType, const RowsProduct&);
-
-int straight_columns_avx2(ElementType);
-int straight_columns_avx_vnni(ElementType);
-int straight_columns_avx512_vnni(ElementType);
-
 struct Int8Target {
   std::string_view name;
   bool unsigned_panels;
-  Int8Multiply multiply;
-  Int8Rows rows = nullptr;
-  Int8RowsColumns straight_columns = nullptr;
+  // As KernelTable's, which says what they do; the last two may be null.
+  void (*pack)(ElementType type, const PanelRows& rows, int64_t first, int64_t count, const Ahead& ahead,
+               Panel& out);
+  void (*multiply)(PanelKind kind, const Panel* panels, int n_panels, int groups, const ActivationBlock* x,
+                   int64_t n_columns, const Ahead& ahead, float* y, int64_t y_stride);
+  int64_t (*multiply_rows)(ElementType type, const RowsProduct& product);
+  int (*straight_columns)(ElementType type);
 };
-// Those that this machine runs, fastest first.
+
+extern const Int8Target kInt8Scalar;
+extern const Int8Target kInt8Avx2, kInt8AvxVnni, kInt8Avx512Vnni;
+extern const Int8Target kInt8Neon, kInt8NeonDotProd, kInt8NeonI8mm;  // what every one has, FEAT_DotProd, FEAT_I8MM
+extern const Int8Target kInt8Wasm;
+
+// Those that this machine runs, fastest first; the last is kInt8Scalar.
 std::span<const Int8Target> int8_targets();
 
 }  // namespace exo::kernels

@@ -16,15 +16,6 @@ struct Avx2 : Avx2Vectors {
 };
 }  // namespace
 
-void int8_multiply_avx2(PanelKind kind, const Panel* panels, int n_panels, int groups, const ActivationBlock* x,
-                        int64_t n_columns, float* y, int64_t y_stride) {
-  multiply<Avx2>(kind, panels, n_panels, groups, x, n_columns, y, y_stride);
-}
-
-int64_t int8_rows_avx2(ElementType type, const RowsProduct& product) {
-  return multiply_rows<Avx2>(type, product);
-}
-
-int straight_columns_avx2(ElementType type) { return straight_columns<Avx2>(type); }
+constinit const Int8Target kInt8Avx2 = int8_target<Avx2>("AVX2");
 
 }  // namespace exo::kernels

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "kernels/int8_multiply-inl.h"
-#include "kernels/int8_straight-inl.h"
+#include "kernels/int8_target-inl.h"
 
 namespace exo::kernels {
 namespace {
@@ -12,14 +12,14 @@ namespace {
 struct Avx512Vnni {
   using I = __m512i;
   using F = __m512;
-  static constexpr int kLanes = 16, kColumns = 6, kPanels = 2;
-  static constexpr int kRunColumns = 8, kMostStraight = 8;
+  static constexpr int kLanes = 16, kColumns = 6, kFewColumns = 8, kPanels = 2;
+  static constexpr int kMostStraight = 3, kApartColumns = 3;
   static constexpr bool kUnsigned = true;
   EXO_INLINE static I zero() { return _mm512_setzero_si512(); }
   EXO_INLINE static I broadcast(int32_t v) { return _mm512_set1_epi32(v); }
   EXO_INLINE static I bytes(int v) { return _mm512_set1_epi8(static_cast<char>(v)); }
   EXO_INLINE static I load(const uint8_t* p) { return _mm512_load_si512(p); }
-  EXO_INLINE static void store(uint32_t* p, I v) { _mm512_store_si512(p, v); }
+  EXO_INLINE static void store_bytes(uint8_t* p, I v) { _mm512_store_si512(p, v); }
   EXO_INLINE static I dot(I sum, I w, I x) { return _mm512_dpbusd_epi32(sum, w, x); }
   EXO_INLINE static I small_dot(I sum, I w, I x) { return dot(sum, w, x); }
   EXO_INLINE static F to_float(I v) { return _mm512_cvtepi32_ps(v); }
@@ -36,6 +36,7 @@ struct Avx512Vnni {
   EXO_INLINE static I or_(I a, I b) { return _mm512_or_si512(a, b); }
   EXO_INLINE static I xor_(I a, I b) { return _mm512_xor_si512(a, b); }
   EXO_INLINE static I add(I a, I b) { return _mm512_add_epi32(a, b); }
+  EXO_INLINE static I add_bytes(I a, I b) { return _mm512_add_epi8(a, b); }
   EXO_INLINE static I min_bytes(I a, I b) { return _mm512_min_epu8(a, b); }
   EXO_INLINE static I low_halves(I a, I b) { return _mm512_unpacklo_epi64(a, b); }
   EXO_INLINE static I high_halves(I a, I b) { return _mm512_unpackhi_epi64(a, b); }
@@ -162,26 +163,63 @@ struct Avx512Vnni {
     return true;
   }
 
-  // The 16-bit words that hold the first byte of each of 8 blocks: picked from two or four vectors of a row, then
-  // turned from rows of groups into groups of rows.
+  // The halves at the starts of 8 blocks of each row, as floats: the 32-bit words that hold them are picked from
+  // two or four vectors of a row, those of two rows joined, and rows of groups turned into groups of rows.
+  template <int64_t kBlock>
+  EXO_INLINE static bool halves_of_8_blocks(const PanelRows& rows, int, int64_t at, F* groups) {
+    if constexpr (kBlock != 18 && kBlock != 34) return false;
+    constexpr auto word = [](int g) { return static_cast<int>(kBlock * g / 4); };
+    const auto of_row = [&](int r) {
+      const std::byte* p = rows.row(r) + at;
+      const auto pick = [&](int part, I which) {
+        return _mm512_permutex2var_epi32(_mm512_loadu_si512(p + 64 * part), which,
+                                         _mm512_loadu_si512(p + 64 * part + 64));
+      };
+      if constexpr (kBlock < 32) {
+        return pick(0, _mm512_broadcast_i64x4(_mm256_setr_epi32(word(0), word(1), word(2), word(3), word(4),
+                                                                word(5), word(6), word(7))));
+      } else {
+        const I first = pick(0, _mm512_broadcast_i32x4(_mm_setr_epi32(word(0), word(1), word(2), word(3))));
+        const I last =
+            pick(2, _mm512_broadcast_i32x4(_mm_setr_epi32(word(4) - 32, word(5) - 32, word(6) - 32, word(7) - 32)));
+        return _mm512_mask_blend_epi32(0xf0f0, first, last);
+      }
+    };
+    // Halves of two rows in each word, of odd groups the second row's first: theirs are the upper halves of words.
+    const auto of_pair = [&](int pair) {
+      return _mm512_mask_blend_epi16(0x66666666, of_row(2 * pair), _mm512_rol_epi32(of_row(2 * pair + 1), 16));
+    };
+    I four[4];  // rows 4q and 4q + 1 of the 8 groups, then 4q + 2 and 4q + 3
+    for (int q = 0; q < 4; ++q) four[q] = _mm512_mask_blend_epi32(0xff00, of_pair(2 * q), of_pair(2 * q + 1));
+    for (int half = 0; half < 2; ++half) {
+      // Lane g: group g (or 4 + g) of 8 rows.
+      const I order = _mm512_add_epi32(_mm512_setr_epi32(0, 8, 16, 24, 1, 9, 17, 25, 2, 10, 18, 26, 3, 11, 19, 27),
+                                       _mm512_set1_epi32(4 * half));
+      const I first = _mm512_permutex2var_epi32(four[0], order, four[1]);
+      const I second = _mm512_permutex2var_epi32(four[2], order, four[3]);
+      for (int two = 0; two < 2; ++two) {
+        const I which =
+            two == 0 ? _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11) : _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+        I both = _mm512_permutex2var_epi64(first, which, second);
+        both = _mm512_mask_rol_epi32(both, 0xff00, both, 16);
+        groups[4 * half + 2 * two] = _mm512_cvtph_ps(_mm512_castsi512_si256(both));
+        groups[4 * half + 2 * two + 1] = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(both, 1));
+      }
+    }
+    return true;
+  }
+
+  // The 16-bit words that hold the first byte of each of 8 blocks: picked from two vectors of a row, then turned
+  // from rows of groups into groups of rows.
   template <int64_t kBlock>
   EXO_INLINE static bool words_of_8_blocks(const PanelRows& rows, int, int64_t at, I* groups) {
-    if constexpr (kBlock != 17 && kBlock != 18 && kBlock != 34) return false;
+    if constexpr (kBlock != 17) return false;
     constexpr auto word = [](int g) { return static_cast<short>(kBlock * g / 2); };
     const auto of_row = [&](int r) {
       const std::byte* p = rows.row(r) + at;
-      const auto part = [&](int i) { return _mm512_loadu_si512(p + 64 * i); };
-      if constexpr (kBlock < 32) {
-        const I words = _mm512_broadcast_i32x4(
-            _mm_setr_epi16(word(0), word(1), word(2), word(3), word(4), word(5), word(6), word(7)));
-        return _mm512_permutex2var_epi16(part(0), words, part(1));
-      } else {
-        const I words = _mm512_broadcast_i32x4(_mm_setr_epi16(word(0), word(1), word(2), word(3), 0, 0, 0, 0));
-        const I later = _mm512_broadcast_i32x4(
-            _mm_setr_epi16(word(4) - 64, word(5) - 64, word(6) - 64, word(7) - 64, 0, 0, 0, 0));
-        return _mm512_unpacklo_epi64(_mm512_permutex2var_epi16(part(0), words, part(1)),
-                                     _mm512_permutex2var_epi16(part(2), later, part(3)));
-      }
+      const I words = _mm512_broadcast_i32x4(
+          _mm_setr_epi16(word(0), word(1), word(2), word(3), word(4), word(5), word(6), word(7)));
+      return _mm512_permutex2var_epi16(_mm512_loadu_si512(p), words, _mm512_loadu_si512(p + 64));
     };
     I quad[4];  // lane i: the 8 words of row 4q + i
     for (int q = 0; q < 4; ++q) {
@@ -220,15 +258,6 @@ struct Avx512Vnni {
 
 }  // namespace
 
-void int8_multiply_avx512_vnni(PanelKind kind, const Panel* panels, int n_panels, int groups,
-                               const ActivationBlock* x, int64_t n_columns, float* y, int64_t y_stride) {
-  multiply<Avx512Vnni>(kind, panels, n_panels, groups, x, n_columns, y, y_stride);
-}
-
-int64_t int8_rows_avx512_vnni(ElementType type, const RowsProduct& product) {
-  return multiply_rows<Avx512Vnni>(type, product);
-}
-
-int straight_columns_avx512_vnni(ElementType type) { return straight_columns<Avx512Vnni>(type); }
+constinit const Int8Target kInt8Avx512Vnni = int8_target<Avx512Vnni>("AVX512-VNNI");
 
 }  // namespace exo::kernels

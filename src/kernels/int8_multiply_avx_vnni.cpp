@@ -11,15 +11,6 @@ struct AvxVnni : Avx2Vectors {
 };
 }  // namespace
 
-void int8_multiply_avx_vnni(PanelKind kind, const Panel* panels, int n_panels, int groups, const ActivationBlock* x,
-                            int64_t n_columns, float* y, int64_t y_stride) {
-  multiply<AvxVnni>(kind, panels, n_panels, groups, x, n_columns, y, y_stride);
-}
-
-int64_t int8_rows_avx_vnni(ElementType type, const RowsProduct& product) {
-  return multiply_rows<AvxVnni>(type, product);
-}
-
-int straight_columns_avx_vnni(ElementType type) { return straight_columns<AvxVnni>(type); }
+constinit const Int8Target kInt8AvxVnni = int8_target<AvxVnni>("AVX-VNNI");
 
 }  // namespace exo::kernels

@@ -15,15 +15,6 @@ struct Neon : NeonVectors {
 };
 }  // namespace
 
-void int8_multiply_neon(PanelKind kind, const Panel* panels, int n_panels, int groups, const ActivationBlock* x,
-                        int64_t n_columns, float* y, int64_t y_stride) {
-  multiply<Neon>(kind, panels, n_panels, groups, x, n_columns, y, y_stride);
-}
-
-int64_t int8_rows_neon(ElementType type, const RowsProduct& product) {
-  return multiply_rows<Neon>(type, product);
-}
-
-int straight_columns_neon(ElementType type) { return straight_columns<Neon>(type); }
+constinit const Int8Target kInt8Neon = int8_target<Neon>("NEON");
 
 }  // namespace exo::kernels

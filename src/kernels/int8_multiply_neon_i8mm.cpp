@@ -78,13 +78,12 @@ void multiply_panel(PanelKind kind, const Panel& panel, int groups, const Activa
   panel_columns<4, kHalf, kMin>(panel, groups, x, n, y, y_stride);
   panel_columns<2, kHalf, kMin>(panel, groups, x, n, y, y_stride);
   panel_columns<1, kHalf, kMin>(panel, groups, x, n, y, y_stride);
-  if (n == 1) multiply<NeonDotProd>(kind, &panel, 1, groups, x, 1, y, y_stride);
+  if (n == 1) multiply<NeonDotProd>(kind, &panel, 1, groups, x, 1, Ahead(), y, y_stride);
 }
 
-}  // namespace
-
-void int8_multiply_neon_i8mm(PanelKind kind, const Panel* panels, int n_panels, int groups,
-                             const ActivationBlock* x, int64_t n_columns, float* y, int64_t y_stride) {
+void multiply_pairs(PanelKind kind, const Panel* panels, int n_panels, int groups, const ActivationBlock* x,
+                    int64_t n_columns, const Ahead& ahead, float* y, int64_t y_stride) {
+  ahead.ask(1).step();
   for (int p = 0; p < n_panels; ++p, y += kPanelRows) {
     const Panel& panel = panels[p];
     switch (kind) {
@@ -104,5 +103,9 @@ void int8_multiply_neon_i8mm(PanelKind kind, const Panel* panels, int n_panels, 
     }
   }
 }
+
+}  // namespace
+
+constinit const Int8Target kInt8NeonI8mm = int8_target<NeonDotProd>("I8MM", multiply_pairs);
 
 }  // namespace exo::kernels

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/int8_multiply.h"
+#include "kernels/kernel_table.h"
 
 namespace exo::kernels {
 namespace {
@@ -30,15 +31,26 @@ void multiply_column(PanelKind kind, const Panel& panel, int groups, const Activ
   }
 }
 
-}  // namespace
-
-void int8_multiply_scalar(PanelKind kind, const Panel* panels, int n_panels, int groups, const ActivationBlock* x,
-                          int64_t n_columns, float* y, int64_t y_stride) {
+void multiply(PanelKind kind, const Panel* panels, int n_panels, int groups, const ActivationBlock* x,
+              int64_t n_columns, const Ahead&, float* y, int64_t y_stride) {
   for (int p = 0; p < n_panels; ++p) {
     for (int64_t c = 0; c < n_columns; ++c) {
       multiply_column(kind, panels[p], groups, x[c], y + c * y_stride + p * kPanelRows);
     }
   }
 }
+
+void pack(ElementType type, const PanelRows& rows, int64_t first, int64_t count, const Ahead&, Panel& out) {
+  pack_reference(type, rows, first, count, 0, out);
+}
+
+}  // namespace
+
+constinit const Int8Target kInt8Scalar = {.name = "scalar",
+                                          .unsigned_panels = false,
+                                          .pack = pack,
+                                          .multiply = multiply,
+                                          .multiply_rows = nullptr,
+                                          .straight_columns = nullptr};
 
 }  // namespace exo::kernels

@@ -1,6 +1,5 @@
 // WebAssembly's 128-bit SIMD. It multiplies 16-bit integers by pairs, and has no fused multiply-add: that is made
 // of doubles here, since results may not depend on the device (panel.h).
-#include "kernels/int8_multiply_wasm.h"
 
 #include <wasm_simd128.h>
 
@@ -8,7 +7,7 @@
 #include <cstring>
 
 #include "kernels/int8_multiply-inl.h"
-#include "kernels/int8_straight-inl.h"
+#include "kernels/int8_target-inl.h"
 
 namespace exo::kernels {
 namespace {
@@ -30,8 +29,8 @@ inline v128_t upper(v128_t v) { return wasm_i64x2_shuffle(v, v, 1, 1); }
 struct Floats {
   using F = v128_t;
   static constexpr bool kUnsigned = false;
-  static constexpr int kLanes = 4, kColumns = 2, kPanels = 1;
-  static constexpr int kRunColumns = 2, kMostStraight = 2;
+  static constexpr int kLanes = 4, kColumns = 2, kFewColumns = 2, kPanels = 1;
+  static constexpr int kMostStraight = 2, kApartColumns = 1;
   static F load_f(const float* p) { return wasm_v128_load(p); }
   static void store_f(float* p, F v) { wasm_v128_store(p, v); }
   static F broadcast_f(float v) { return wasm_f32x4_splat(v); }
@@ -82,6 +81,7 @@ struct RowVectors : Floats {
   static I zero() { return wasm_i32x4_const_splat(0); }
   static I broadcast(int32_t v) { return wasm_i32x4_splat(v); }
   static I bytes(int v) { return wasm_i8x16_splat(static_cast<int8_t>(v)); }
+  static void store_bytes(uint8_t* p, I v) { wasm_v128_store(p, v); }
   static F to_float(I v) { return wasm_f32x4_convert_i32x4(v); }
   static I dot(I sum, I w, I x) {
     const I low = wasm_i32x4_dot_i16x8(wasm_i16x8_extend_low_i8x16(w), wasm_i16x8_extend_low_i8x16(x));
@@ -93,6 +93,7 @@ struct RowVectors : Floats {
   static I or_(I a, I b) { return wasm_v128_or(a, b); }
   static I xor_(I a, I b) { return wasm_v128_xor(a, b); }
   static I add(I a, I b) { return wasm_i32x4_add(a, b); }
+  static I add_bytes(I a, I b) { return wasm_i8x16_add(a, b); }
   static I min_bytes(I a, I b) { return wasm_u8x16_min(a, b); }
   static I low_halves(I a, I b) { return wasm_i64x2_shuffle(a, b, 0, 2); }
   static I high_halves(I a, I b) { return wasm_i64x2_shuffle(a, b, 1, 3); }
@@ -148,6 +149,10 @@ struct RowVectors : Floats {
     return add(add(w[0], w[1]), add(w[2], w[3]));
   }
   template <int64_t kBlock>
+  static bool halves_of_8_blocks(const PanelRows&, int, int64_t, F*) {
+    return false;
+  }
+  template <int64_t kBlock>
   static bool words_of_8_blocks(const PanelRows&, int, int64_t, I*) {
     return false;
   }
@@ -159,15 +164,6 @@ struct RowVectors : Floats {
 
 }  // namespace
 
-void int8_multiply_wasm(PanelKind kind, const Panel* panels, int n_panels, int groups, const ActivationBlock* x,
-                        int64_t n_columns, float* y, int64_t y_stride) {
-  multiply<PanelVectors>(kind, panels, n_panels, groups, x, n_columns, y, y_stride);
-}
-
-int64_t int8_rows_wasm(ElementType type, const RowsProduct& product) {
-  return multiply_rows<RowVectors>(type, product);
-}
-
-int straight_columns_wasm(ElementType type) { return straight_columns<RowVectors>(type); }
+constinit const Int8Target kInt8Wasm = int8_target<RowVectors>("SIMD128", multiply<PanelVectors>);
 
 }  // namespace exo::kernels

@@ -4,8 +4,7 @@
 #include <cstring>
 
 #include "kernels/int8_multiply-inl.h"
-#include "kernels/int8_multiply_neon.h"
-#include "kernels/int8_straight-inl.h"
+#include "kernels/int8_target-inl.h"
 
 namespace exo::kernels {
 namespace {
@@ -14,12 +13,13 @@ struct NeonVectors {
   using I = int32x4_t;
   using F = float32x4_t;
   static constexpr bool kUnsigned = false;
-  static constexpr int kLanes = 4, kColumns = 4, kPanels = 1;
-  static constexpr int kRunColumns = 4, kMostStraight = 4;
+  static constexpr int kLanes = 4, kColumns = 4, kFewColumns = 4, kPanels = 1;
+  static constexpr int kMostStraight = 4, kApartColumns = 2;
   EXO_INLINE static I zero() { return vdupq_n_s32(0); }
   EXO_INLINE static I broadcast(int32_t v) { return vdupq_n_s32(v); }
   EXO_INLINE static I bytes(int v) { return vreinterpretq_s32_s8(vdupq_n_s8(static_cast<int8_t>(v))); }
   EXO_INLINE static I load(const uint8_t* p) { return vreinterpretq_s32_u8(vld1q_u8(p)); }
+  EXO_INLINE static void store_bytes(uint8_t* p, I v) { vst1q_u8(p, vreinterpretq_u8_s32(v)); }
   EXO_INLINE static F to_float(I v) { return vcvtq_f32_s32(v); }
   EXO_INLINE static F load_f(const float* p) { return vld1q_f32(p); }
   EXO_INLINE static void store_f(float* p, F v) { vst1q_f32(p, v); }
@@ -35,6 +35,7 @@ struct NeonVectors {
   EXO_INLINE static I or_(I a, I b) { return vorrq_s32(a, b); }
   EXO_INLINE static I xor_(I a, I b) { return veorq_s32(a, b); }
   EXO_INLINE static I add(I a, I b) { return vaddq_s32(a, b); }
+  EXO_INLINE static I add_bytes(I a, I b) { return vreinterpretq_s32_s8(vaddq_s8(as_bytes(a), as_bytes(b))); }
   EXO_INLINE static I min_bytes(I a, I b) {
     return vreinterpretq_s32_u8(vminq_u8(vreinterpretq_u8_s32(a), vreinterpretq_u8_s32(b)));
   }
@@ -92,6 +93,10 @@ struct NeonVectors {
     words16(rows, set, offset + 16, w + 4);
   }
   EXO_INLINE static I row_sums(const I* a) { return vpaddq_s32(vpaddq_s32(a[0], a[1]), vpaddq_s32(a[2], a[3])); }
+  template <int64_t kBlock>
+  EXO_INLINE static bool halves_of_8_blocks(const PanelRows&, int, int64_t, F*) {
+    return false;
+  }
   template <int64_t kBlock>
   EXO_INLINE static bool words_of_8_blocks(const PanelRows&, int, int64_t, I*) {
     return false;

@@ -42,8 +42,8 @@ class RowsAsked {
  private:
   AskedLines<CacheLevel::kFirst> near_;
   AskedLines<CacheLevel::kSecond> far_;
-  const bool pieces_;
-  const int64_t piece_bytes_;  // of a super-block of a row
+  bool pieces_;
+  int64_t piece_bytes_;  // of a super-block of a row
 };
 
 // sums[h]: Σ q_w · q_x of group g (or of its halves) for each row of the set. By quarters: a vector holds 16 bytes
@@ -84,8 +84,9 @@ EXO_INLINE typename Isa::I sum_by_halves(const PanelRows& rows, int64_t first, i
 
 // kCount: 8, so that bytes shared by several groups are loaded once; 0: `some`.
 template <typename Isa, typename Format, int kCount>
-void rows_product(const PanelRows& rows, RowsAsked& asked, int64_t first, int64_t some, const ActivationBlock& x,
+void rows_product(const PanelRows rows, RowsAsked& to_ask, int64_t first, int64_t some, const ActivationBlock& x,
                   float* y) {
+  RowsAsked asked = to_ask;  // a copy that no pointer leads to, so that bytes of several groups are loaded once
   using I = typename Isa::I;
   using F = typename Isa::F;
   constexpr int kHalves = Format::kHalf ? 2 : 1;
@@ -123,6 +124,7 @@ void rows_product(const PanelRows& rows, RowsAsked& asked, int64_t first, int64_
     }
     Isa::store_f(y + lane, total);
   }
+  to_ask = asked;
 }
 
 template <typename Isa, typename Format>

@@ -20,12 +20,12 @@ constexpr FloatTarget kFloatTargets[] = {{HWY_AVX3, "AVX3"},      {HWY_AVX2, "AV
                                          {HWY_SCALAR, "portable"}};
 
 bool fill(int64_t target, const Int8Target& int8, KernelTable& table) {
+  table.pack = int8.pack;
   table.multiply = int8.multiply;
-  table.multiply_rows = int8.rows;
+  table.multiply_rows = int8.multiply_rows;
   table.straight_columns = int8.straight_columns ? int8.straight_columns : [](ElementType) { return 0; };
   return fill_vector_math(target, table) && fill_float_conversions(target, table) &&
-         fill_float_product(target, table) && fill_attention(target, table) && fill_delta_rule(target, table) &&
-         fill_pack(target, int8.unsigned_panels, table);
+         fill_float_product(target, table) && fill_attention(target, table) && fill_delta_rule(target, table);
 }
 
 // Every float target once with the best integer product, then the best float target with each other product.

@@ -39,17 +39,19 @@ struct KernelTable {
   std::string_view name;  // "AVX3_DL+VNNI512"
 
   // Integer products (panel.h).
-  // Groups [first, first + count) of the 16 rows, count ≤ 8; `first` is a multiple of 8.
-  void (*pack)(ElementType type, const PanelRows& rows, int64_t first, int64_t count, Panel& out);
+  // Groups [first, first + count) of the 16 rows, count ≤ 8; `first` is a multiple of 8. Asks for `ahead`
+  // meanwhile.
+  void (*pack)(ElementType type, const PanelRows& rows, int64_t first, int64_t count, const Ahead& ahead,
+               Panel& out);
   // x[0, n): n activations of a row; block i goes to out[i * block_stride]. The last block is filled with zeros.
   void (*quantize_activations)(const float* x, int64_t n, ActivationBlock* out, int64_t block_stride);
   // The block of n ≤ 8 groups that were quantised elsewhere: groups[g] is the largest magnitude (f32), then 32
   // integers. The rest of it is filled with zeros.
   void (*restore_activations)(const std::byte* const* groups, int n, ActivationBlock& out);
   // y[c * y_stride + r] continues the sums over `groups` groups for rows [0, 16 * n_panels) and x[0, n_columns).
-  // n_panels is 1 or 2.
+  // n_panels is 1 or 2. Asks for `ahead` meanwhile.
   void (*multiply)(PanelKind kind, const Panel* panels, int n_panels, int groups, const ActivationBlock* x,
-                   int64_t n_columns, float* y, int64_t y_stride);
+                   int64_t n_columns, const Ahead& ahead, float* y, int64_t y_stride);
 
   // pack and multiply in one, without a panel in between: y continues the sums over a row's groups. Faster up to
   // straight_columns(type) columns, 0 where multiply_rows does not know the format or is null. Returns how many

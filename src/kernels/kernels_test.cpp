@@ -90,7 +90,7 @@ TEST_P(KernelsTest, PanelsAreThoseOfTheReference) {
         const int64_t count = std::min<int64_t>(8, cols / 32 - first);
         Panel expected{}, got{};
         pack_reference(type, rows, first, count, kernel_is_unsigned(kernels()) ? 128 : 0, expected);
-        kernels().pack(type, rows, first, count, got);
+        kernels().pack(type, rows, first, count, Ahead(), got);
         const int halves = has_half_group_scales(type) ? 2 : 1;
         for (int64_t g = 0; g < count; ++g) {
           ASSERT_EQ(std::memcmp(expected.q[g], got.q[g], sizeof expected.q[g]), 0)
@@ -141,8 +141,8 @@ TEST_P(KernelsTest, ProductsStraightFromRowsAreThoseOfTheScalarKernelBitForBit) 
           const int64_t count = std::min<int64_t>(8, done - g);
           Panel panel;
           pack_reference(type, rows, g, count, 0, panel);
-          int8_multiply_scalar(panel_kind(type), &panel, 1, static_cast<int>(count),
-                               &blocks[static_cast<size_t>(g / 8 * n)], n, expected.data(), 17);
+          kInt8Scalar.multiply(panel_kind(type), &panel, 1, static_cast<int>(count),
+                               &blocks[static_cast<size_t>(g / 8 * n)], n, Ahead(), expected.data(), 17);
         }
         if (!known) continue;
         ++n_known;
@@ -173,9 +173,9 @@ TEST_P(KernelsTest, ProductsAreThoseOfTheScalarKernelBitForBit) {
         }
         for (int n_panels : {1, 2}) {
           std::vector<float> expected(static_cast<size_t>(n * 33), 0.25f), got = expected;
-          int8_multiply_scalar(panel_kind(type), reference, n_panels, groups, blocks.data(), n, expected.data(),
-                               33);
-          kernels().multiply(panel_kind(type), panels, n_panels, groups, blocks.data(), n, got.data(), 33);
+          kInt8Scalar.multiply(panel_kind(type), reference, n_panels, groups, blocks.data(), n, Ahead(),
+                               expected.data(), 33);
+          kernels().multiply(panel_kind(type), panels, n_panels, groups, blocks.data(), n, Ahead(), got.data(), 33);
           for (size_t i = 0; i < got.size(); ++i)
             ASSERT_EQ(got[i], expected[i]) << info(type).name << " " << i << " of " << n;
         }

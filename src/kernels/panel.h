@@ -32,13 +32,17 @@ struct alignas(64) ActivationBlock {
 
 inline constexpr int kPanelRows = 16;
 
-// 16 weight rows of up to 8 groups, interleaved: byte ((g * 8 + k) * 16 + row) * 4 + i of q is element 32g + 4k + i
-// of the row. Signed, or plus 128 for kernels that multiply unsigned by signed; formats with minimums hold [0, 127]
-// in either case, but for centred ones. Formats without half-group scales use scale[g][0] only.
-struct alignas(64) Panel {
-  uint8_t q[kGroupsPerSuper][8][kPanelRows * 4];
+// Scales and minimums of up to 8 groups of 16 rows. Formats without half-group scales use [g][0] only.
+struct alignas(64) RowScales {
   float scale[kGroupsPerSuper][2][kPanelRows];
   float min[kGroupsPerSuper][2][kPanelRows];
+};
+
+// 16 weight rows of up to 8 groups, interleaved: byte ((g * 8 + k) * 16 + row) * 4 + i of q is element 32g + 4k + i
+// of the row. Signed, or plus 128 for kernels that multiply unsigned by signed; formats with minimums hold [0, 127]
+// in either case, but for centred ones.
+struct alignas(64) Panel : RowScales {
+  uint8_t q[kGroupsPerSuper][8][kPanelRows * 4];
 };
 
 // How a format's panels are multiplied.
@@ -72,14 +76,15 @@ inline constexpr int kFloatPanels = 4;   // that are multiplied together at most
 // memory; so what is read a little later comes to the second level first.
 enum class CacheLevel { kFirst = 3, kSecond = 2 };  // as __builtin_prefetch has them
 
-// `bytes` from `from` on, the same number of lines with each of `steps` steps.
+// `bytes` from `from` on, the same number of lines with each of `steps` steps. (All of it inlined: compilers take a
+// function that only asks for memory for one without effect, and leave out its calls.)
 template <CacheLevel kLevel>
 class AskedLines {
  public:
   AskedLines(const std::byte* from, int64_t bytes, int64_t steps)
-      : at_(from), per_step_((bytes + 64 * steps - 1) / (64 * steps)) {}
+      : at_(from), end_(from + bytes), per_step_((bytes + 64 * steps - 1) / (64 * steps)) {}
   EXO_INLINE void step() {
-    for (int64_t line = 0; line < per_step_; ++line) {
+    for (int64_t line = 0; line < per_step_ && at_ < end_; ++line) {
       __builtin_prefetch(at_, 0, static_cast<int>(kLevel));
       at_ += 64;
     }
@@ -87,39 +92,34 @@ class AskedLines {
 
  private:
   const std::byte* at_;
+  const std::byte* end_;
   int64_t per_step_;
 };
 
-// Memory for the panels that are packed next, `bytes` of each of `rows` rows. (All of it inlined: compilers take a
-// function that only asks for memory for one without effect, and leave out its calls.)
+// Memory for the panels that are packed next, `bytes` of each of `rows` rows.
 struct Ahead {
   const std::byte* from = nullptr;
   int64_t bytes = 0;
   int64_t rows = 1, stride = 0;
 
-  // The part that belongs to step `i` of `n`.
-  EXO_INLINE void ask(int64_t i, int64_t n) const {
-    if (rows > 1) return ask_rows(i * rows / n, (i + 1) * rows / n);
-    const int64_t lines = (bytes + 63) / 64;
-    ask_line_range(from, i * lines / n, (i + 1) * lines / n);
-  }
-  // The same as something to ask for.
-  Ahead part(int64_t i, int64_t n) const {
+  // What belongs to steps [i, j) of `n`.
+  Ahead part(int64_t i, int64_t j, int64_t n) const {
     if (rows > 1) {
       const int64_t begin = i * rows / n;
-      return {from + begin * stride, bytes, (i + 1) * rows / n - begin, stride};
+      return {from + begin * stride, bytes, j * rows / n - begin, stride};
     }
-    return {from + i * bytes / n, bytes / n, 1, 0};
+    const int64_t begin = i * bytes / n;
+    return {from + begin, j * bytes / n - begin};
   }
-
- private:
-  EXO_INLINE static void ask_line_range(const std::byte* base, int64_t begin, int64_t end) {
-    for (int64_t line = begin; line < end; ++line) {
-      __builtin_prefetch(base + 64 * line, 0, static_cast<int>(CacheLevel::kSecond));
+  // Parts of a row with each of `steps` steps; pieces of several rows are few lines, asked for at once.
+  EXO_INLINE AskedLines<CacheLevel::kSecond> ask(int64_t steps) const {
+    if (rows == 1) return {from, bytes, steps};
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t at = 0; at < bytes + 63; at += 64) {
+        __builtin_prefetch(from + r * stride + at, 0, static_cast<int>(CacheLevel::kSecond));
+      }
     }
-  }
-  EXO_INLINE void ask_rows(int64_t begin, int64_t end) const {
-    for (int64_t r = begin; r < end; ++r) ask_line_range(from + r * stride, 0, (bytes + 126) / 64);
+    return {nullptr, 0, 1};
   }
 };
 

@@ -38,13 +38,6 @@ struct Rows {
   HWY_INLINE const std::byte* at(int b, int j, int64_t offset) const { return quad[b] + offset + j * stride; }
 };
 
-template <typename T>
-HWY_INLINE T load_as(const std::byte* p) {
-  T value;
-  std::memcpy(&value, p, sizeof value);
-  return value;
-}
-
 // Block b of the result: 16 bytes at `offset` of row 4 * b + j of the set.
 HWY_INLINE V32 load_rows(const Rows& rows, int j, int64_t offset) {
 #if HWY_TARGET <= HWY_AVX3 && HWY_MAX_BYTES == 64
@@ -119,20 +112,6 @@ HWY_INLINE void store_lines(const PanelRows& rows, int64_t offset, At at) {
     }
   }
 #endif
-}
-
-// One 32-bit (or, widened, smaller) field of each row of the set. Pairs are put together in integer registers: the
-// stores that build the vector are what a packing loop has too many of.
-template <typename T>
-HWY_INLINE V32 load_field(const Rows& rows, int64_t offset) {
-  HWY_ALIGN uint64_t pairs[kRowsPerVector / 2];
-  for (int b = 0; b < kVectorBytes / 16; ++b) {
-    for (int j = 0; j < 4; j += 2) {
-      const uint64_t low = load_as<T>(rows.at(b, j, offset)), high = load_as<T>(rows.at(b, j + 1, offset));
-      pairs[2 * b + j / 2] = low | high << 32;
-    }
-  }
-  return hn::BitCast(d32, hn::Load(d64, pairs));
 }
 
 #endif  // HWY_TARGET != HWY_SCALAR

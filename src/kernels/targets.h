@@ -17,5 +17,4 @@ bool fill_float_conversions(int64_t target, KernelTable& table);
 bool fill_float_product(int64_t target, KernelTable& table);
 bool fill_attention(int64_t target, KernelTable& table);
 bool fill_delta_rule(int64_t target, KernelTable& table);
-bool fill_pack(int64_t target, bool unsigned_panels, KernelTable& table);
 }  // namespace exo::kernels

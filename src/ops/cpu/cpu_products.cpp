@@ -19,7 +19,7 @@ constexpr int64_t kNearBytes = 24 << 10;     // of a tile that the first-level c
 constexpr int64_t kStreamBytes = 256 << 10;  // of one that the second-level cache does
 // How far that cache is ahead: a few times what can be on its way at once.
 constexpr int64_t kFarBytes = 64 << 10;
-constexpr int64_t kColumnsOfMemory = 4;  // with more, products take longer than their weights
+constexpr int64_t kColumnsOfPacking = 5;  // whose products take as long as packing
 
 // Tiles for everybody, some of whom may be slow; multiples of `unit`.
 int64_t rows_of_tile(const Product& product, int64_t unit, int threads) {
@@ -134,7 +134,7 @@ kernels::RowsAhead CpuProducts::after_rows(const Job& job, const Tile& tile, int
   return {.near = near,
           .near_bytes = tile_bytes <= kNearBytes ? there_is(near) : 0,
           .far = far,
-          .far_bytes = tile.n_columns > kColumnsOfMemory ? 0 : there_is(far)};
+          .far_bytes = there_is(far)};
 }
 
 void CpuProducts::sum_quantized(const Job& job, const Tile& tile) {
@@ -180,28 +180,22 @@ void CpuProducts::finish_tile(const Job& job, const Tile& tile) {
   finish_rows(job, rows, tile.y + whole + skip);
 }
 
-// Up to two panels that begin `row` rows into the tile.
+// Up to two panels that begin `row` rows into the tile. What comes next is asked for in step with the computation.
 void CpuProducts::add_panels(const Job& job, const Tile& tile, int64_t row, const Piece& piece) {
   const Product& w = job.product;
   const int64_t n_panels = std::min<int64_t>(2, divide_up(tile.n_rows - row, kernels::kPanelRows));
-  const int64_t step_columns = tile.n_columns < kManyColumns ? 6 : 48;
-  const int64_t pairs = divide_up(tile.n_rows, kPairRows);
-  const int64_t steps = n_panels + divide_up(tile.n_columns, step_columns);
-  int64_t step = row / kPairRows * steps;
+  const int64_t first = row / kernels::kPanelRows, all = divide_up(tile.n_rows, kernels::kPanelRows);
+  const kernels::Ahead ahead = piece.ahead.part(first, first + n_panels, all);
+  const int64_t steps = n_panels * (kColumnsOfPacking + tile.n_columns);
   auto* panels = reinterpret_cast<kernels::Panel*>(tile.panels);
   for (int64_t p = 0; p < n_panels; ++p) {
-    piece.ahead.ask(step++, pairs * steps);
-    const int64_t first_row = tile.panel_row(row / kernels::kPanelRows + p, w.rows);
-    context_.kernels.pack(w.type, {tile.base + first_row * job.row_bytes, job.row_bytes}, piece.first, piece.count,
-                          panels[p]);
+    const std::byte* rows = tile.base + tile.panel_row(first + p, w.rows) * job.row_bytes;
+    context_.kernels.pack(w.type, {rows, job.row_bytes}, piece.first, piece.count,
+                          ahead.part(p * kColumnsOfPacking, (p + 1) * kColumnsOfPacking, steps), panels[p]);
   }
-  const kernels::PanelKind kind = kernels::panel_kind(w.type);
-  for (int64_t c = 0; c < tile.n_columns; c += step_columns) {
-    piece.ahead.ask(step++, pairs * steps);
-    context_.kernels.multiply(kind, panels, static_cast<int>(n_panels), static_cast<int>(piece.count), piece.x + c,
-                              std::min(step_columns, tile.n_columns - c), tile.y + c * job.tile_rows + row,
-                              job.tile_rows);
-  }
+  context_.kernels.multiply(kernels::panel_kind(w.type), panels, static_cast<int>(n_panels),
+                            static_cast<int>(piece.count), piece.x, tile.n_columns,
+                            ahead.part(n_panels * kColumnsOfPacking, steps, steps), tile.y + row, job.tile_rows);
 }
 
 void CpuProducts::sum_floats(const Job& job, const Tile& tile) {
@@ -225,9 +219,10 @@ void CpuProducts::sum_floats(const Job& job, const Tile& tile) {
           std::min<int64_t>(kernels::kFloatPanels, divide_up(tile.n_rows - row, kernels::kPanelRows));
       for (int64_t p = 0; p < n_panels; ++p) {
         const std::byte* base = tile.base + tile.panel_row(row / kernels::kPanelRows + p, w.rows) * job.row_bytes;
-        context_.kernels.pack_floats(w.type, {base, job.row_bytes},
-                                     ahead.part(row / kFloatRows * n_panels + p, quads * n_panels), first, count,
-                                     tile.panels + p * kernels::kFloatPiece * kernels::kPanelRows);
+        context_.kernels.pack_floats(
+            w.type, {base, job.row_bytes},
+            ahead.part(row / kFloatRows * n_panels + p, row / kFloatRows * n_panels + p + 1, quads * n_panels),
+            first, count, tile.panels + p * kernels::kFloatPiece * kernels::kPanelRows);
       }
       context_.kernels.multiply_floats(tile.panels, static_cast<int>(n_panels), count, x, w.columns.float_stride,
                                        tile.n_columns, tile.y + row, job.tile_rows);
