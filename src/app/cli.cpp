@@ -9,6 +9,7 @@
 #include "app/commands.h"
 #include "app/debug_commands.h"
 #include "app/inspect.h"
+#include "app/memory_nodes.h"
 #include "app/model_argument.h"
 #include "app/options.h"
 #include "app/version.h"
@@ -338,6 +339,7 @@ void add_debug(Cli& cli) {
 }  // namespace
 
 int run_command_line(int argc, char** argv) {
+  spread_memory(memory_nodes());  // before there are other threads
   Cli cli;
   cli.app.set_version_flag("--version", std::string("exo ") + kVersion);
   cli.app.require_subcommand(0, 1);

@@ -8,6 +8,7 @@
 #include "app/commands.h"
 #include "app/device_profile.h"
 #include "app/live_view.h"
+#include "app/memory_nodes.h"
 #include "app/path_table.h"
 #include "app/topology_client.h"
 #include "net/interfaces.h"
@@ -91,6 +92,13 @@ int run_doctor(const NodeOptions& options) {
       fmt::format("{}, {} threads, {}", profile.processor, profile.threads, ops::make_cpu_ops({1})->description()));
   report.good(fmt::format("memory {} of which exo may use {}", human_bytes(profile.memory_total_bytes),
                           human_bytes(profile.memory_budget_bytes)));
+  if (const auto nodes = memory_nodes().size(); nodes > 1) {
+    memory_is_spread()
+        ? report.good(fmt::format("weights are spread over the {} memory nodes", nodes))
+        : report.note(fmt::format("{} memory nodes, and weights are not spread over them: the system "
+                                  "or numactl decides",
+                                  nodes));
+  }
   if (profile.memory_budget_bytes < (512ull << 20))
     report.note("little memory is free: only small parts of models fit");
   report.good(fmt::format("reads weights at {:.1f} GB/s; {:.0f} Gop/s on int8, {:.0f} GFLOP/s on f32",
