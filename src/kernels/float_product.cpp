@@ -52,18 +52,26 @@ void pack_floats(ElementType type, const PanelRows& rows, const Ahead&, int64_t 
 
 #else
 
+// The one or two elements that each word holds.
 template <ElementType kType>
-HWY_INLINE void store_words(V32 words, float* HWY_RESTRICT to) {
+HWY_INLINE void elements_of(V32 words, V& first, V& second) {
   using enum ElementType;
   if constexpr (kType == kF32) {
-    hn::StoreU(hn::BitCast(d, words), d, to);
+    first = hn::BitCast(d, words);
   } else if constexpr (kType == kBF16) {
-    hn::StoreU(hn::BitCast(d, hn::ShiftLeft<16>(words)), d, to);
-    hn::StoreU(hn::BitCast(d, hn::And(words, hn::Set(d32, 0xffff0000))), d, to + kPanelRows);
+    first = hn::BitCast(d, hn::ShiftLeft<16>(words));
+    second = hn::BitCast(d, hn::And(words, hn::Set(d32, 0xffff0000)));
   } else {
-    hn::StoreU(half_to_float(hn::And(words, hn::Set(d32, 0xffff))), d, to);
-    hn::StoreU(half_to_float(hn::ShiftRight<16>(words)), d, to + kPanelRows);
+    both_halves_to_float(words, first, second);
   }
+}
+
+template <ElementType kType>
+HWY_INLINE void store_words(V32 words, float* HWY_RESTRICT to) {
+  V first, second;
+  elements_of<kType>(words, first, second);
+  hn::StoreU(first, d, to);
+  if constexpr (kType != ElementType::kF32) hn::StoreU(second, d, to + kPanelRows);
 }
 
 template <ElementType kType>
@@ -89,18 +97,6 @@ void pack_floats(ElementType type, const PanelRows& rows, const Ahead& ahead, in
   pack_type<kBF16>(rows, ahead, first, count, panel);
 }
 
-template <ElementType kType>
-HWY_INLINE V first_of(V32 words) {
-  if constexpr (kType == ElementType::kF32) return hn::BitCast(d, words);
-  if constexpr (kType == ElementType::kBF16) return hn::BitCast(d, hn::ShiftLeft<16>(words));
-  return half_to_float(hn::And(words, hn::Set(d32, 0xffff)));
-}
-template <ElementType kType>
-HWY_INLINE V second_of(V32 words) {
-  if constexpr (kType == ElementType::kBF16) return hn::BitCast(d, hn::And(words, hn::Set(d32, 0xffff0000)));
-  return half_to_float(hn::ShiftRight<16>(words));
-}
-
 struct FloatsAsked {
   AskedLines<CacheLevel::kFirst> near;
   AskedLines<CacheLevel::kSecond> far;
@@ -118,12 +114,12 @@ HWY_INLINE void add_line(const PanelRows& rows, int64_t offset, FloatsAsked& ask
     asked.near.step();  // one by one: in a burst the requests are dropped
     asked.far.step();
     for (int set = 0; set < kSets; ++set) {
-      const V first = first_of<kType>(words[set][i]);
+      V first, second;
+      elements_of<kType>(words[set][i], first, second);
       for (int c = 0; c < kColumns; ++c) {
         sum[set][c] = hn::MulAdd(first, hn::Set(d, x[c * x_stride + kPerWord * i]), sum[set][c]);
       }
       if constexpr (kPerWord == 2) {
-        const V second = second_of<kType>(words[set][i]);
         for (int c = 0; c < kColumns; ++c) {
           sum[set][c] = hn::MulAdd(second, hn::Set(d, x[c * x_stride + 2 * i + 1]), sum[set][c]);
         }

@@ -70,10 +70,20 @@ HWY_INLINE V erf(V x) {
   return hn::CopySign(y, x);
 }
 
+#if HWY_TARGET == HWY_AVX2
+HWY_INLINE __m256i lower_then_upper_halves(__m256i words) {
+  const __m256i order =
+      _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15));
+  return _mm256_permute4x64_epi64(_mm256_shuffle_epi8(words, order), 0xd8);
+}
+#endif
+
 // Half-precision bits in the low half of each lane → f32, infinities and subnormals included.
 HWY_INLINE V half_to_float(V32 h) {
 #if HWY_TARGET == HWY_AVX3
   return V{_mm512_cvtph_ps(_mm512_cvtepi32_epi16(h.raw))};
+#elif HWY_TARGET == HWY_AVX2
+  return V{_mm256_cvtph_ps(_mm256_castsi256_si128(lower_then_upper_halves(h.raw)))};
 #else
   const V32 magnitude = hn::And(h, hn::Set(d32, 0x7fff));
   const V32 shifted = hn::ShiftLeft<13>(magnitude);
@@ -81,6 +91,24 @@ HWY_INLINE V half_to_float(V32 h) {
   const V32 special = hn::Or(shifted, hn::Set(d32, 0x7f800000));
   const V32 value = hn::IfThenElse(hn::Gt(magnitude, hn::Set(d32, 0x7bff)), special, finite);
   return hn::BitCast(d, hn::Or(value, hn::ShiftLeft<16>(hn::And(h, hn::Set(d32, 0x8000)))));
+#endif
+}
+
+// The half-precision numbers in the lower and in the upper halves of lanes → f32.
+HWY_INLINE void both_halves_to_float(V32 words, V& lower, V& upper) {
+#if HWY_TARGET == HWY_AVX3
+  alignas(64) static constexpr int16_t kOrder[32] = {0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30,
+                                                     1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31};
+  const __m512i halves = _mm512_permutexvar_epi16(_mm512_load_si512(kOrder), words.raw);
+  lower = V{_mm512_cvtph_ps(_mm512_castsi512_si256(halves))};
+  upper = V{_mm512_cvtph_ps(_mm512_extracti64x4_epi64(halves, 1))};
+#elif HWY_TARGET == HWY_AVX2
+  const __m256i halves = lower_then_upper_halves(words.raw);
+  lower = V{_mm256_cvtph_ps(_mm256_castsi256_si128(halves))};
+  upper = V{_mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1))};
+#else
+  lower = half_to_float(hn::And(words, hn::Set(d32, 0xffff)));
+  upper = half_to_float(hn::ShiftRight<16>(words));
 #endif
 }
 
