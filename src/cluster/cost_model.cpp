@@ -5,25 +5,8 @@
 #include <cmath>
 #include <map>
 
-#include "base/element_type.h"
-
 namespace exo::cluster {
 namespace {
-
-// "Q4_K_M" → Q4_K; nullptr for a name that means nothing.
-const ElementTypeInfo* format_of(const std::string& weight_type) {
-  std::string name = weight_type;
-  while (!name.empty()) {
-    if (const auto* type = find_element_type(std::string_view(name))) return type;
-    const size_t cut = name.rfind('_');
-    name.resize(cut == std::string::npos ? 0 : cut);
-  }
-  return nullptr;
-}
-
-bool is_float(ElementType type) {
-  return type == ElementType::kF32 || type == ElementType::kF16 || type == ElementType::kBF16;
-}
 
 double or_assumed(double measured, double assumed) { return measured > 0 ? measured : assumed; }
 
@@ -47,40 +30,49 @@ std::vector<int32_t> kinds_of_layers(const wire::ModelFacts& model) {
 CostModel::CostModel(const wire::ModelFacts& model, std::span<const PlacementDevice> devices,
                      std::span<const PlacementLink> links, const PlacementRequest& request,
                      const StageMemory& memory)
-    : model_(model), devices_(devices), request_(request), memory_(memory) {
-  const auto* format = format_of(model.weight_type);
-  const double bits = format == nullptr ? 8.0 : 8.0 * format->block_bytes / format->block_elements;
-  ops_per_byte_ = 2 * 8 / bits;
-  packed_bytes_ = format != nullptr && !is_float(format->type) ? 36.0 / 32 : 4.0;
+    : model_(model),
+      devices_(devices),
+      request_(request),
+      memory_(memory),
+      formats_(weight_formats(model)),
+      kinds_(kinds_of_layers(model)) {
+  const auto plain = [](const WeightFormat& format) { return format.type == nullptr || format.is_float(); };
+  const auto most = std::ranges::max_element(formats_, {}, &WeightFormat::dense);
+  packed_bytes_ = plain(*most) ? 4.0 : 36.0 / 32;
   attention_width_ = model.attention_width > 0 ? model.attention_width : model.d_model;
+  for (const auto& device : devices) rates_.push_back(rates_of(device.profile, formats_));
+  measure_links(links);
+  const Pass decode = decode_pass();
   for (const auto& device : devices) {
-    const auto& profile = device.profile;
-    const bool floats = format != nullptr && is_float(format->type);
-    double stream = profile.memory_bandwidth_bytes_per_s;
-    double ops = floats ? profile.f32_flops_per_s : profile.int8_ops_per_s;
-    double few_rows_ops = 0;
-    for (const auto& rate : profile.format_rates) {
-      if (format == nullptr || rate.weight_type != format->name) continue;
-      if (rate.stream_bytes_per_s > 0) stream = rate.stream_bytes_per_s;
-      if (rate.ops_per_s > 0) ops = rate.ops_per_s;
-      few_rows_ops = rate.few_rows_ops_per_s;
-    }
-    DeviceRates rates;
-    rates.few_rows_ops = few_rows_ops / 1e3;
-    rates.stream = or_assumed(stream, kAssumedBandwidth) / 1e3;
-    rates.memory = or_assumed(profile.memory_bandwidth_bytes_per_s, kAssumedBandwidth) / 1e3;
-    rates.ops = or_assumed(ops, kAssumedOps) / 1e3;
-    rates.flops = or_assumed(profile.f32_flops_per_s, kAssumedFlops) / 1e3;
-    rates.disk = or_assumed(profile.disk_bytes_per_s, kAssumedDiskRate) / 1e3;
-    rates.overhead_ms = or_assumed(profile.step_overhead_s, kAssumedOverheadS) * 1e3;
-    rates.decode_correction = or_assumed(profile.decode_correction, 1);
-    rates.prefill_correction = or_assumed(profile.prefill_correction, 1);
-    rates_.push_back(rates);
+    const Team alone{{&device, 1.0}};
+    double sum = head_ms(alone, decode);
+    for_each_layer(alone, 0, n_layers(), decode, [&](double ms) { sum += ms; });
+    whole_model_ms_.push_back(sum);
   }
-  kinds_ = kinds_of_layers(model);
+}
+
+CostModel::DeviceRates CostModel::rates_of(const wire::DeviceProfile& profile,
+                                           std::span<const WeightFormat> formats) {
+  DeviceRates rates;
+  for (const auto& format : formats) {
+    const auto measured = rate_of(profile, format);
+    rates.products.push_back({or_assumed(measured.stream_bytes_per_s, kAssumedBandwidth) / 1e3,
+                              or_assumed(measured.ops_per_s, kAssumedOps) / 1e3,
+                              measured.few_rows_ops_per_s / 1e3});
+  }
+  rates.memory = or_assumed(profile.memory_bandwidth_bytes_per_s, kAssumedBandwidth) / 1e3;
+  rates.flops = or_assumed(profile.f32_flops_per_s, kAssumedFlops) / 1e3;
+  rates.disk = or_assumed(profile.disk_bytes_per_s, kAssumedDiskRate) / 1e3;
+  rates.overhead_ms = or_assumed(profile.step_overhead_s, kAssumedOverheadS) * 1e3;
+  rates.decode_correction = or_assumed(profile.decode_correction, 1);
+  rates.prefill_correction = or_assumed(profile.prefill_correction, 1);
+  return rates;
+}
+
+void CostModel::measure_links(std::span<const PlacementLink> links) {
   std::map<NodeId, size_t> index;
-  for (size_t i = 0; i < devices.size(); ++i) index[devices[i].id] = i;
-  const size_t n = devices.size();
+  for (size_t i = 0; i < devices_.size(); ++i) index[devices_[i].id] = i;
+  const size_t n = devices_.size();
   std::vector<std::pair<double, double>> measured(n *
                                                   n);  // round trip, bandwidth: the worst that is said of a pair
   for (const auto& link : links) {
@@ -96,13 +88,6 @@ CostModel::CostModel(const wire::ModelFacts& model, std::span<const PlacementDev
     links_.push_back(
         {or_assumed(round_trip, kAssumedRoundTripS) * 1e3 / 2, 1e3 / or_assumed(bandwidth, kAssumedLinkBandwidth)});
   }
-  const Pass decode = decode_pass();
-  for (const auto& device : devices) {
-    const Team alone{{&device, 1.0}};
-    double sum = head_ms(alone, decode);
-    for_each_layer(alone, 0, n_layers(), decode, [&](double ms) { sum += ms; });
-    whole_model_ms_.push_back(sum);
-  }
 }
 
 // ---- passes
@@ -117,28 +102,48 @@ Pass CostModel::prefill_pass(double rows, double first_position, bool last_chunk
 
 // ---- times
 
-double CostModel::product_ms(const TeamMember& member, double bytes, double ops_per_row, double rows) const {
+double CostModel::product_ms(const ProductRates& rates, double bytes, double ops_per_row, double rows) {
   constexpr double kFew = wire::FormatRate::kFewRows, kMany = kPrefillChunkRows;
-  const DeviceRates& rates = rates_[index_of(*member.device)];
   const double reading = bytes / rates.stream;
   const auto computing = [&](double n) { return n * ops_per_row / rates.ops; };
-  if (rates.few_rows_ops <= 0) return member.share * std::max(reading, computing(rows));
+  if (rates.few_rows_ops <= 0) return std::max(reading, computing(rows));
   const double few = reading + (std::clamp(rows, 1.0, kFew) - 1) * ops_per_row / rates.few_rows_ops;
-  if (rows <= kFew) return member.share * few;
+  if (rows <= kFew) return few;
   const double many = std::max(few, computing(std::max(rows, kMany)));
-  return member.share * (rows >= kMany ? many : few + (many - few) * (rows - kFew) / (kMany - kFew));
+  return rows >= kMany ? many : few + (many - few) * (rows - kFew) / (kMany - kFew);
+}
+
+double CostModel::layer_products_ms(const TeamMember& member, size_t layer, double rows) const {
+  double experts = 0, touched = 0, used = 0;  // bytes
+  if (!model_.expert_bytes.empty() && model_.n_experts > 0) {
+    const double share = static_cast<double>(model_.n_experts_used) / model_.n_experts;
+    experts = static_cast<double>(model_.expert_bytes[layer]);
+    touched = experts * (1 - std::pow(1 - share, rows));
+    used = experts * share;
+  }
+  const double dense = static_cast<double>(model_.layer_bytes[layer]) - experts;
+  const auto& rates = rates_[index_of(*member.device)].products;
+  double ms = 0;
+  for (size_t i = 0; i < formats_.size(); ++i) {
+    const WeightFormat& format = formats_[i];
+    const double ops_per_row = format.ops_per_byte() * (format.dense * dense + format.experts * used);
+    ms += product_ms(rates[i], format.dense * dense + format.experts * touched, ops_per_row, rows);
+  }
+  return member.share * ms;
+}
+
+double CostModel::head_product_ms(const TeamMember& member, double rows) const {
+  const auto& rates = rates_[index_of(*member.device)].products;
+  double ms = 0;
+  for (size_t i = 0; i < formats_.size(); ++i) {
+    const double bytes = formats_[i].head * static_cast<double>(model_.head_bytes);
+    ms += product_ms(rates[i], bytes, formats_[i].ops_per_byte() * bytes, rows);
+  }
+  return member.share * ms;
 }
 
 double CostModel::layer_ms(const Team& team, int32_t layer, const Pass& pass) const {
   const auto at = static_cast<size_t>(layer);
-  const double all = static_cast<double>(model_.layer_bytes[at]);
-  double read = all, active = all;
-  if (!model_.expert_bytes.empty() && model_.n_experts > 0) {
-    const double experts = static_cast<double>(model_.expert_bytes[at]);
-    const double used = static_cast<double>(model_.n_experts_used) / model_.n_experts;
-    read = all - experts * std::pow(1 - used, pass.rows);
-    active = all - experts * (1 - used);
-  }
   const double state = model_.state_bytes.empty() ? 0 : static_cast<double>(model_.state_bytes[at]);
   const double cache_bytes =
       pass.sequences * (pass.positions * static_cast<double>(model_.kv_bytes_per_position[at]) + 2 * state);
@@ -146,7 +151,7 @@ double CostModel::layer_ms(const Team& team, int32_t layer, const Pass& pass) co
   double slowest = 0;
   for (const auto& member : team) {
     const DeviceRates& rates = rates_[index_of(*member.device)];
-    const double product = product_ms(member, read, ops_per_byte_ * active, pass.rows);
+    const double product = layer_products_ms(member, at, pass.rows);
     const double attention =
         std::max(kv_share(member) * cache_bytes / rates.memory, member.share * attention_ops / rates.flops);
     const double correction = pass.decode ? rates.decode_correction : rates.prefill_correction;
@@ -157,12 +162,11 @@ double CostModel::layer_ms(const Team& team, int32_t layer, const Pass& pass) co
 
 double CostModel::head_ms(const Team& team, const Pass& pass) const {
   if (pass.logit_rows <= 0) return 0;
-  const double bytes = static_cast<double>(model_.head_bytes);
   double slowest = 0;
   for (const auto& member : team) {
     const DeviceRates& rates = rates_[index_of(*member.device)];
     const double correction = pass.decode ? rates.decode_correction : rates.prefill_correction;
-    slowest = std::max(slowest, product_ms(member, bytes, ops_per_byte_ * bytes, pass.logit_rows) * correction);
+    slowest = std::max(slowest, head_product_ms(member, pass.logit_rows) * correction);
   }
   return team.size() == 1 ? slowest : slowest + gather_ms(team, 1, 4.0 * model_.n_vocab * pass.logit_rows);
 }

@@ -10,7 +10,7 @@
 //   compute_ms   = r × 2 operations per active weight / arithmetic rate of the number format
 //   product_ms   = max(weights_ms, compute_ms); where it is measured what few rows cost (FormatRate), up to 8 rows
 //                  weights_ms + (r - 1) × 2 operations per active weight / that rate, and from there on a line to
-//                  128 rows
+//                  128 rows; of weights in several formats the sum of these (weight_formats.h)
 //   attention_ms = max(q × (p × KV bytes per position + 2 × state bytes) / memory bandwidth, r × p × 4 × heads'
 //                      width / f32 rate)
 //   layer_ms     = product_ms × correction + attention_ms × correction
@@ -33,6 +33,7 @@
 
 #include "cluster/placement.h"
 #include "cluster/stage_memory.h"
+#include "cluster/weight_formats.h"
 
 namespace exo::cluster {
 
@@ -97,13 +98,21 @@ class CostModel {
   double return_ms(const Team& last, const Team& first) const;              // a sampled token
 
  private:
+  struct ProductRates {
+    double stream = 0, ops = 0, few_rows_ops = 0;  // per ms
+  };
   struct DeviceRates {
-    double stream = 0, memory = 0, ops = 0, few_rows_ops = 0, flops = 0, disk = 0;  // per ms
+    std::vector<ProductRates> products;      // by format
+    double memory = 0, flops = 0, disk = 0;  // per ms
     double overhead_ms = 0, decode_correction = 1, prefill_correction = 1;
   };
   size_t index_of(const PlacementDevice& device) const { return static_cast<size_t>(&device - devices_.data()); }
   double kv_share(const TeamMember& member) const { return model_.kv_whole_in_groups ? 1 : member.share; }
-  double product_ms(const TeamMember& member, double bytes, double ops_per_row, double rows) const;
+  static DeviceRates rates_of(const wire::DeviceProfile& profile, std::span<const WeightFormat> formats);
+  void measure_links(std::span<const PlacementLink> links);
+  static double product_ms(const ProductRates& rates, double bytes, double ops_per_row, double rows);
+  double layer_products_ms(const TeamMember& member, size_t layer, double rows) const;
+  double head_product_ms(const TeamMember& member, double rows) const;
   template <typename Each>
   void for_each_layer(const Team& team, int32_t begin, int32_t end, const Pass& pass, Each each) const;
   double gather_ms(const Team& team, double n_gathers, double bytes) const;
@@ -113,7 +122,8 @@ class CostModel {
   const std::span<const PlacementDevice> devices_;
   const PlacementRequest& request_;
   const StageMemory& memory_;
-  double ops_per_byte_ = 0, attention_width_ = 0;
+  const std::vector<WeightFormat> formats_;
+  double attention_width_ = 0;
   double packed_bytes_ = 0;             // of a number that only a weight reads
   std::vector<DeviceRates> rates_;      // by device
   std::vector<LinkCost> links_;         // [devices × devices]

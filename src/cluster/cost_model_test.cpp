@@ -130,6 +130,82 @@ TEST_F(CostModelTest, FewRowsCostWhatWasMeasured) {
   EXPECT_NEAR(stage_ms(256), 2 * many, 1e-9);
 }
 
+// Q4_0 has 32 weights in 18 bytes, Q6_K 256 in 210.
+constexpr double kQ4OpsPerByte = 2.0 * 32 / 18, kQ6OpsPerByte = 2.0 * 256 / 210;
+
+TEST_F(CostModelTest, TheHeadHasAFormatOfItsOwn) {
+  m.weight_type = "Q4_0";
+  m.formats = {{"Q4_0", 800'000'000, 0, 0}, {"Q6_K", 0, 0, 100'000'000}};
+  devices[0].profile.format_rates = {{"Q4_0", 100e9, 1e12, 0.2e12}, {"Q6_K", 50e9, 0.5e12, 0.1e12}};
+  const auto memory = *StageMemory::of(m, request);
+  const CostModel costs(m, devices, links, request, memory);
+  const Team alone{{&devices[0], 1}};
+  const double head_row = kQ6OpsPerByte * 1e8 / 0.1e9,
+               layer_row = kQ4OpsPerByte * 2e8 / 0.2e9;  // operations per ms
+  for (const double rows : {1.0, 4.0, 8.0}) {
+    Pass pass = costs.decode_pass(rows);
+    pass.positions = 0;
+    EXPECT_NEAR(costs.head_ms(alone, pass), 2 + (rows - 1) * head_row, 1e-9) << rows;
+    EXPECT_NEAR(costs.layer_ms(alone, 0, pass), 2 + (rows - 1) * layer_row, 1e-9) << rows;
+  }
+  Pass prompt = costs.prefill_pass(128, 0, true);
+  prompt.positions = 0;
+  EXPECT_NEAR(costs.head_ms(alone, prompt), 2, 1e-9);  // of one row
+  EXPECT_NEAR(costs.layer_ms(alone, 0, prompt), 128 * kQ4OpsPerByte * 2e8 / 1e9, 1e-9);
+  prompt.logit_rows = 128;
+  EXPECT_NEAR(costs.head_ms(alone, prompt), 128 * kQ6OpsPerByte * 1e8 / 0.5e9, 1e-9);
+}
+
+TEST_F(CostModelTest, LayersOfSeveralFormatsTakeTheSum) {
+  m.weight_type = "Q4_0";
+  m.formats = {{"Q4_0", 600'000'000, 0, 0}, {"Q6_K", 200'000'000, 0, 100'000'000}};  // 150 and 50 MB of a layer
+  devices[0].profile.format_rates = {{"Q4_0", 100e9, 1e12}, {"Q6_K", 50e9, 0.5e12}};
+  const auto memory = *StageMemory::of(m, request);
+  const CostModel costs(m, devices, links, request, memory);
+  const Team alone{{&devices[0], 1}};
+  Pass pass = costs.decode_pass();
+  pass.positions = 0;
+  EXPECT_NEAR(costs.layer_ms(alone, 0, pass), 1.5 + 1, 1e-9);
+  pass.rows = 128;
+  EXPECT_NEAR(costs.layer_ms(alone, 0, pass), 128 * (kQ4OpsPerByte * 1.5e8 / 1e9 + kQ6OpsPerByte * 5e7 / 0.5e9),
+              1e-9);
+}
+
+TEST_F(CostModelTest, ExpertsHaveFormatsOfTheirOwn) {
+  m.weight_type = "Q4_0";
+  m.expert_bytes.assign(4, 160'000'000);
+  m.n_experts = 8;
+  m.n_experts_used = 2;
+  m.formats = {{"Q4_0", 640'000'000, 640'000'000, 0}, {"Q6_K", 160'000'000, 0, 100'000'000}};
+  devices[0].profile.format_rates = {{"Q4_0", 100e9, 1e12}, {"Q6_K", 50e9, 0.5e12}};
+  const auto memory = *StageMemory::of(m, request);
+  const CostModel costs(m, devices, links, request, memory);
+  const Team alone{{&devices[0], 1}};
+  Pass pass = costs.decode_pass();
+  pass.positions = 0;
+  EXPECT_NEAR(costs.layer_ms(alone, 0, pass), 0.4 + 0.8, 1e-9);  // a quarter of 160 MB, and 40 MB
+  pass.rows = 128;  // all experts are read, but each row computes with two
+  EXPECT_NEAR(costs.layer_ms(alone, 0, pass), 128 * (kQ4OpsPerByte * 4e7 / 1e9 + kQ6OpsPerByte * 4e7 / 0.5e9),
+              1e-9);
+}
+
+// A peer may tell anything.
+TEST_F(CostModelTest, WhatFormatsDoNotTellIsOfTheUsualOne) {
+  m.formats = {{"Q4_0", 0, 7, 0}, {"none", 0, 0, 0}};
+  const auto formats = weight_formats(m);
+  ASSERT_EQ(formats.size(), 2u);
+  EXPECT_EQ(formats[0].type->name, "Q4_0");
+  EXPECT_EQ(formats[0].experts, 1);
+  EXPECT_EQ(formats[1].type->name, "Q8_0");
+  EXPECT_EQ(formats[1].dense, 1);
+  EXPECT_EQ(formats[1].head, 1);
+  m.formats.clear();
+  m.weight_type = "Q6_K_M";
+  EXPECT_EQ(weight_formats(m).at(0).type->name, "Q6_K");
+  m.weight_type = "";
+  EXPECT_EQ(weight_formats(m).at(0).ops_per_byte(), 2);
+}
+
 TEST_F(CostModelTest, MembersOfAGroupShareTheCacheUnlessAllHeadsReadOneOfItsHeads) {
   request.context_tokens = 10'000;
   const auto memory = *StageMemory::of(m, request);

@@ -117,7 +117,11 @@ wire::ModelFacts facts_of(const Shape& shape, ElementType type) {
   facts.embedding_bytes = shape.tied ? head : matrix_bytes(type, shape.n_vocab, shape.d_model);
   facts.head_bytes = head + static_cast<uint64_t>(shape.d_model) * sizeof(float);
   facts.file_bytes = facts.embedding_bytes + (shape.tied ? 0 : head);
-  for (const uint64_t bytes : facts.layer_bytes) facts.file_bytes += bytes;
+  wire::FormatBytes layers{facts.weight_type, 0, 0, 0};
+  for (const uint64_t bytes : facts.layer_bytes) layers.layer_bytes += bytes;
+  for (const uint64_t bytes : facts.expert_bytes) layers.expert_bytes += bytes;
+  facts.file_bytes += layers.layer_bytes;
+  facts.formats = {layers, {std::string(info(head_type).name), 0, 0, facts.head_bytes}};
   return facts;
 }
 

@@ -41,6 +41,9 @@ TEST(KnownModels, FormatsScaleTheBytes) {
   EXPECT_EQ(quarter->weight_type, "Q4_K");
   EXPECT_NEAR(double(half->layer_bytes[5]) / double(quarter->layer_bytes[5]), 16 / 4.5, 1e-3);
   EXPECT_EQ(quarter->kv_bytes_per_position[0], 2u * 8 * 128 * 2);
+  ASSERT_EQ(quarter->formats.size(), 2u);
+  EXPECT_EQ(quarter->formats[0].layer_bytes, 126 * quarter->layer_bytes[5]);
+  EXPECT_EQ(quarter->formats[1], (wire::FormatBytes{"Q6_K", 0, 0, quarter->head_bytes}));
   EXPECT_EQ(known_model("deepseek-v3")->kv_bytes_per_position[0], 576u * 2);
   EXPECT_EQ(known_model("deepseek-v3")->expert_bytes[2], 0u);  // the first three layers are dense
   EXPECT_GT(known_model("deepseek-v3")->expert_bytes[3], 0u);

@@ -67,6 +67,31 @@ TEST_F(Load, ATiedEmbeddingCountsForBothEnds) {
   EXPECT_EQ(std::ranges::count(last, "token_embd.weight", [](const auto* t) { return t->name; }), 1);
 }
 
+TEST_F(Load, InfoCountsFormatsOfLayersExpertsAndHead) {
+  TinyModel model;
+  model.add_experts(6);
+  for (int i = 0; i < 4; ++i) {
+    for (const char* part : {"gate", "up", "down"}) {
+      model.tensor(fmt::format("blk.{}.ffn_{}_exps.weight", i, part)).type = ElementType::kQ8_0;
+    }
+  }
+  model.tensor("token_embd.weight").type = ElementType::kF16;
+  // Of a block two norms, queries, keys, values, what follows them, the router; 34 bytes for 32 numbers of an
+  // expert.
+  const uint64_t plain = 4 * 4 * (2 * 32 + 2 * 32 * 32 + 2 * 32 * 16 + 6 * 32), experts = 4 * 3 * 6 * 32 * 34;
+  const auto untied = read_model_info(*model.file());
+  ASSERT_TRUE(untied.has_value()) << untied.error().message;
+  EXPECT_EQ(untied->weight_type, "Q8_0");
+  const std::vector<FormatBytes> expected{{ElementType::kF32, plain, 0, 4 * (32 + 48 * 32)},
+                                          {ElementType::kQ8_0, experts, experts, 0}};
+  EXPECT_EQ(untied->formats, expected);
+  model.remove("output.weight");
+  const auto tied = read_model_info(*model.file());
+  ASSERT_TRUE(tied.has_value()) << tied.error().message;
+  ASSERT_EQ(tied->formats.size(), 3u);
+  EXPECT_EQ(tied->formats[1], (FormatBytes{ElementType::kF16, 0, 0, 48 * 32 * 2}));
+}
+
 TEST_F(Load, AStageReadsItsOwnTensorsOnly) {
   TinyModel model;
   model.tensor("blk.3.ffn_up.weight").shape = {7};  // wrong, but not in the stage

@@ -10,18 +10,25 @@
 namespace exo::model {
 namespace {
 
-void count_tensor(const formats::TensorView& tensor, bool tied, ModelInfo& info) {
+void count_tensor(const formats::TensorView& tensor, bool tied, ModelInfo& info, FormatBytes& format) {
   const uint64_t bytes = tensor.bytes();
+  bool in_head = is_head_tensor(tensor.name);
   if (const auto block = block_of(tensor.name)) {
     info.layer_bytes[static_cast<size_t>(*block)] += bytes;
+    format.layer_bytes += bytes;
     const bool routed = tensor.name.find("_exps.") != std::string::npos;
-    if (routed && !info.expert_bytes.empty()) info.expert_bytes[static_cast<size_t>(*block)] += bytes;
-  } else if (is_embedding_tensor(tensor.name)) {
-    info.embedding_bytes += bytes;
-    if (tied && tensor.name == "token_embd.weight") info.head_bytes += bytes;
-  } else if (is_head_tensor(tensor.name)) {
-    info.head_bytes += bytes;
+    if (!routed || info.expert_bytes.empty()) return;
+    info.expert_bytes[static_cast<size_t>(*block)] += bytes;
+    format.expert_bytes += bytes;
+    return;
   }
+  if (is_embedding_tensor(tensor.name)) {
+    info.embedding_bytes += bytes;
+    in_head |= tied && tensor.name == "token_embd.weight";
+  }
+  if (!in_head) return;
+  info.head_bytes += bytes;
+  format.head_bytes += bytes;
 }
 
 void describe_attention(const Hyperparameters& model, ModelInfo& info) {
@@ -56,15 +63,19 @@ Result<ModelInfo> read_model_info(const formats::GgufFile& file) {
   }
   describe_attention(model, info);
   std::map<ElementType, uint64_t> bytes_by_type;
+  std::map<ElementType, FormatBytes> formats;
   const bool tied = has_tied_head(file);
   for (const auto& tensor : file.tensors()) {
     if (const auto block = block_of(tensor.name); block && *block >= info.n_layers) continue;  // not run
     info.n_parameters += tensor.elements();
     bytes_by_type[tensor.type] += tensor.bytes();
-    count_tensor(tensor, tied, info);
+    count_tensor(tensor, tied, info, formats.try_emplace(tensor.type, FormatBytes{tensor.type}).first->second);
   }
   const auto most = std::ranges::max_element(bytes_by_type, {}, [](const auto& entry) { return entry.second; });
   if (most != bytes_by_type.end()) info.weight_type = exo::info(most->first).name;
+  for (const auto& [type, bytes] : formats) {
+    if (bytes.layer_bytes + bytes.head_bytes > 0) info.formats.push_back(bytes);
+  }
   for (const auto& layer : model.layers) {
     info.kv_bytes_per_position.push_back(kv_bytes_per_position(model, layer, ElementType::kF16).value_or(0));
     info.state_bytes.push_back(state_bytes(model, layer));

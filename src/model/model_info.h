@@ -5,7 +5,16 @@
 #include <string>
 #include <vector>
 
+#include "base/element_type.h"
+
 namespace exo::model {
+
+// Of layer_bytes together, of expert_bytes together and of head_bytes, what one number format has.
+struct FormatBytes {
+  ElementType type = ElementType::kF32;
+  uint64_t layer_bytes = 0, expert_bytes = 0, head_bytes = 0;
+  bool operator==(const FormatBytes&) const = default;
+};
 
 struct ModelInfo {
   std::string architecture;  // "llama", "qwen3", …
@@ -30,8 +39,9 @@ struct ModelInfo {
   // Equal parts into which the heads of every block divide; 1: devices cannot compute its blocks together.
   int32_t tensor_parallel_parts = 0;
   bool kv_whole_in_groups =
-      false;                // a block's query heads all read one key-value head, which no member can do without
-  std::string weight_type;  // the most frequent format by bytes: "Q4_0"
+      false;  // a block's query heads all read one key-value head, which no member can do without
+  std::vector<FormatBytes> formats;  // by type
+  std::string weight_type;           // the most frequent format by bytes: "Q4_0"
 };
 
 }  // namespace exo::model

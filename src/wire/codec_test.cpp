@@ -50,9 +50,27 @@ NodeFacts full_node(uint8_t seed) {
                   1ull << 40, 1ull << 39, 5.5e10,     1e12,
                   3e11,       2e9,        1e-4,       {{"Q4_K", 4e10, 9e11, 3e11}, {"F16", 5e10, 2e11, 1e11}},
                   1.25,       0.75};
-  ModelFacts model{
-      "exo-demo", std::string(64, 'a'), "llama",   "Q8_0", 3, 64,  512, 256, 1000, {1, 2, 1ull << 40}, 7, 8,
-      {4, 5, 6},  {0, 1ull << 33, 9},   {1, 1, 9}, 8,      2, 128, 4,   true};
+  ModelFacts model{"exo-demo",
+                   std::string(64, 'a'),
+                   "llama",
+                   "Q8_0",
+                   3,
+                   64,
+                   512,
+                   256,
+                   1000,
+                   {1, 2, 1ull << 40},
+                   7,
+                   8,
+                   {4, 5, 6},
+                   {0, 1ull << 33, 9},
+                   {1, 1, 9},
+                   8,
+                   2,
+                   128,
+                   4,
+                   true,
+                   {{"Q8_0", 5, 4, 0}, {"F32", 1, 2, 1ull << 40}}};
   facts.models = {{model, false, std::string(64, 'd')}};
   facts.stages = {{std::string(64, 'a'), {9, node(2)}, layers(1, 3), StageState::kFailed, 5, 6, "disk is full"}};
   facts.links = {{node(3), "eth0", 350, 1.1e8}};

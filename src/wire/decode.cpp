@@ -130,6 +130,9 @@ class Reader {
             .decode_correction = rate(d->decode_correction(), "device.decode_correction"),
             .prefill_correction = rate(d->prefill_correction(), "device.prefill_correction")};
   }
+  FormatBytes format_bytes(const fb::FormatBytes* f) {
+    return {name(f->weight_type(), "format.weight_type"), f->layer_bytes(), f->expert_bytes(), f->head_bytes()};
+  }
   ModelOffer offer(const fb::ModelOffer* m) {
     ModelFacts facts{.name = name(m->name(), "model.name"),
                      .fingerprint = name(m->fingerprint(), "model.fingerprint"),
@@ -151,7 +154,9 @@ class Reader {
                      .n_experts_used = count(m->n_experts_used(), "model.n_experts_used"),
                      .attention_width = count(m->attention_width(), "model.attention_width"),
                      .tensor_parallel_parts = count(m->tensor_parallel_parts(), "model.tensor_parallel_parts"),
-                     .kv_whole_in_groups = m->kv_whole_in_groups()};
+                     .kv_whole_in_groups = m->kv_whole_in_groups(),
+                     .formats = tables<FormatBytes>(m->formats(), kMaxWeightFormats, "model.formats",
+                                                    [this](auto* f) { return format_bytes(f); })};
     return {std::move(facts), m->complete(), name(m->content_root(), "model.content_root")};
   }
   StageStatus status(const fb::StageStatus* s) {

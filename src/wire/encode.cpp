@@ -139,6 +139,10 @@ class Writer {
         rate(d.decode_correction, "device.decode_correction"),
         rate(d.prefill_correction, "device.prefill_correction"));
   }
+  Offset<fb::FormatBytes> make(const FormatBytes& f) {
+    const auto type = name(f.weight_type, "format.weight_type");
+    return fb::CreateFormatBytes(builder_, type, f.layer_bytes, f.expert_bytes, f.head_bytes);
+  }
   Offset<fb::ModelOffer> make(const ModelOffer& offer) {
     const ModelFacts& f = offer.facts;
     const auto model_name = name(f.name, "model.name"), fingerprint = name(f.fingerprint, "model.fingerprint");
@@ -149,13 +153,15 @@ class Writer {
     const auto state_bytes = numbers(f.state_bytes, kMaxLayers, "model.state_bytes");
     const auto expert_bytes = numbers(f.expert_bytes, kMaxLayers, "model.expert_bytes");
     const auto content_root = name(offer.content_root, "model.content_root");
+    const auto formats =
+        tables(f.formats, kMaxWeightFormats, "model.formats", [this](const FormatBytes& b) { return make(b); });
     return fb::CreateModelOffer(
         builder_, model_name, fingerprint, architecture, weight_type, count(f.n_layers, "model.n_layers"),
         count(f.d_model, "model.d_model"), count(f.n_vocab, "model.n_vocab"),
         count(f.context_length, "model.context_length"), f.file_bytes, layer_bytes, f.embedding_bytes, f.head_bytes,
         kv_bytes, offer.complete, state_bytes, expert_bytes, count(f.n_experts, "model.n_experts"),
         count(f.n_experts_used, "model.n_experts_used"), count(f.attention_width, "model.attention_width"),
-        count(f.tensor_parallel_parts, "model.tensor_parallel_parts"), content_root, f.kv_whole_in_groups);
+        count(f.tensor_parallel_parts, "model.tensor_parallel_parts"), content_root, f.kv_whole_in_groups, formats);
   }
   Offset<fb::StageStatus> make(const StageStatus& s) {
     const auto fingerprint = name(s.fingerprint, "stage.fingerprint");

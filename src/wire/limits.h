@@ -34,6 +34,7 @@ inline constexpr int32_t kMaxContextTokens = 1 << 24;
 inline constexpr int32_t kMaxInstanceSequences = 8192;
 // per model
 inline constexpr size_t kMaxLayers = 4096;
+inline constexpr size_t kMaxWeightFormats = 64;
 // per request
 inline constexpr size_t kMaxRequestTokens = size_t{1} << 20;
 inline constexpr size_t kMaxStopTokens = 1024;

@@ -47,6 +47,13 @@ struct DeviceProfile {
   bool operator==(const DeviceProfile&) const = default;
 };
 
+// Weights of one number format: how many bytes of all layers, of the routed experts in them, and of the head.
+struct FormatBytes {
+  std::string weight_type;  // "Q6_K"
+  uint64_t layer_bytes = 0, expert_bytes = 0, head_bytes = 0;
+  bool operator==(const FormatBytes&) const = default;
+};
+
 // What placement needs to know of a model; model::ModelInfo without what only its owner needs.
 struct ModelFacts {
   std::string name;         // "exo-demo", "llama-3.2-1b-instruct-Q4_0"
@@ -65,6 +72,7 @@ struct ModelFacts {
   int32_t attention_width = 0;        // query heads × their width; 0: d_model
   int32_t tensor_parallel_parts = 0;  // into how many equal parts the heads divide at most; 0: unknown
   bool kv_whole_in_groups = false;    // all query heads read one key-value head: every member of a group caches it
+  std::vector<FormatBytes> formats;   // empty: all weights are of weight_type
   bool operator==(const ModelFacts&) const = default;
 };
 
