@@ -101,7 +101,10 @@ void StageRunner::compute(wire::Step step) {
     step.closed_slots.clear();
     for (int32_t slot = 0; slot < max_slots_; ++slot) step.closed_slots.push_back(SlotId(slot));
   }
-  Trip trip{.micro_batch = step.micro_batch, .n_rows = count_rows(step), .arrived = clock_.now()};
+  Trip trip{.micro_batch = step.micro_batch,
+            .n_rows = count_rows(step),
+            .arrived = clock_.now(),
+            .compute_time = step.computed};
   for (const auto& sequence : step.sequences) {
     trip.n_wanted += sequence.wants_logits;
     trip.requests.push_back(sequence.request);
@@ -131,6 +134,7 @@ void StageRunner::on_computed(Trip& trip, Result<StageOutput> output) {
   counters_.compute_s += output->compute_s;
   trip.began = output->began;
   trip.computed = output->ended;
+  if (output->ended != net::TimePoint{}) trip.compute_time.add(output->ended - output->began);
   if (!leads()) return note(trip, 0, false);
   hand_on(trip, std::move(*output));
 }
@@ -142,6 +146,7 @@ void StageRunner::hand_on(Trip& trip, StageOutput output) {
     step.sequences = std::move(trip.sequences);
     step.closed_slots = std::move(trip.closed_slots);
     step.activations = std::move(output.activations);
+    step.computed = trip.compute_time;
     const uint64_t sent_bytes = step.activations.size() * sizeof(float);
     const bool sent = transport_.send(next_, std::move(step));
     note(trip, sent_bytes, !sent);
@@ -153,8 +158,9 @@ void StageRunner::hand_on(Trip& trip, StageOutput output) {
   if (output.counts.size() != trip.n_wanted)
     return report_failure(trip.micro_batch, ErrorCode::kInternal,
                           "the last stage sampled for another number of sequences");
-  wire::StepResult result{fingerprint_, epoch_, trip.micro_batch, std::move(output.tokens),
-                          std::move(output.counts)};
+  wire::StepResult result{
+      fingerprint_,     epoch_, trip.micro_batch, std::move(output.tokens), std::move(output.counts),
+      trip.compute_time};
   if (!is_first()) {
     // Without a link the first stage knows by itself that what it waits for is lost.
     const bool sent = transport_.send(first_, std::move(result));

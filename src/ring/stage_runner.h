@@ -85,6 +85,7 @@ class StageRunner {
     size_t n_wanted = 0;
     uint64_t n_rows = 0;
     net::TimePoint arrived{}, began{}, computed{};
+    wire::ComputeTime compute_time;  // of the stages before, then of this one too
   };
 
   void take(wire::Step step);

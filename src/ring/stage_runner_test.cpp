@@ -95,6 +95,27 @@ TEST_F(StageRunnerTest, HandsActivationsToTheNextStage) {
   EXPECT_EQ(middle->counters().rows, 1u);
 }
 
+TEST_F(StageRunnerTest, StepsSayHowLongTheyWereComputed) {
+  const auto output_after = [&](net::Duration time) {
+    StageOutput output{.tokens = {{TokenId(5)}}, .counts = {1}};
+    output.began = clock.now();
+    output.ended = output.began + time;
+    return output;
+  };
+  auto middle = runner(2);
+  wire::Step begun = step(1);
+  begun.computed = {3000, 4000};
+  middle->on_step(id(1), begun);
+  executor->answer(output_after(milliseconds(2)));
+  clock.advance(milliseconds(5));
+  EXPECT_EQ(heard[3].all<wire::Step>().at(0).computed, (wire::ComputeTime{3000, 6000}));
+  auto last = runner(3);
+  last->on_step(id(2), heard[3].all<wire::Step>().at(0));
+  executor->answer(output_after(milliseconds(7)));
+  clock.advance(milliseconds(5));
+  EXPECT_EQ(heard[1].all<wire::StepResult>().at(0).computed, (wire::ComputeTime{7000, 13000}));
+}
+
 TEST_F(StageRunnerTest, TheLastStageAnswersTheFirst) {
   auto last = runner(3);
   last->on_step(id(2), step(1));

@@ -16,29 +16,38 @@ constexpr int32_t kFewRows = 32, kChunkRows = 48;  // what a step of decodes has
 constexpr int32_t kLeastChunkRows = 32;
 constexpr double kUsualLeastRows = 8;
 // What a chunk costs beside its rows, of one row's step: most of its reading is hidden behind its arithmetic.
-constexpr double kNotHidden = 0.5;
+constexpr double kNotHidden = 0.4;
 
 }  // namespace
 
-void PipelineDepth::measure(int32_t rows, int32_t in_flight, double trip_s) {
-  // A trip is bound by its links and stages or, when stages have a queue, by what was before it.
-  const double alone = (trip_s - link_s_) / n_stages_, queued = trip_s / std::max(in_flight, 1);
-  const double stage_s = std::min(alone, queued);
-  if (stage_s <= 0 || rows <= 0) return;
-  if (rows <= kFewRows) few_rows_.measure(rows, stage_s);
+void PipelineDepth::Cost::measure(int32_t rows, double seconds) {
+  if (rows <= kFewRows) few_rows.measure(rows, seconds);
   if (rows < kChunkRows) return;
-  chunk_row_s_ = chunk_row_s_ == 0 ? stage_s / rows : 0.7 * chunk_row_s_ + 0.3 * stage_s / rows;
+  chunk_row_s = chunk_row_s == 0 ? seconds / rows : 0.7 * chunk_row_s + 0.3 * seconds / rows;
+}
+
+double PipelineDepth::Cost::few_s(double rows) const {
+  const StepCost cost = few_rows.cost();
+  return cost.fixed_s > 0 ? cost.fixed_s + (rows - 1) * cost.per_row_s : 0;
+}
+
+double PipelineDepth::Cost::chunk_s(int32_t rows) const {
+  return chunk_row_s > 0 ? rows * chunk_row_s : few_s(rows);  // rows of few cost at least as much
+}
+
+void PipelineDepth::measure(int32_t rows, double slowest_s, double all_s) {
+  if (rows <= 0 || slowest_s <= 0 || all_s <= 0) return;
+  slowest_.measure(rows, slowest_s);
+  all_.measure(rows, all_s);
 }
 
 int32_t PipelineDepth::for_decodes(int32_t n_sequences) const {
-  const StepCost cost = few_rows_.cost();
-  if (n_stages_ == 1 || link_s_ <= 0 || cost.fixed_s <= 0) return n_stages_;
+  if (n_stages_ == 1 || link_s_ <= 0 || slowest_.few_s(1) <= 0) return n_stages_;
   int32_t best = n_stages_;
   double best_s = 0;
   for (int32_t m = n_stages_; m <= std::min(n_sequences, kMostMicroBatchesPerStage * n_stages_); ++m) {
     const double rows = std::ceil(static_cast<double>(n_sequences) / m);
-    const double stage_s = cost.fixed_s + (rows - 1) * cost.per_row_s;
-    const double round_s = std::max(n_stages_ * stage_s + link_s_, m * stage_s);
+    const double round_s = std::max(all_.few_s(rows) + link_s_, m * slowest_.few_s(rows));
     if (best_s > 0 && round_s > kWorthSplitting * best_s) continue;
     best = m;
     best_s = round_s;
@@ -46,14 +55,8 @@ int32_t PipelineDepth::for_decodes(int32_t n_sequences) const {
   return best;
 }
 
-double PipelineDepth::chunk_s(int32_t rows) const {
-  if (chunk_row_s_ > 0) return rows * chunk_row_s_;
-  const StepCost few = few_rows_.cost();  // rows of few cost at least as much
-  return few.fixed_s > 0 ? few.fixed_s + (rows - 1) * few.per_row_s : 0;
-}
-
 int32_t PipelineDepth::for_chunks(int32_t rows) const {
-  const double one_s = chunk_s(rows);
+  const double one_s = slowest_.chunk_s(rows);
   if (n_stages_ == 1 || one_s <= 0) return n_stages_;
   const double waits = std::ceil(link_s_ / one_s - kWorthFilling);
   return n_stages_ +
@@ -62,11 +65,11 @@ int32_t PipelineDepth::for_chunks(int32_t rows) const {
 
 int32_t PipelineDepth::chunk_rows(int32_t n_tokens) const {
   if (n_stages_ == 1) return n_tokens;
-  const double fixed_s = few_rows_.cost().fixed_s;
+  const double one_row_s = all_.few_s(1);
   // Rows whose arithmetic takes as long as one row does, which waits for the weights: with fewer a stage does not
   // compute faster.
-  const double least =
-      fixed_s > 0 && chunk_row_s_ > 0 ? std::clamp(fixed_s / chunk_row_s_, 2.0, 1024.0) : kUsualLeastRows;
+  const double least = one_row_s > 0 && all_.chunk_row_s > 0 ? std::clamp(one_row_s / all_.chunk_row_s, 2.0, 1024.0)
+                                                             : kUsualLeastRows;
   const double overhead = kNotHidden * least;
   const double best = std::max(std::sqrt(std::max(n_tokens, 0) * overhead / (n_stages_ - 1)), least);
   const auto chunks = std::max(1, static_cast<int32_t>(n_tokens / std::max<double>(best, kLeastChunkRows)));

@@ -1,10 +1,11 @@
 #pragma once
 // How many micro-batches are kept in flight and how large they are, so that every stage always has one to compute.
 //
-// With m micro-batches in flight, n stages that take t seconds for one and links that take l seconds once around
-// the ring, m come back in max(n t + l, m t) seconds: as soon as a trip allows, or as soon as a stage has computed
-// what is before it. Without links m = n keeps all busy. While a micro-batch is on a slow link a stage waits,
-// unless there are more of them; but smaller ones cost more per row, since each reads all weights.
+// With m micro-batches in flight, stages that take s seconds for one together and t at most, and links that take l
+// seconds once around the ring, m come back in max(s + l, m t) seconds: as soon as a trip allows, or as soon as the
+// slowest stage has computed what is before it. Without links as many as there are stages keep all busy. While a
+// micro-batch is on a slow link a stage waits, unless there are more of them; but smaller ones cost more per row,
+// since each reads all weights.
 
 #include <cstdint>
 
@@ -18,8 +19,8 @@ class PipelineDepth {
 
   // What messages take once around the ring, nothing computed; 0: not known.
   void set_link_s(double seconds) { link_s_ = seconds; }
-  // A step of `rows` was answered after `trip_s`; with it so many were `in_flight` when it was sent.
-  void measure(int32_t rows, int32_t in_flight, double trip_s);
+  // For a step of `rows` the slowest stage computed for `slowest_s`, all together for `all_s`; 0: not known.
+  void measure(int32_t rows, double slowest_s, double all_s);
 
   // Micro-batches for so many decoding sequences: those with the best tokens per second.
   int32_t for_decodes(int32_t n_sequences) const;
@@ -31,12 +32,18 @@ class PipelineDepth {
   int32_t chunk_rows(int32_t n_tokens) const;
 
  private:
-  double chunk_s(int32_t rows) const;  // of one stage; 0: nothing measured
+  struct Cost {
+    StepCostEstimate few_rows;
+    double chunk_row_s = 0;  // a row of a chunk; 0: not measured
+
+    void measure(int32_t rows, double seconds);
+    double few_s(double rows) const;     // of a step of few rows; 0: nothing measured
+    double chunk_s(int32_t rows) const;  // likewise
+  };
 
   const int32_t n_stages_;
   double link_s_ = 0;
-  StepCostEstimate few_rows_;  // of one stage, without what it waited for
-  double chunk_row_s_ = 0;     // of one stage, a row of a chunk; 0: not measured
+  Cost slowest_, all_;  // of the stages, without what steps waited for
 };
 
 }  // namespace exo::serve

@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-
 namespace exo::serve {
 namespace {
 
@@ -13,7 +11,7 @@ void teach(PipelineDepth& depth, int32_t n, double fixed_s, double row_s, double
   for (int i = 0; i < 20; ++i) {
     for (const int32_t rows : {1, 8, 128}) {
       const double stage_s = fixed_s + rows * row_s;
-      depth.measure(rows, n, std::max(n * stage_s + link_s, n * stage_s));
+      depth.measure(rows, stage_s, n * stage_s);
     }
   }
 }
@@ -44,18 +42,32 @@ TEST(PipelineDepth, NotWhereWeightsAreAllThatCosts) {
   EXPECT_EQ(depth.for_decodes(16), 2) << "three would take 90 ms, two take 72";
 }
 
-// A queue before the stages is not taken for the time that they need.
-TEST(PipelineDepth, AQueueIsNoReasonForMore) {
+TEST(PipelineDepth, StagesNeedNotBeAlike) {
+  // One stage takes 8 + 2 ms for each row, the two others 1 ms whatever there is.
+  const auto with_links_of = [](double link_s) {
+    PipelineDepth depth(3);
+    depth.set_link_s(link_s);
+    for (const int32_t rows : {1, 8, 128}) {
+      const double slowest_s = 8e-3 + rows * 2e-3;
+      depth.measure(rows, slowest_s, slowest_s + 2e-3);
+    }
+    return depth;
+  };
+  // Twelve sequences: three of four rows take max(16 + 2 + l, 48) ms, six of two max(14 + l, 72) ms.
+  EXPECT_EQ(with_links_of(25e-3).for_decodes(12), 3);
+  // max(16 + 2 + 80, 48) = 98 ms, with four of three max(16 + 80, 56) = 96, with six max(14 + 80, 72) = 94.
+  EXPECT_EQ(with_links_of(80e-3).for_decodes(12), 6);
+  EXPECT_EQ(with_links_of(80e-3).for_chunks(36), 4) << "the slowest takes 75 ms for a chunk";
+}
+
+TEST(PipelineDepth, WhatIsNotKnownTeachesNothing) {
   PipelineDepth depth(2);
-  depth.set_link_s(40e-3);
-  for (int i = 0; i < 100; ++i) {
-    const int32_t m = depth.for_decodes(16);
-    const int32_t rows = (16 + m - 1) / m;
-    const double stage_s = 10e-3 + rows * 2e-3;
-    depth.measure(rows, m, std::max(2 * stage_s + 40e-3, m * stage_s));
-  }
-  EXPECT_GE(depth.for_decodes(16), 3);
-  EXPECT_LE(depth.for_decodes(16), 4);
+  depth.set_link_s(1);
+  for (const int32_t rows : {1, 8, 128}) depth.measure(rows, 0, 0);
+  depth.measure(0, 1e-3, 2e-3);
+  EXPECT_EQ(depth.for_decodes(16), 2);
+  EXPECT_EQ(depth.for_chunks(128), 2);
+  EXPECT_EQ(depth.chunk_rows(2000), PipelineDepth(2).chunk_rows(2000));
 }
 
 TEST(PipelineDepth, ChunksBalanceFillingAndOverhead) {
@@ -63,11 +75,11 @@ TEST(PipelineDepth, ChunksBalanceFillingAndOverhead) {
   EXPECT_EQ(one.chunk_rows(2000), 2000);
   EXPECT_EQ(two.chunk_rows(0), 0);
   EXPECT_EQ(two.chunk_rows(20), 20) << "too little to divide";
-  EXPECT_EQ(two.chunk_rows(2000), 91);  // 22 of √(2000 × 0.5 × 8)
+  EXPECT_EQ(two.chunk_rows(2000), 80);  // 25 of √(2000 × 0.4 × 8)
   EXPECT_LT(four.chunk_rows(2000), two.chunk_rows(2000));
-  // Where reading the weights takes as long as computing 70 rows, chunks have at least as many.
+  // One row takes as long as 56 rows of a chunk: 9 of √(2000 × 0.4 × 56), and at least as many rows.
   teach(two, 2, 99e-3, 1e-3, 0);
-  EXPECT_EQ(two.chunk_rows(2000), 250);
+  EXPECT_EQ(two.chunk_rows(2000), 223);
   EXPECT_EQ(two.chunk_rows(150), 75);
 }
 

@@ -238,7 +238,7 @@ void Scheduler::on_step_result(wire::StepResult result) {
   working_ -= !answered.parts.empty();
   trouble_since_.reset();
   backoff_ = {};
-  measure(answered);
+  measure(answered, result.computed);
   note_trip(answered);
   std::span<SampledToken> tokens(result.tokens);
   size_t wanted = 0;
@@ -430,17 +430,17 @@ void Scheduler::on_watch() {
   if (!known_.empty() || !in_flight_.empty()) watch();
 }
 
-void Scheduler::measure(const InFlight& flight) {
-  const auto now = clock_.now();
-  const double trip_s = seconds(now - flight.sent_at);
-  // Behind another step the time since that one's answer is the slowest stage's own.
-  const double own_s = seconds(now - std::max(flight.sent_at, last_answer_));
-  last_answer_ = now;
+void Scheduler::measure(const InFlight& flight, const wire::ComputeTime& computed) {
+  last_answer_ = clock_.now();
+  const double trip_s = seconds(last_answer_ - flight.sent_at);
   if (flight.rows == 0) return;
   smooth(trip_s_, trip_s);
-  if (flight.rows >= 8) smooth(seconds_per_row_, std::max(own_s / flight.rows, 1e-9));
   if (flight.rows <= kFewRows) step_cost_.measure(flight.rows, trip_s);
-  depth_.measure(flight.rows, flight.place, trip_s);
+  // No stage computed for longer than the trip took, whatever a peer says.
+  const double slowest_s = std::min(computed.slowest_us / 1e6, trip_s),
+               all_s = std::min(computed.all_us / 1e6, trip_s);
+  if (flight.rows >= 8 && slowest_s > 0) smooth(seconds_per_row_, slowest_s / flight.rows);
+  depth_.measure(flight.rows, slowest_s, all_s);
 }
 
 SchedulerStatistics Scheduler::statistics() const {

@@ -191,7 +191,6 @@ class Scheduler final : public ring::StepSink, public ring::DraftSink {
     MicroBatchId id;
     net::TimePoint sent_at;
     int32_t rows = 0;
-    int32_t place = 0;  // among those with rows, when it was sent
     std::vector<Part> parts;
   };
 
@@ -249,7 +248,7 @@ class Scheduler final : public ring::StepSink, public ring::DraftSink {
   void note_trip(const InFlight& flight) const;
 
   // ---- time
-  void measure(const InFlight& flight);
+  void measure(const InFlight& flight, const wire::ComputeTime& computed);
   void watch();
   void on_watch();
   void forgive(net::Duration stopped);

@@ -242,7 +242,6 @@ void Scheduler::send(wire::Step step, InFlight flight) {
   closed_slots_.clear();
   flight.sent_at = clock_.now();
   working_ += !flight.parts.empty();
-  flight.place = static_cast<int32_t>(working_);
   in_flight_.push_back(std::move(flight));
   watch();
   port_.send_step(std::move(step));

@@ -127,9 +127,16 @@ std::vector<Message> samples() {
       CancelRequest{request},
       RequestUpdate{request, epoch, 12, full_tokens(), FinishReason::kError, 3, 4, 5, ErrorCode::kUnavailable,
                     "gone"},
-      Step{model, epoch, MicroBatchId(6), {opened, plain}, {SlotId(1), SlotId(9)}, {TokenId(3), TokenId(4)}, {}},
-      Step{model, epoch, MicroBatchId(6), {plain, guessed}, {}, {}, {1.5f, -0.f, 3e38f}},
-      StepResult{model, epoch, MicroBatchId(1ull << 40), full_tokens(), {1, 1}},
+      Step{model,
+           epoch,
+           MicroBatchId(6),
+           {opened, plain},
+           {SlotId(1), SlotId(9)},
+           {TokenId(3), TokenId(4)},
+           {},
+           {7, 8}},
+      Step{model, epoch, MicroBatchId(6), {plain, guessed}, {}, {}, {1.5f, -0.f, 3e38f}, {}},
+      StepResult{model, epoch, MicroBatchId(1ull << 40), full_tokens(), {1, 1}, {5, UINT32_MAX}},
       StepFailed{model, epoch, MicroBatchId(2), ErrorCode::kResourceExhausted, "no block left"},
       GossipDigest{{{node(1), 2, 3}}, {{model, epoch}}},
       TraceQuery{11, request, true},
@@ -156,6 +163,17 @@ TEST(Codec, EveryMessageComesBackAsItWas) {
     EXPECT_TRUE(*back == message) << "message " << message.index();
   }
   for (size_t i = 0; i < seen.size(); ++i) EXPECT_TRUE(seen[i]) << "no sample of message " << i;
+}
+
+TEST(ComputeTime, AddsUpWithoutOverflow) {
+  ComputeTime time;
+  time.add(std::chrono::milliseconds(3));
+  time.add(std::chrono::milliseconds(2));
+  time.add(std::chrono::nanoseconds(1));
+  EXPECT_EQ(time, (ComputeTime{3000, 5001}));
+  time.add(std::chrono::hours(1));
+  time.add(std::chrono::hours(1));
+  EXPECT_EQ(time, (ComputeTime{3'600'000'000u, UINT32_MAX}));
 }
 
 TEST(Codec, ActivationsAreTheLastBytesOfTheFrame) {

@@ -355,11 +355,16 @@ class Reader {
                                               [this](auto* s) { return sequence(s); }),
             .closed_slots = numbers<SlotId>(m->closed_slots(), kMaxSequences, "step.closed_slots"),
             .tokens = numbers<TokenId>(m->tokens(), kMaxStepTokens, "step.tokens"),
-            .activations = {}};
+            .activations = {},
+            .computed = {m->slowest_us(), m->all_us()}};
   }
   StepResult step_result(const fb::StepResult* m) {
-    return {name(m->fingerprint(), "step.fingerprint"), epoch(m->epoch()), MicroBatchId(m->micro_batch()),
-            sampled(m->tokens()), numbers<int32_t>(m->counts(), kMaxSequences, "step.counts")};
+    return {name(m->fingerprint(), "step.fingerprint"),
+            epoch(m->epoch()),
+            MicroBatchId(m->micro_batch()),
+            sampled(m->tokens()),
+            numbers<int32_t>(m->counts(), kMaxSequences, "step.counts"),
+            {m->slowest_us(), m->all_us()}};
   }
   StepFailed step_failed(const fb::StepFailed* m) {
     return {name(m->fingerprint(), "step.fingerprint"), epoch(m->epoch()), MicroBatchId(m->micro_batch()),

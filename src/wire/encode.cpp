@@ -389,7 +389,8 @@ class Writer {
     const auto closed = numbers(m.closed_slots, kMaxSequences, "step.closed_slots");
     const auto tokens = numbers(m.tokens, kMaxStepTokens, "step.tokens");
     const auto at = epoch(m.epoch);
-    const auto offset = fb::CreateStep(builder_, fingerprint, &at, m.micro_batch.value, sequences, closed, tokens);
+    const auto offset = fb::CreateStep(builder_, fingerprint, &at, m.micro_batch.value, sequences, closed, tokens,
+                                       m.computed.slowest_us, m.computed.all_us);
     return {fb::Body::Step, offset.Union()};
   }
   Body body_of(const StepResult& m) {
@@ -397,8 +398,9 @@ class Writer {
     const auto tokens = sampled(m.tokens);
     const auto counts = numbers(m.counts, kMaxSequences, "step.counts");
     const auto at = epoch(m.epoch);
-    return {fb::Body::StepResult,
-            fb::CreateStepResult(builder_, fingerprint, &at, m.micro_batch.value, tokens, counts).Union()};
+    const auto offset = fb::CreateStepResult(builder_, fingerprint, &at, m.micro_batch.value, tokens, counts,
+                                             m.computed.slowest_us, m.computed.all_us);
+    return {fb::Body::StepResult, offset.Union()};
   }
   Body body_of(const StepFailed& m) {
     const auto fingerprint = name(m.fingerprint, "step.fingerprint");

@@ -3,6 +3,7 @@
 // describes the bytes. Bounds on every length are in wire/limits.h and checked by the codec in both directions.
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -299,6 +300,14 @@ struct StepSequence {
 
 // One micro-batch on its way around the ring: tokens into the first stage, f32 activations [n_rows, d_model]
 // between.
+// How long the stages that a step has passed took to compute it, without waiting; 0: not known.
+struct ComputeTime {
+  uint32_t slowest_us = 0, all_us = 0;  // the slowest of them; all together
+  // Of one more stage; at least a microsecond, and what does not fit is the largest number.
+  void add(std::chrono::nanoseconds time);
+  bool operator==(const ComputeTime&) const = default;
+};
+
 struct Step {
   std::string fingerprint;
   Epoch epoch;
@@ -307,6 +316,7 @@ struct Step {
   std::vector<SlotId> closed_slots;  // free before this step is computed
   std::vector<TokenId> tokens;
   std::vector<float> activations;
+  ComputeTime computed;
   bool operator==(const Step&) const = default;
 };
 
@@ -318,6 +328,7 @@ struct StepResult {
   MicroBatchId micro_batch;
   std::vector<SampledToken> tokens;
   std::vector<int32_t> counts;
+  ComputeTime computed;
   bool operator==(const StepResult&) const = default;
 };
 

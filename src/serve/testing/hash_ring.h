@@ -144,10 +144,12 @@ class Ring final : public SchedulerPort {
     stages_[stage]->execute(std::move(step), [this, stage, kept](Result<ring::StageOutput> output) {
       const bool last = stage + 1 == stages_.size();
       if (last && poisoned_.contains(kept->micro_batch.value)) output = fail(ErrorCode::kInternal, "poison");
+      if (output) kept->computed.add(output->ended - output->began);
       if (!output)
         return scheduler_->on_step_failed({"", {}, kept->micro_batch, output.error().code, output.error().message});
       if (last) {
-        wire::StepResult result{"", {}, kept->micro_batch, std::move(output->tokens), std::move(output->counts)};
+        wire::StepResult result{
+            "", {}, kept->micro_batch, std::move(output->tokens), std::move(output->counts), kept->computed};
         return hop([this, result = std::move(result)] { scheduler_->on_step_result(result); });
       }
       kept->tokens.clear();
