@@ -28,6 +28,8 @@ wire::ModelFacts facts_of(const model::ModelInfo& info, const std::string& name,
   facts.attention_width = info.attention_width;
   facts.tensor_parallel_parts = info.tensor_parallel_parts;
   facts.kv_whole_in_groups = info.kv_whole_in_groups;
+  facts.feed_forward_width = info.feed_forward_width;
+  facts.exchanges_norms = info.exchanges_norms;
   for (const auto& format : info.formats) {
     facts.formats.push_back(
         {std::string(exo::info(format.type).name), format.layer_bytes, format.expert_bytes, format.head_bytes});

@@ -40,6 +40,7 @@ CostModel::CostModel(const wire::ModelFacts& model, std::span<const PlacementDev
   const auto most = std::ranges::max_element(formats_, {}, &WeightFormat::dense);
   packed_bytes_ = plain(*most) ? 4.0 : 36.0 / 32;
   attention_width_ = model.attention_width > 0 ? model.attention_width : model.d_model;
+  feed_forward_width_ = model.feed_forward_width > 0 ? model.feed_forward_width : 4.0 * model.d_model;
   for (const auto& device : devices) rates_.push_back(rates_of(device.profile, formats_));
   measure_links(links);
   const Pass decode = decode_pass();
@@ -168,7 +169,7 @@ double CostModel::head_ms(const Team& team, const Pass& pass) const {
     const double correction = pass.decode ? rates.decode_correction : rates.prefill_correction;
     slowest = std::max(slowest, head_product_ms(member, pass.logit_rows) * correction);
   }
-  return team.size() == 1 ? slowest : slowest + gather_ms(team, 1, 4.0 * model_.n_vocab * pass.logit_rows);
+  return team.size() == 1 ? slowest : slowest + logits_ms(team, pass.logit_rows) + end_gather_ms(team, true, pass);
 }
 
 double CostModel::overhead_ms(const Team& team, const Pass& pass) const {
@@ -208,24 +209,35 @@ std::vector<double> CostModel::layers_ms(const Team& team, const Pass& pass) con
 double CostModel::stage_ms(const Team& team, int32_t begin, int32_t end, const Pass& pass) const {
   double sum = overhead_ms(team, pass);
   for_each_layer(team, begin, end, pass, [&](double ms) { sum += ms; });
-  if (end == n_layers()) sum += head_ms(team, pass);
+  sum += end == n_layers() ? head_ms(team, pass) : end_gather_ms(team, false, pass);
   return sum + disk_ms(team, begin, end);
 }
 
 double CostModel::exchange_ms(const Team& team, int32_t begin, int32_t end, const Pass& pass) const {
   if (team.size() == 1) return 0;
-  double sum = (end - begin) * layer_gathers_ms(team, pass);
-  if (end == n_layers() && pass.logit_rows > 0) sum += gather_ms(team, 1, 4.0 * model_.n_vocab * pass.logit_rows);
-  return sum;
+  const bool last = end == n_layers();
+  const double sum = (end - begin) * layer_gathers_ms(team, pass) + end_gather_ms(team, last, pass);
+  return last ? sum + logits_ms(team, pass.logit_rows) : sum;
+}
+
+bool CostModel::exchanges_norms(const Pass& pass) const {
+  return model_.exchanges_norms && packed_bytes_ < 4 && pass.rows >= kManyRows;
 }
 
 double CostModel::layer_gathers_ms(const Team& team, const Pass& pass) const {
-  constexpr double kFeedForwardWidths = 4;  // of d_model; facts do not say
-  const double hidden = attention_width_ + kFeedForwardWidths * model_.d_model;
-  return gather_ms(team, 4, (packed_bytes_ * hidden + 4.0 * 2 * model_.d_model) * pass.rows);
+  constexpr double kNormColumns = 256;
+  const double made = packed_bytes_ * (attention_width_ + feed_forward_width_), stream = 2.0 * model_.d_model;
+  if (!exchanges_norms(pass)) return gather_ms(team, 4, (made + 4 * stream) * pass.rows);
+  return gather_ms(team, 6, (made + packed_bytes_ * stream + 4 * stream / kNormColumns) * pass.rows);
 }
 
-double CostModel::gather_ms(const Team& team, double n_gathers, double bytes) const {
+// Of a residual stream of which every member has its own columns.
+double CostModel::end_gather_ms(const Team& team, bool last, const Pass& pass) const {
+  const double rows = last ? pass.logit_rows : pass.rows;
+  return team.size() > 1 && rows > 0 && exchanges_norms(pass) ? gather_ms(team, 1, 4.0 * model_.d_model * rows) : 0;
+}
+
+CostModel::LinkCost CostModel::slowest_link(const Team& team) const {
   LinkCost worst;
   for (size_t a = 0; a < team.size(); ++a) {
     for (size_t b = a + 1; b < team.size(); ++b) {
@@ -234,8 +246,19 @@ double CostModel::gather_ms(const Team& team, double n_gathers, double bytes) co
       worst.ms_per_byte = std::max(worst.ms_per_byte, cost.ms_per_byte);
     }
   }
-  const double n = static_cast<double>(team.size());
-  return n_gathers * worst.latency_ms + (n - 1) / n * bytes * worst.ms_per_byte;
+  return worst;
+}
+
+double CostModel::gather_ms(const Team& team, double n_gathers, double bytes) const {
+  const LinkCost worst = slowest_link(team);
+  const double largest = std::ranges::max(team, {}, &TeamMember::share).share;
+  return n_gathers * worst.latency_ms + static_cast<double>(team.size() - 1) * largest * bytes * worst.ms_per_byte;
+}
+
+double CostModel::logits_ms(const Team& team, double rows) const {
+  if (rows <= 0) return 0;
+  const LinkCost worst = slowest_link(team);
+  return worst.latency_ms + (1 - team.front().share) * 4.0 * model_.n_vocab * rows * worst.ms_per_byte;
 }
 
 // ---- memory

@@ -19,11 +19,14 @@
 //
 // A team of n devices divides the rows of every weight by share; each layer costs its slowest member and four
 // gathers, in which every member sends its part of an activation to every other: of the heads' results, of the
-// feed-forward's hidden numbers (taken as 4 d_model), and of what both halves add to the residual stream. Numbers
-// are 4 bytes; those of the first two gathers are 36 for 32 where weights are quantised. Over the team's slowest
-// link, D bytes in all:
+// feed-forward's hidden numbers, and of what both halves add to the residual stream. Numbers are 4 bytes; those of
+// the first two gathers are 36 for 32 where weights are quantised. Of kManyRows rows and more, where model and
+// formats allow (ModelFacts::exchanges_norms), the last two are of the norms that read the residual stream, packed,
+// each after one of a sum of squares for 256 columns: six gathers. The stage then ends with one of the residual
+// stream itself, or at the last stage of its rows that want logits. Over the team's slowest link, D bytes in all:
 //
-//   gather_ms    = round trip / 2 + (n-1)/n D / bandwidth
+//   gather_ms    = round trip / 2 + (n-1) × largest share × D / bandwidth
+//   logits_ms    = round trip / 2 + (1 - leader's share) × D / bandwidth: only the leader has them
 //
 //   hop_ms       = round trip / 2 + bytes / bandwidth; back from the last stage to the first only a token travels
 
@@ -57,6 +60,7 @@ inline constexpr double kAssumedDiskRate = 500e6, kAssumedOverheadS = 100e-6;
 inline constexpr double kAssumedRoundTripS = 1e-3, kAssumedLinkBandwidth = 100e6;
 inline constexpr int32_t kPrefillChunkRows = 128;  // of a prompt in one micro-batch
 inline constexpr double kTokenMessageBytes = 64;
+inline constexpr double kManyRows = 32;  // as model/stage.cpp: from so many on groups exchange norms
 
 class CostModel {
  public:
@@ -115,15 +119,19 @@ class CostModel {
   double head_product_ms(const TeamMember& member, double rows) const;
   template <typename Each>
   void for_each_layer(const Team& team, int32_t begin, int32_t end, const Pass& pass, Each each) const;
+  LinkCost slowest_link(const Team& team) const;
   double gather_ms(const Team& team, double n_gathers, double bytes) const;
+  double logits_ms(const Team& team, double rows) const;
+  bool exchanges_norms(const Pass& pass) const;
   double layer_gathers_ms(const Team& team, const Pass& pass) const;
+  double end_gather_ms(const Team& team, bool last, const Pass& pass) const;
 
   const wire::ModelFacts& model_;
   const std::span<const PlacementDevice> devices_;
   const PlacementRequest& request_;
   const StageMemory& memory_;
   const std::vector<WeightFormat> formats_;
-  double attention_width_ = 0;
+  double attention_width_ = 0, feed_forward_width_ = 0;
   double packed_bytes_ = 0;             // of a number that only a weight reads
   std::vector<DeviceRates> rates_;      // by device
   std::vector<LinkCost> links_;         // [devices × devices]

@@ -253,11 +253,39 @@ TEST_F(CostModelTest, ATensorParallelPairGathersFourTimesPerLayer) {
   ASSERT_EQ(p.stages[0].members.size(), 2u);
   EXPECT_NEAR(p.stages[0].members[0].share, 2.0 / 3, 1e-12);  // device-1 is twice as fast
   EXPECT_EQ(p.stages[0].members[0].device.id, id(1));
-  // Halves of 5000 packed and 2000 plain numbers, and of 500 logits, at 4 kB per ms.
-  const double gathers = 4 * 1 + (5.0 * 36 / 32 + 8) / 4 / 2, logits = 1 + 0.5 / 2;
+  // Two thirds of 5000 packed and 2000 plain numbers go one way, a third of 500 logits the other, at 4 kB per ms.
+  const double gathers = 4 * 1 + (5.0 * 36 / 32 + 8) / 4 * 2 / 3, logits = 1 + 4 * 0.5 / 4 / 3;
   EXPECT_NEAR(p.stages[0].exchange_ms, 4 * gathers + logits, 1e-9);
   EXPECT_NEAR(p.ms_per_token, 0.5 + 4 * 2.0 / 3 * (2 + 1) + 2.0 / 3 * 1 + 4 * gathers + logits, 1e-9);
   EXPECT_EQ(p.stages[0].members[1].weight_bytes, (4 * 200'000'000ull + 177'000'000) / 3);
+}
+
+TEST_F(CostModelTest, GroupsExchangeNormsOfManyRows) {
+  m.feed_forward_width = 3000;
+  m.exchanges_norms = true;
+  m.n_vocab = 500;
+  const StageMemory memory = *StageMemory::of(m, request);
+  const CostModel costs(m, devices, links, request, memory);
+  const Team pair{{&devices[0], 0.75}, {&devices[1], 0.25}};
+  const double made = (1 + 3) * 36 / 32.0, per_ms = 4 / 0.75;  // kB of a row; of D that three quarters of go over
+  const auto exchange = [&](const CostModel& of, double rows, int32_t begin, int32_t end) {
+    return of.exchange_ms(pair, begin, end, of.prefill_pass(rows, 0, true));
+  };
+  const double few = 4 * 1 + 31 * (made + 8) / per_ms;
+  EXPECT_NEAR(exchange(costs, 31, 0, 3), 3 * few, 1e-9);
+  // Norms of both halves, packed, and of each 256 columns a sum; then the residual stream.
+  const double many = 6 * 1 + 32 * (made + 2 * 36 / 32.0 + 8.0 / 256) / per_ms;
+  EXPECT_NEAR(exchange(costs, 32, 0, 3), 3 * many + 1 + 32 * 4 / per_ms, 1e-9);
+  // At the end only of the row that wants logits; these are gathered at the leader, which has most of them.
+  EXPECT_NEAR(exchange(costs, 32, 3, 4), many + (1 + 4 / per_ms) + (1 + 2 * 0.25 / 4), 1e-9);
+  const Pass pass = costs.prefill_pass(32, 0, true);
+  const double middle = costs.overhead_ms(pair, pass) + 3 * costs.layer_ms(pair, 0, pass) + 1 + 32 * 4 / per_ms;
+  EXPECT_NEAR(costs.stage_ms(pair, 0, 3, pass), middle, 1e-9);
+  const double last = costs.overhead_ms(pair, pass) + costs.layer_ms(pair, 3, pass) + costs.head_ms(pair, pass);
+  EXPECT_NEAR(costs.stage_ms(pair, 3, 4, pass), last, 1e-9);
+  m.weight_type = "F16";  // nothing is packed
+  const CostModel plain(m, devices, links, request, memory);
+  EXPECT_NEAR(exchange(plain, 32, 0, 3), 3 * (4 * 1 + 32 * (4 * 4 + 8) / per_ms), 1e-9);
 }
 
 TEST_F(CostModelTest, GathersOfMoreDevicesMoveMore) {

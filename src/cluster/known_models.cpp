@@ -112,6 +112,8 @@ wire::ModelFacts facts_of(const Shape& shape, ElementType type) {
       latent.rank > 0 ? shape.n_heads * (2 * latent.rank + latent.rope_dim) / 2 : shape.n_heads * shape.head_dim;
   facts.tensor_parallel_parts = latent.rank > 0 ? shape.n_heads : shape.n_kv_heads;
   facts.kv_whole_in_groups = latent.rank > 0;
+  facts.feed_forward_width = std::max(shape.d_ff, (shape.n_experts_used + shape.n_shared_experts) * shape.d_expert);
+  facts.exchanges_norms = shape.n_experts == 0 && latent.rank == 0;
   add_layers(shape, type, facts);
   const uint64_t head = matrix_bytes(head_type, shape.n_vocab, shape.d_model);
   facts.embedding_bytes = shape.tied ? head : matrix_bytes(type, shape.n_vocab, shape.d_model);

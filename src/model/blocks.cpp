@@ -240,17 +240,10 @@ void apply_norm(ops::Ops& ops, const Norm& norm, float epsilon, Tensor x, Tensor
   }
 }
 
-bool can_cut_hidden(const TensorGroup& group, const Hyperparameters& model, const LayerHyperparameters& layer,
-                    const LayerWeights& weights) {
+bool can_cut_hidden(const TensorGroup& group, const Hyperparameters& model, const LayerWeights& weights) {
   const auto& attention = weights.attention;
   const auto& feed_forward = weights.feed_forward;
-  if (group.share().is_whole() || model.residual != Residual::kSequential || model.residual_scale != 1.0f)
-    return false;
-  if (model.latent || layer.is_delta_net || layer.d_expert > 0) return false;
-  for (const Norm* norm : {&attention.norm, &feed_forward.norm}) {
-    if (!norm->present || norm->kind != NormKind::kRms) return false;
-  }
-  if (attention.post_norm.present || feed_forward.post_norm.present) return false;
+  if (group.share().is_whole() || !may_cut_hidden(model)) return false;
   for (const Projection* p :
        {&attention.query, &attention.key, &attention.value, &feed_forward.gate, &feed_forward.up}) {
     if (p->weight && !group.can_norm(split_rows(model.d_model), p->weight)) return false;

@@ -41,8 +41,7 @@ struct LayerMemory {
 };
 
 // Whether a block gives the same bits with hidden_is_cut.
-bool can_cut_hidden(const TensorGroup& group, const Hyperparameters& model, const LayerHyperparameters& layer,
-                    const LayerWeights& weights);
+bool can_cut_hidden(const TensorGroup& group, const Hyperparameters& model, const LayerWeights& weights);
 
 // Runs one block on workspace.hidden: [n_rows, d_model], in place, and adds the rows to its memory. After an error
 // of the group (TensorGroup::status) the result is meaningless.

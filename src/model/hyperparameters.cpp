@@ -256,4 +256,17 @@ Result<Hyperparameters> read_hyperparameters(const GgufFile& file) {
   return out;
 }
 
+bool may_cut_hidden(const Hyperparameters& model) {
+  const Architecture& architecture = *model.architecture;
+  const bool normed = architecture.norm == NormKind::kRms && !architecture.attention_norm.empty() &&
+                      !architecture.feed_forward_norm.empty();
+  const bool normed_after =
+      !architecture.attention_post_norm.empty() || !architecture.feed_forward_post_norm.empty();
+  if (!normed || normed_after || model.residual != Residual::kSequential || model.residual_scale != 1.0f)
+    return false;
+  if (model.latent || model.d_model % ops::Ops::kNormColumns != 0) return false;
+  return std::ranges::none_of(model.layers,
+                              [](const auto& layer) { return layer.is_delta_net || layer.d_expert > 0; });
+}
+
 }  // namespace exo::model

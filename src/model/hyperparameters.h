@@ -16,7 +16,7 @@ namespace exo::model {
 
 // Which rows of the last block make the one vector of a text: GGUF's pooling_type.
 enum class Pooling : uint8_t {
-  kNone = 0,   // not said: not a model for embeddings
+  kNone = 0,  // not said: not a model for embeddings
   kMean = 1,
   kFirst = 2,  // "CLS"
   kLast = 3,
@@ -105,6 +105,10 @@ struct Hyperparameters {
 
   int32_t n_layers() const { return static_cast<int32_t>(layers.size()); }
 };
+
+// All that reads the residual stream is an RMS norm, whose halves follow each other: members of a group may then
+// have only their own columns of it, where the norms' readers are quantised and the shares suit (blocks.h).
+bool may_cut_hidden(const Hyperparameters& model);
 
 // kUnsupported for an unknown architecture or feature; kCorrupt or kNotFound names the key that is wrong or
 // missing.

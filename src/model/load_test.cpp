@@ -53,6 +53,8 @@ TEST_F(Load, InfoCountsEveryByteOnce) {
   EXPECT_EQ(info->kv_bytes_per_position, std::vector<uint64_t>(4, 2 * 2 * 8 * 2));
   EXPECT_EQ(info->tensor_parallel_parts, 2);  // KV heads
   EXPECT_EQ(info->attention_width, 32);       // 4 query heads of 8
+  EXPECT_EQ(info->feed_forward_width, 64);
+  EXPECT_FALSE(info->exchanges_norms) << "a norm of less than 256 columns is not cut";
   EXPECT_TRUE(info->expert_bytes.empty());
 }
 
@@ -65,6 +67,17 @@ TEST_F(Load, ATiedEmbeddingCountsForBothEnds) {
   EXPECT_EQ(info->head_bytes, 48u * 32 * 4 + 32 * 4);
   const auto last = stage_tensors(*file, {LayerIndex(2), LayerIndex(4)}, 4);
   EXPECT_EQ(std::ranges::count(last, "token_embd.weight", [](const auto* t) { return t->name; }), 1);
+}
+
+TEST_F(Load, InfoSaysWhereGroupsExchangeNorms) {
+  const auto exchanges_norms = [](uint32_t n_experts, uint32_t d_model) {
+    TinyModel model(d_model);
+    if (n_experts > 0) model.add_experts(n_experts);
+    return read_model_info(*model.file())->exchanges_norms;
+  };
+  EXPECT_TRUE(exchanges_norms(0, 256));
+  EXPECT_FALSE(exchanges_norms(0, 288));
+  EXPECT_FALSE(exchanges_norms(6, 256));
 }
 
 TEST_F(Load, InfoCountsFormatsOfLayersExpertsAndHead) {
@@ -85,6 +98,7 @@ TEST_F(Load, InfoCountsFormatsOfLayersExpertsAndHead) {
   const std::vector<FormatBytes> expected{{ElementType::kF32, plain, 0, 4 * (32 + 48 * 32)},
                                           {ElementType::kQ8_0, experts, experts, 0}};
   EXPECT_EQ(untied->formats, expected);
+  EXPECT_EQ(untied->feed_forward_width, 2 * 32);  // two experts of a token
   model.remove("output.weight");
   const auto tied = read_model_info(*model.file());
   ASSERT_TRUE(tied.has_value()) << tied.error().message;

@@ -31,12 +31,14 @@ void count_tensor(const formats::TensorView& tensor, bool tied, ModelInfo& info,
   format.head_bytes += bytes;
 }
 
-void describe_attention(const Hyperparameters& model, ModelInfo& info) {
+void describe_blocks(const Hyperparameters& model, ModelInfo& info) {
   for (const auto& layer : model.layers) {
     const int32_t width = layer.n_heads * (model.key_dim + model.value_dim) / 2;
     // A delta net is not cut; nor is a key-value head, but what all query heads read every member may have.
     const int32_t parts = layer.is_delta_net ? 1 : layer.n_kv_heads > 1 ? layer.n_kv_heads : layer.n_heads;
     info.attention_width = std::max(info.attention_width, width);
+    info.feed_forward_width =
+        std::max(info.feed_forward_width, layer.d_ff + model.experts.n_chosen * layer.d_expert);
     info.kv_whole_in_groups |= !layer.is_delta_net && layer.n_kv_heads == 1;
     if (parts > 0 && (info.tensor_parallel_parts == 0 || parts < info.tensor_parallel_parts)) {
       info.tensor_parallel_parts = parts;
@@ -61,7 +63,8 @@ Result<ModelInfo> read_model_info(const formats::GgufFile& file) {
     info.n_experts = model.experts.n_experts;
     info.n_experts_used = model.experts.n_chosen;
   }
-  describe_attention(model, info);
+  describe_blocks(model, info);
+  info.exchanges_norms = may_cut_hidden(model);
   std::map<ElementType, uint64_t> bytes_by_type;
   std::map<ElementType, FormatBytes> formats;
   const bool tied = has_tied_head(file);

@@ -40,6 +40,8 @@ struct ModelInfo {
   int32_t tensor_parallel_parts = 0;
   bool kv_whole_in_groups =
       false;  // a block's query heads all read one key-value head, which no member can do without
+  int32_t feed_forward_width = 0;    // between its projections, at most; of a token's experts together
+  bool exchanges_norms = false;      // may_cut_hidden(), of quantised weights
   std::vector<FormatBytes> formats;  // by type
   std::string weight_type;           // the most frequent format by bytes: "Q4_0"
 };

@@ -35,10 +35,8 @@ class TransformerStage final : public Stage {
   TransformerStage(Parts parts, ops::Ops& ops)
       : parts_(std::move(parts)), ops_(ops), group_(ops, parts_.config.share), rope_(parts_.model.rope) {
     rope_.frequency_factors = parts_.weights.rope_factors;
-    const auto first = static_cast<size_t>(parts_.config.layers.begin.value);
-    for (size_t i = 0; i < parts_.weights.layers.size(); ++i) {
-      can_cut_hidden_ = can_cut_hidden_ && can_cut_hidden(group_, parts_.model, parts_.model.layers[first + i],
-                                                          parts_.weights.layers[i]);
+    for (const auto& layer : parts_.weights.layers) {
+      can_cut_hidden_ = can_cut_hidden_ && can_cut_hidden(group_, parts_.model, layer);
     }
     limits_ = {.takes_tokens = is_first(),
                .d_model = parts_.model.d_model,

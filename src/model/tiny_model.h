@@ -20,12 +20,12 @@ struct TinyModel {
   };
 
   std::string architecture = "llama";
-  uint32_t n_layers = 4, d_model = 32, n_heads = 4, n_kv_heads = 2, d_ff = 64, n_vocab = 48;
+  uint32_t n_layers = 4, d_model, n_heads = 4, n_kv_heads = 2, d_ff = 64, n_vocab = 48;
   float rms_epsilon = 1e-5f;
   std::vector<Tensor> tensors;
   std::vector<std::pair<std::string, uint32_t>> more;  // further metadata, without the architecture's prefix
 
-  TinyModel() {
+  explicit TinyModel(uint32_t width = 32) : d_model(width) {
     const int64_t d = d_model, kv = d_model / n_heads * n_kv_heads;
     add("token_embd", {d, n_vocab});
     for (uint32_t i = 0; i < n_layers; ++i) {

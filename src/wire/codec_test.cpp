@@ -70,7 +70,9 @@ NodeFacts full_node(uint8_t seed) {
                    128,
                    4,
                    true,
-                   {{"Q8_0", 5, 4, 0}, {"F32", 1, 2, 1ull << 40}}};
+                   {{"Q8_0", 5, 4, 0}, {"F32", 1, 2, 1ull << 40}},
+                   200,
+                   true};
   facts.models = {{model, false, std::string(64, 'd')}};
   facts.stages = {{std::string(64, 'a'), {9, node(2)}, layers(1, 3), StageState::kFailed, 5, 6, "disk is full"}};
   facts.links = {{node(3), "eth0", 350, 1.1e8}};

@@ -156,7 +156,9 @@ class Reader {
                      .tensor_parallel_parts = count(m->tensor_parallel_parts(), "model.tensor_parallel_parts"),
                      .kv_whole_in_groups = m->kv_whole_in_groups(),
                      .formats = tables<FormatBytes>(m->formats(), kMaxWeightFormats, "model.formats",
-                                                    [this](auto* f) { return format_bytes(f); })};
+                                                    [this](auto* f) { return format_bytes(f); }),
+                     .feed_forward_width = count(m->feed_forward_width(), "model.feed_forward_width"),
+                     .exchanges_norms = m->exchanges_norms()};
     return {std::move(facts), m->complete(), name(m->content_root(), "model.content_root")};
   }
   StageStatus status(const fb::StageStatus* s) {

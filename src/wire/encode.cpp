@@ -161,7 +161,8 @@ class Writer {
         count(f.context_length, "model.context_length"), f.file_bytes, layer_bytes, f.embedding_bytes, f.head_bytes,
         kv_bytes, offer.complete, state_bytes, expert_bytes, count(f.n_experts, "model.n_experts"),
         count(f.n_experts_used, "model.n_experts_used"), count(f.attention_width, "model.attention_width"),
-        count(f.tensor_parallel_parts, "model.tensor_parallel_parts"), content_root, f.kv_whole_in_groups, formats);
+        count(f.tensor_parallel_parts, "model.tensor_parallel_parts"), content_root, f.kv_whole_in_groups, formats,
+        count(f.feed_forward_width, "model.feed_forward_width"), f.exchanges_norms);
   }
   Offset<fb::StageStatus> make(const StageStatus& s) {
     const auto fingerprint = name(s.fingerprint, "stage.fingerprint");

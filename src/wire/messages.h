@@ -74,6 +74,8 @@ struct ModelFacts {
   int32_t tensor_parallel_parts = 0;  // into how many equal parts the heads divide at most; 0: unknown
   bool kv_whole_in_groups = false;    // all query heads read one key-value head: every member of a group caches it
   std::vector<FormatBytes> formats;   // empty: all weights are of weight_type
+  int32_t feed_forward_width = 0;     // between its projections, of a row's experts together; 0: 4 d_model
+  bool exchanges_norms = false;       // groups tell each other norms of many rows, not the residual stream itself
   bool operator==(const ModelFacts&) const = default;
 };
 
