@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "app/strain.h"
+#include "cluster/testing/simulated_cluster.h"
 
 namespace exo::app {
 namespace {
@@ -31,6 +32,34 @@ TEST(Departure, AStageThatNobodyTakesIsKeptOnlyWhileItComputes) {
 TEST(Departure, NothingIsWaitedForForever) {
   EXPECT_TRUE(decide_departure({.active_requests = 1, .waited = kDepartureDeadline}).leave);
   EXPECT_TRUE(decide_departure({.holds = {kMovable}, .computes = true, .waited = kDepartureDeadline}).leave);
+}
+
+// A laptop whose lid is closed while it leaves has its 30 s when it is opened again, and its heirs are not given
+// up.
+TEST(Departure, TimeInWhichTheDeviceWasStoppedDoesNotCount) {
+  cluster::testing::SimulatedCluster sim(1);
+  sim.models = {cluster::testing::small_model("demo", 8, 1 << 20)};
+  sim.load_time = 20s;  // of the stages that others take over
+  auto& leaving = sim.start(1, 64 << 20);
+  serve::RingService ring(leaving.link.clock(), leaving.link.transport(), leaving.cluster);
+  serve::Front front(leaving.link.clock(), leaving.link.transport(), leaving.cluster);
+  Departure departure(leaving.link.clock(), leaving.cluster, ring, front);
+  sim.start(2, 64 << 20);
+  sim.advance(2s);
+  ASSERT_TRUE(leaving.cluster.ensure_instance(sim.models[0].fingerprint).has_value());
+  sim.advance(25s);
+  departure.begin("test");
+  sim.advance(5s);
+  ASSERT_FALSE(departure.decide().leave) << departure.decide().why;
+  for (const uint32_t n : {1, 2}) sim.network.freeze(sim.id(n));
+  sim.advance(120s);
+  for (const uint32_t n : {1, 2}) sim.network.thaw(sim.id(n));
+  sim.advance(1s);
+  EXPECT_FALSE(departure.decide().leave) << "of its 30 s it ran six";
+  EXPECT_EQ(leaving.link.transport().links().size(), 1u);
+  sim.advance(20s);
+  EXPECT_TRUE(departure.decide().leave);
+  EXPECT_EQ(departure.decide().why, "");
 }
 
 constexpr uint64_t kMiB = uint64_t{1} << 20, kGiB = uint64_t{1} << 30;

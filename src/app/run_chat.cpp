@@ -6,6 +6,7 @@
 #include "app/logging.h"
 #include "app/node.h"
 #include "app/topology_client.h"
+#include "net/running_time.h"
 
 namespace exo::app {
 
@@ -32,9 +33,8 @@ Result<int> run_with_own_node(NodeOptions options, ChatOptions chat) {
   const int status = run_chat({"127.0.0.1", std::to_string(node->api_port())}, chat);
   // Others may count on this node by now.
   node->depart("its command has ended");
-  const auto deadline = std::chrono::steady_clock::now() + kLongestFarewell;
-  while (!node->departure()->leave && std::chrono::steady_clock::now() < deadline)
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  for (net::RunningDeadline deadline(kLongestFarewell); !node->departure()->leave && !deadline.passed();)
+    std::this_thread::sleep_for(net::kPulse);
   node->stop();
   return status;
 }

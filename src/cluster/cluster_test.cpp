@@ -207,6 +207,24 @@ TEST_F(ClusterTest, SilenceIsAnsweredWithinOneAndAHalfSeconds) {
   EXPECT_EQ(sim[1].host.unloads().size(), 1u);
 }
 
+// As when one laptop runs them all, or a machine is too busy for any of them: they were silent, and deaf as well.
+TEST_F(ClusterTest, WhoWereStoppedTogetherDoNotGiveEachOtherUp) {
+  for (const net::Duration stopped : {300ms, 600ms, 900ms, 1100ms, 2000ms, 90000ms}) {
+    start_three();
+    place_and_wait();
+    const Epoch before = record(1).epoch;
+    for (const uint32_t n : {1, 2, 3}) sim.network.freeze(id(n));
+    sim.advance(stopped);
+    for (const uint32_t n : {2, 3, 1}) sim.network.thaw(id(n));
+    for (int i = 0; i < 20; ++i) {
+      sim.advance(100ms);
+      for (const uint32_t n : {1, 2, 3}) ASSERT_EQ(sim[n].link.transport().links().size(), 2u) << stopped.count();
+    }
+    EXPECT_EQ(record(1).epoch, before);
+    for (const uint32_t n : {1, 2, 3}) sim.kill(n);
+  }
+}
+
 TEST_F(ClusterTest, ARestartWithinTheEpochIsADeath) {
   start_three();
   place_and_wait();

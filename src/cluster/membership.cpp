@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
+#include <utility>
 
 #include "base/log.h"
 #include "wire/limits.h"
@@ -83,7 +84,7 @@ Membership::~Membership() {
 
 void Membership::start() {
   started_ = true;
-  last_tick_ = clock_.now();
+  stopped_ = clock_.stopped();
   mark_dirty();
   tick_timer_ = clock_.run_after(options_.heartbeat_interval, [this] { tick(); });
 }
@@ -215,14 +216,12 @@ void Membership::refresh_links() {
 void Membership::tick() {
   tick_timer_ = clock_.run_after(options_.heartbeat_interval, [this] { tick(); });
   const net::TimePoint now = clock_.now();
-  if (now - last_tick_ > options_.suspect_after / 2) {
-    // This node was stopped, not its peers: give their messages, which are waiting, time to be read.
-    for (auto& [peer, neighbour] : neighbours_) neighbour.last_heard = std::max(neighbour.last_heard, now);
+  if (const auto stopped = clock_.stopped() - std::exchange(stopped_, clock_.stopped());
+      stopped > options_.suspect_after / 4) {
     distrust_self_until_ = now + options_.suspect_after;
     log_info("cluster", "this node was stopped for {} ms",
-             std::chrono::duration_cast<std::chrono::milliseconds>(now - last_tick_).count());
+             std::chrono::duration_cast<std::chrono::milliseconds>(stopped).count());
   }
-  last_tick_ = now;
   watch_links(now);
   if (now - last_round_trips_ >= kRoundTripInterval) refresh_links();
   forget_ghosts(now);

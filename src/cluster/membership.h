@@ -92,7 +92,8 @@ class Membership {
   std::map<NodeId, Neighbour> neighbours_;
   std::set<NodeId> alive_;  // self included
   net::TimerId tick_timer_ = 0, publish_timer_ = 0;
-  net::TimePoint last_tick_{}, last_publish_{}, last_round_trips_{}, distrust_self_until_{};
+  net::Duration stopped_{0};  // as far as it was noticed
+  net::TimePoint last_publish_{}, last_round_trips_{}, distrust_self_until_{};
   uint64_t next_nonce_ = 1;
   bool started_ = false, dirty_ = false;
 };

@@ -61,24 +61,25 @@ void tune_socket(tcp::socket& socket) {
 }
 
 SocketDeadline::SocketDeadline(tcp::socket& socket, Duration after)
-    : socket_(socket), timer_(socket.get_executor()) {
-  arm(after);
+    : socket_(socket), timer_(socket.get_executor()), deadline_(after) {
+  wait();
 }
 
 SocketDeadline::~SocketDeadline() = default;
 
-void SocketDeadline::extend(Duration after) { arm(after); }
+void SocketDeadline::extend(Duration after) { deadline_ = RunningDeadline(after); }
 
-void SocketDeadline::arm(Duration after) {
-  timer_.expires_after(after);
-  timer_.async_wait(
-      [&socket = socket_, expired = std::weak_ptr<bool>(expired_)](const boost::system::error_code& error) {
-        const auto alive = expired.lock();
-        if (error || !alive) return;
-        *alive = true;
-        boost::system::error_code ignored;
-        socket.close(ignored);
-      });
+// An extension is noticed by the wait under way.
+void SocketDeadline::wait() {
+  timer_.expires_after(std::min(deadline_.rest(), kPulse));
+  timer_.async_wait([this, expired = std::weak_ptr<bool>(expired_)](const boost::system::error_code& error) {
+    const auto alive = expired.lock();
+    if (error || !alive) return;
+    if (!deadline_.passed()) return wait();
+    *alive = true;
+    boost::system::error_code ignored;
+    socket_.close(ignored);
+  });
 }
 
 namespace {

@@ -15,6 +15,7 @@
 
 #include "net/clock.h"
 #include "net/hello.h"
+#include "net/running_time.h"
 #include "net/tls.h"
 
 namespace exo::net {
@@ -38,7 +39,7 @@ std::string ip_text(const std::string& endpoint);
 // No delay for small messages; a dead peer is noticed by the system even when nobody else looks.
 void tune_socket(boost::asio::ip::tcp::socket& socket);
 
-// Closes a socket when time is up, which ends whatever waits for it.
+// Closes a socket when time is up, in which this device ran; that ends whatever waits for it.
 class SocketDeadline {
  public:
   SocketDeadline(boost::asio::ip::tcp::socket& socket, Duration after);
@@ -47,9 +48,10 @@ class SocketDeadline {
   bool expired() const { return *expired_; }
 
  private:
-  void arm(Duration after);
+  void wait();
   boost::asio::ip::tcp::socket& socket_;
   boost::asio::steady_timer timer_;
+  RunningDeadline deadline_;
   std::shared_ptr<bool> expired_ = std::make_shared<bool>(false);
 };
 

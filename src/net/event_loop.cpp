@@ -9,11 +9,13 @@
 #include <boost/asio/steady_timer.hpp>
 #include <exception>
 #include <future>
+#include <mutex>
 #include <thread>
 #include <unordered_map>
 
 #include "base/check.h"
 #include "base/log.h"
+#include "net/running_time.h"
 
 namespace exo::net {
 
@@ -24,8 +26,45 @@ struct EventLoop::Impl {
   asio::executor_work_guard<asio::io_context::executor_type> guard = asio::make_work_guard(context);
   std::thread thread;
   std::atomic<std::thread::id> thread_id{};
-  std::unordered_map<TimerId, std::unique_ptr<asio::steady_timer>> timers;
+  struct Timer {
+    Timer(asio::io_context& context, TimePoint at, std::function<void()> what)
+        : wait(context), due(at), callback(std::move(what)) {}
+    asio::steady_timer wait;
+    TimePoint due;
+    std::function<void()> callback;
+  };
+  std::unordered_map<TimerId, std::unique_ptr<Timer>> timers;
   TimerId next_timer = 1;
+  asio::steady_timer pulse{context};
+  std::mutex time_mutex;
+  RunningTime time{time_with_sleep()};
+
+  TimePoint now() {
+    const std::lock_guard lock(time_mutex);
+    return time.look(time_with_sleep());
+  }
+
+  void beat() {
+    now();
+    pulse.expires_after(kPulse);
+    pulse.async_wait([this](const boost::system::error_code& error) {
+      if (!error) beat();
+    });
+  }
+
+  // The system's timer does not know that this device was stopped: it rings too early then.
+  void wait_for(TimerId id, Timer& timer, Duration delay) {
+    timer.wait.expires_after(delay);
+    timer.wait.async_wait([this, id](const boost::system::error_code& error) {
+      const auto found = timers.find(id);
+      if (error || found == timers.end()) return;
+      if (const Duration rest = found->second->due - now(); rest > Duration(0))
+        return wait_for(id, *found->second, rest);
+      const auto callback = std::move(found->second->callback);
+      timers.erase(found);
+      callback();
+    });
+  }
 
   void run() {
     while (!context.stopped()) {
@@ -46,6 +85,7 @@ EventLoop::~EventLoop() { stop(); }
 void EventLoop::start() {
   EXO_CHECK(!impl_->thread.joinable());
   impl_->context.restart();
+  impl_->beat();
   impl_->thread = std::thread([this] { impl_->run(); });
   impl_->thread_id = impl_->thread.get_id();
 }
@@ -70,17 +110,20 @@ void EventLoop::run_and_wait(const std::function<void()>& callback) {
   finished.get_future().wait();
 }
 
-TimePoint EventLoop::now() const { return std::chrono::steady_clock::now(); }
+TimePoint EventLoop::now() const { return impl_->now(); }
+
+Duration EventLoop::stopped() const {
+  const std::lock_guard lock(impl_->time_mutex);
+  return impl_->time.left_out();
+}
+
+SteadyPoint EventLoop::steady_now() const { return std::chrono::steady_clock::now(); }
 
 TimerId EventLoop::run_after(Duration delay, std::function<void()> callback) {
   EXO_DCHECK(on_network_thread());
   const TimerId id = impl_->next_timer++;
-  auto timer = std::make_unique<asio::steady_timer>(impl_->context, delay);
-  timer->async_wait([this, id, callback = std::move(callback)](const boost::system::error_code& error) {
-    if (error || impl_->timers.erase(id) == 0) return;
-    callback();
-  });
-  impl_->timers.emplace(id, std::move(timer));
+  auto timer = std::make_unique<Impl::Timer>(impl_->context, now() + delay, std::move(callback));
+  impl_->wait_for(id, *impl_->timers.emplace(id, std::move(timer)).first->second, delay);
   return id;
 }
 

@@ -29,7 +29,9 @@ class EventLoop final : public Clock {
   // running. For wiring and tests, not for the way of a token.
   void run_and_wait(const std::function<void()>& callback);
 
-  TimePoint now() const override;
+  TimePoint now() const override;  // any thread
+  Duration stopped() const override;
+  SteadyPoint steady_now() const override;
   TimerId run_after(Duration delay, std::function<void()> callback) override;
   void cancel(TimerId timer) override;
   void post(std::function<void()> callback) override;

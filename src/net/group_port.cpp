@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "net/file_server.h"
 #include "net/native_stream.h"
+#include "net/running_time.h"
 
 namespace exo::net {
 
@@ -47,8 +48,7 @@ std::string response_head(http::status status) {
 
 // Waits for the one byte that a dialer writes first.
 Status await_greeting(GroupStream& stream) {
-  const auto until = SteadyClock::now() + kGreetingDeadline;
-  while (SteadyClock::now() < until) {
+  for (RunningDeadline deadline(kGreetingDeadline); !deadline.passed();) {
     std::byte greeting{};
     EXO_TRY(const size_t n, stream.read({&greeting, 1}));
     if (n == 1 && greeting == kGroupGreeting) return {};
@@ -77,6 +77,7 @@ class Port final : public GroupPort {
   }
 
   Result<std::unique_ptr<GroupStream>> connect(const NodeId& peer, Duration deadline) override {
+    // An attempt takes its own time. One is made after any stop of this device, before the time is looked at.
     const auto until = SteadyClock::now() + deadline;
     std::string problem = "there was no link with it";
     while (!is_cancelled()) {
@@ -96,8 +97,8 @@ class Port final : public GroupPort {
   Result<std::unique_ptr<GroupStream>> accept(const NodeId& peer, Duration deadline) override {
     std::unique_lock lock(door_->mutex);
     const auto found = [&] { return door_->cancelled || door_->arrived.contains(peer); };
-    if (!door_->changed.wait_for(lock, deadline, found))
-      return fail(ErrorCode::kDeadlineExceeded, "no stream from member {}", peer.short_hex());
+    for (RunningDeadline rest(deadline); !door_->changed.wait_for(lock, kPulse, found);)
+      if (rest.passed()) return fail(ErrorCode::kDeadlineExceeded, "no stream from member {}", peer.short_hex());
     if (door_->cancelled) return fail(ErrorCode::kCancelled, "the group has ended");
     auto stream = std::move(door_->arrived.extract(peer).mapped());
     lock.unlock();

@@ -453,7 +453,7 @@ struct NodeNetwork::Impl final : DialHost, LinkPathsHost, std::enable_shared_fro
     describe(*channel, peer.id, info);
     const auto channel_key = tls_channel_key(channel->next_layer());
     if (info.remote_address.empty() || !channel_key) return false;
-    auto link = std::make_shared<PeerLink>(std::move(channel), peer, info, link_session(*channel_key),
+    auto link = std::make_shared<PeerLink>(loop, std::move(channel), peer, info, link_session(*channel_key),
                                            options.send_queue_bytes);
     links.emplace(peer.id, link);
     if (traffic.size() >= 4 * kMaxLinks)

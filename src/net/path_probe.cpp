@@ -21,7 +21,7 @@ constexpr size_t kFirstBurstBytes = 16 << 10;
 constexpr double kLongEnoughUs = 10'000;  // a burst that takes so long is timed well
 constexpr double kLeastUs = 20;           // what the clock and the event loops resolve
 
-double microseconds_since(TimePoint start) {
+double microseconds_since(SteadyPoint start) {
   return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
 }
 
@@ -53,7 +53,7 @@ asio::awaitable<PathChooser::Measurement> measure_path(WebSocket& channel) {
   PathChooser::Measurement measured;
   uint64_t number = 0;
   for (int i = 0; i < kEchoes; ++i) {
-    const TimePoint start = std::chrono::steady_clock::now();
+    const SteadyPoint start = std::chrono::steady_clock::now();
     auto echoing = echo(channel, ++number);
     co_await std::move(echoing);
     const double us = std::max(1.0, microseconds_since(start));
@@ -61,7 +61,7 @@ asio::awaitable<PathChooser::Measurement> measure_path(WebSocket& channel) {
   }
   const std::vector<std::byte> zeros(kMostBurstBytes);
   for (size_t bytes = kFirstBurstBytes;; bytes *= 4) {
-    const TimePoint start = std::chrono::steady_clock::now();
+    const SteadyPoint start = std::chrono::steady_clock::now();
     channel.binary(true);
     co_await channel.async_write(asio::const_buffer(zeros.data(), bytes), asio::use_awaitable);
     auto echoing = echo(channel, ++number);

@@ -42,14 +42,15 @@ std::string why_ended(WebSocket& channel, const boost::system::error_code& error
 
 }  // namespace
 
-PeerLink::PeerLink(std::shared_ptr<WebSocket> channel, Introduction peer, LinkInfo info, std::string session,
-                   size_t max_queue_bytes)
-    : channel_(std::move(channel)),
+PeerLink::PeerLink(const Clock& clock, std::shared_ptr<WebSocket> channel, Introduction peer, LinkInfo info,
+                   std::string session, size_t max_queue_bytes)
+    : clock_(clock),
+      channel_(std::move(channel)),
       peer_(std::move(peer)),
       info_(std::move(info)),
       session_(std::move(session)),
       max_queue_bytes_(max_queue_bytes),
-      last_heard_(std::chrono::steady_clock::now()) {
+      last_heard_(clock_.now()) {
   channel_->read_message_max(kMostMessageBytes);
 }
 
@@ -71,7 +72,7 @@ asio::awaitable<void> PeerLink::read_frames(std::shared_ptr<WebSocket> channel) 
     for (;;) {
       co_await channel->async_read(buffer, asio::use_awaitable);
       if (!closed_ && channel == channel_ && !paused_) {
-        last_heard_ = std::chrono::steady_clock::now();
+        last_heard_ = clock_.now();
         const std::span bytes(static_cast<const std::byte*>(buffer.data().data()), buffer.size());
         const bool text = channel->got_text();
         if (!(text ? on_text({reinterpret_cast<const char*>(bytes.data()), bytes.size()}) : take(bytes))) {
@@ -199,7 +200,7 @@ bool PeerLink::move_to(std::shared_ptr<WebSocket> channel, LinkInfo info, uint64
   next_ = 0;
   acknowledged_ = received_;  // the peer was told
   unacknowledged_bytes_ = 0;
-  last_heard_ = std::chrono::steady_clock::now();
+  last_heard_ = clock_.now();
   writing_ = paused_ = broken_ = false;
   asio::co_spawn(
       channel_->get_executor(),

@@ -32,8 +32,9 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   };
 
   // `session`: names this link among all that the two nodes ever have, in the path of a request.
-  PeerLink(std::shared_ptr<WebSocket> channel, Introduction peer, LinkInfo info, std::string session,
-           size_t max_queue_bytes);
+  // The clock outlives the link.
+  PeerLink(const Clock& clock, std::shared_ptr<WebSocket> channel, Introduction peer, LinkInfo info,
+           std::string session, size_t max_queue_bytes);
 
   void start(Events events);
   // False: the queue would be over its bound, or the link is closed. While the link is broken frames are kept.
@@ -84,6 +85,7 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   void lost(const std::shared_ptr<WebSocket>& channel, Error why);
   void fail_with(Error why);
 
+  const Clock& clock_;
   std::shared_ptr<WebSocket> channel_;
   const Introduction peer_;
   LinkInfo info_;

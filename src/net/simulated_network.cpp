@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "net/running_time.h"
 #include "wire/codec.h"
 
 namespace exo::net {
@@ -75,16 +76,26 @@ struct SimulatedNode::State : Clock, Transport {
     network.clock_.run_after(delay, [this, what = std::move(what)] { run(what); });
   }
 
-  TimePoint now() const override { return network.clock_.now(); }
+  TimePoint now() const override { return (frozen ? frozen_at : network.clock_.now()) - left_out; }
+  Duration stopped() const override { return left_out; }
+  SteadyPoint steady_now() const override { return network.clock_.steady_now(); }
   TimerId run_after(Duration delay, std::function<void()> callback) override {
     if (!alive) return 0;
     const TimerId timer = next_timer++;
-    timers.emplace(timer, std::move(callback));
-    run_later(delay, [this, timer] {
-      auto found = timers.extract(timer);
-      if (!found.empty()) found.mapped()();
-    });
+    timers.emplace(timer, std::pair(now() + delay, std::move(callback)));
+    wait_for(timer, delay);
     return timer;
+  }
+  // As EventLoop does it: the network's time went on while the node was frozen, its own did not.
+  void wait_for(TimerId timer, Duration delay) {
+    run_later(delay, [this, timer] {
+      const auto found = timers.find(timer);
+      if (found == timers.end()) return;
+      if (const Duration rest = found->second.first - now(); rest > Duration(0)) return wait_for(timer, rest);
+      const auto callback = std::move(found->second.second);
+      timers.erase(found);
+      callback();
+    });
   }
   void cancel(TimerId timer) override { timers.erase(timer); }
   void post(std::function<void()> callback) override { run_after(Duration(0), std::move(callback)); }
@@ -114,8 +125,10 @@ struct SimulatedNode::State : Clock, Transport {
   SimulatedNetwork& network;
   const NodeId id;
   bool alive = true, frozen = false;
+  TimePoint frozen_at{};
+  Duration left_out{0};
   std::deque<std::function<void()>> waiting;
-  std::unordered_map<TimerId, std::function<void()>> timers;
+  std::unordered_map<TimerId, std::pair<TimePoint, std::function<void()>>> timers;  // when due
   TimerId next_timer = 1;
   std::vector<TransportListener*> listeners;
   std::map<NodeId, LinkInfo> up;  // as the node was told
@@ -185,13 +198,17 @@ void SimulatedNetwork::end_node(const NodeId& id, bool peers_see_it) {
 }
 
 void SimulatedNetwork::freeze(const NodeId& id) {
-  if (auto* node = state(id)) node->frozen = true;
+  auto* node = state(id);
+  if (node == nullptr || node->frozen) return;
+  node->frozen_at = node->network.clock_.now();
+  node->frozen = true;
 }
 
 void SimulatedNetwork::thaw(const NodeId& id) {
   auto* node = state(id);
   if (node == nullptr || !node->frozen) return;
   node->frozen = false;
+  node->left_out += std::max(Duration(0), clock_.now() - node->frozen_at - kLongestStep);
   auto waiting = std::exchange(node->waiting, {});
   for (auto& what : waiting) node->run_later(Duration(0), std::move(what));
   for (const auto& [other, unused] : living_) {

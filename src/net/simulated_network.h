@@ -31,6 +31,8 @@ namespace exo::net {
 class VirtualClock : public Clock {
  public:
   TimePoint now() const override { return now_; }
+  Duration stopped() const override { return Duration(0); }
+  SteadyPoint steady_now() const override { return SteadyPoint(now_.time_since_epoch()); }
   TimerId run_after(Duration delay, std::function<void()> callback) override;
   void cancel(TimerId timer) override;
   void post(std::function<void()> callback) override { run_after(Duration(0), std::move(callback)); }
@@ -67,7 +69,7 @@ class SimulatedNode {
  public:
   ~SimulatedNode();
   const NodeId& id() const;
-  Clock& clock();  // timers wait while the node is frozen and vanish when it dies
+  Clock& clock();  // stands still while the node is frozen; timers vanish when it dies
   Transport& transport();
   bool alive() const;
   bool frozen() const;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "net/running_time.h"
+
 namespace exo::net {
 namespace {
 
@@ -144,6 +146,25 @@ TEST_F(SimulatedNetworkTest, AFrozenNodeCatchesUp) {
   clock.advance(1ms);
   EXPECT_EQ(b.nonces, std::vector<uint64_t>{1});
   EXPECT_NE(fired, TimePoint{});
+}
+
+TEST_F(SimulatedNetworkTest, AFrozenNodesClockStandsStill) {
+  SimulatedNode& node = add(1);
+  clock.advance(1s);
+  const TimePoint before = node.clock().now();
+  bool fired = false;
+  node.clock().run_after(1s, [&] { fired = true; });
+  network.freeze(id(1));
+  clock.advance(30s);
+  EXPECT_EQ(node.clock().now(), before);
+  network.thaw(id(1));
+  EXPECT_EQ(node.clock().now() - before, kLongestStep);
+  EXPECT_EQ(node.clock().stopped(), 30s - kLongestStep);
+  EXPECT_EQ(node.clock().steady_now(), clock.steady_now());
+  clock.advance(700ms);
+  EXPECT_FALSE(fired);
+  clock.advance(60ms);
+  EXPECT_TRUE(fired);
 }
 
 TEST_F(SimulatedNetworkTest, ACutHoldsMessagesAndAHealDeliversThem) {

@@ -24,6 +24,8 @@ using testing::oracle_answer;
 class PostedClock final : public net::Clock {
  public:
   net::TimePoint now() const override { return {}; }
+  net::Duration stopped() const override { return {}; }
+  net::SteadyPoint steady_now() const override { return {}; }
   net::TimerId run_after(net::Duration, std::function<void()>) override { return 0; }
   void cancel(net::TimerId) override {}
   void post(std::function<void()> callback) override {

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "net/running_time.h"
+
 namespace exo::ring {
 namespace {
 
@@ -147,8 +149,9 @@ bool GroupLinks::is_done() const {
 }
 
 Status GroupLinks::move_all() {
-  const auto begin = SteadyClock::now();
-  auto last_move = begin;
+  auto last_move = SteadyClock::now();
+  net::RunningTime time(last_move.time_since_epoch());
+  const auto begin = time.look(last_move.time_since_epoch());
   while (!is_done()) {
     bool moved = false;
     for (Peer& peer : peers_) {
@@ -163,7 +166,7 @@ Status GroupLinks::move_all() {
     }
     EXO_CHECK_OK(check_interrupted());
     const auto now = SteadyClock::now();
-    if (now - begin > options_.exchange_deadline) {
+    if (time.look(now.time_since_epoch()) - begin > options_.exchange_deadline) {
       return fail(ErrorCode::kUnavailable, "a member of the group did not answer in time");
     }
     if (moved) {

@@ -18,7 +18,7 @@ struct StageOutput {
   std::vector<SampledToken> tokens;  // of the sequences that wanted logits, in order
   std::vector<int32_t> counts;       // how many tokens each of them got: 1 and one for each right guess
   double compute_s = 0;
-  net::TimePoint began{}, ended{};  // of the computing; zero: not known
+  net::SteadyPoint began{}, ended{};  // of the computing; zero: not known
 };
 
 class StageExecutor {

@@ -103,7 +103,7 @@ void StageRunner::compute(wire::Step step) {
   }
   Trip trip{.micro_batch = step.micro_batch,
             .n_rows = count_rows(step),
-            .arrived = clock_.now(),
+            .arrived = clock_.steady_now(),
             .compute_time = step.computed};
   for (const auto& sequence : step.sequences) {
     trip.n_wanted += sequence.wants_logits;
@@ -175,8 +175,8 @@ void StageRunner::hand_on(Trip& trip, StageOutput output) {
 // Executors that say nothing about when they computed are taken to have done so all the time.
 void StageRunner::note(const Trip& trip, uint64_t sent_bytes, bool failed) const {
   if (trip.requests.empty()) return;
-  const auto now = clock_.now();
-  const bool timed = trip.computed != net::TimePoint{};
+  const auto now = clock_.steady_now();
+  const bool timed = trip.computed != net::SteadyPoint{};
   const wire::StepTrace trace{.epoch = epoch_,
                               .micro_batch = trip.micro_batch,
                               .stage = index_,

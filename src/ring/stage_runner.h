@@ -84,7 +84,7 @@ class StageRunner {
     std::vector<RequestId> requests;
     size_t n_wanted = 0;
     uint64_t n_rows = 0;
-    net::TimePoint arrived{}, began{}, computed{};
+    net::SteadyPoint arrived{}, began{}, computed{};
     wire::ComputeTime compute_time;  // of the stages before, then of this one too
   };
 

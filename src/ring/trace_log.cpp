@@ -15,7 +15,7 @@ void push_bounded(std::vector<T>& newest_first, const T& value, size_t limit) {
 
 }  // namespace
 
-int64_t trace_ns(net::TimePoint time) { return time.time_since_epoch().count(); }
+int64_t trace_ns(net::SteadyPoint time) { return time.time_since_epoch().count(); }
 
 void log_step(std::string_view component, const wire::StepTrace& step, std::span<const RequestId> requests) {
   if (!log_enabled(LogLevel::kDebug)) return;

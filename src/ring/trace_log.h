@@ -12,7 +12,7 @@
 
 namespace exo::ring {
 
-int64_t trace_ns(net::TimePoint time);  // as wire::TraceEvent and wire::StepTrace have it
+int64_t trace_ns(net::SteadyPoint time);  // as wire::TraceEvent and wire::StepTrace have it
 
 // A debug line of the step: "request=… epoch=3 step=17 stage=1 rows=4 queue_ms=0.012 compute_ms=3.210 …".
 void log_step(std::string_view component, const wire::StepTrace& step, std::span<const RequestId> requests);

@@ -15,7 +15,6 @@ using Phase = RequestStatus::Phase;
 constexpr auto kTick = std::chrono::milliseconds(250);
 constexpr auto kEnsureInterval = std::chrono::seconds(1);
 constexpr auto kRetryDelay = std::chrono::milliseconds(200);
-constexpr auto kStopped = std::chrono::seconds(1);  // a tick that is so late: this node did not run
 
 }  // namespace
 
@@ -252,7 +251,7 @@ void Front::Impl::note(const FrontRequest& request, wire::TraceEventKind kind, i
             event_name(kind), value, request.first_node.short_hex());
   if (options.trace != nullptr)
     options.trace->add_event(request.id,
-                             {kind, ring::trace_ns(clock.now()), value, request.epoch, request.first_node});
+                             {kind, ring::trace_ns(clock.steady_now()), value, request.epoch, request.first_node});
 }
 
 void Front::Impl::set_status(const RequestPtr& request, RequestStatus status) {
@@ -310,25 +309,10 @@ std::vector<RequestPtr> Front::Impl::all() const {
 void Front::Impl::arm() {
   if (timer != 0 || requests.empty()) return;
   timer = clock.run_after(kTick, [this] { tick(); });
-  tick_due = clock.now() + kTick;
-}
-
-// Nobody was silent while this node was stopped (a sleeping laptop): what came meanwhile is still to be read.
-void Front::Impl::forgive(net::Duration stopped) {
-  const auto now = clock.now();
-  const auto later = [&](net::TimePoint& time) { time = std::min(now, time + stopped); };
-  for (auto& [id, request] : requests) {
-    later(request->heard_at);
-    later(request->waiting_since);
-    for (auto* since : {&request->silent_since, &request->problem_since, &request->unavailable_since})
-      if (*since) later(**since);
-    if (request->rehearsal) later(request->rehearsal->heard_at);
-  }
 }
 
 void Front::Impl::tick() {
   timer = 0;
-  if (const auto late = clock.now() - tick_due; late > kStopped) forgive(late);
   for (const auto& request : all()) advance(request);
   arm();
 }

@@ -106,7 +106,6 @@ struct Front::Impl {
   std::vector<RequestPtr> all() const;
   void arm();
   void tick();
-  void forgive(net::Duration stopped);
 
   net::Clock& clock;
   net::Transport& transport;
@@ -123,7 +122,6 @@ struct Front::Impl {
   size_t n_members = 0;
   std::optional<net::TimePoint> lost_member_at;
   net::TimerId timer = 0;
-  net::TimePoint tick_due{};
 };
 
 }  // namespace exo::serve

@@ -14,7 +14,6 @@ using wire::FinishReason;
 constexpr std::string_view kComponent = "scheduler";
 constexpr int32_t kFewRows = 32;  // a step of decoding sequences, not of prefill
 constexpr auto kWatchInterval = std::chrono::seconds(1);
-constexpr auto kStopped = std::chrono::seconds(1);  // a look that is so late: this node did not run
 constexpr net::Duration kFirstBackoff = std::chrono::milliseconds(50);
 constexpr net::Duration kLongestBackoff = std::chrono::seconds(2);
 
@@ -136,14 +135,14 @@ void Scheduler::note(const Sequence& sequence, wire::TraceEventKind kind, int64_
             sequence.front.short_hex());
   if (config_.trace != nullptr)
     config_.trace->add_event(sequence.id,
-                             {kind, ring::trace_ns(clock_.now()), value, config_.epoch, sequence.front});
+                             {kind, ring::trace_ns(clock_.steady_now()), value, config_.epoch, sequence.front});
 }
 
 void Scheduler::note_trip(const InFlight& flight) const {
   if (config_.trace == nullptr || flight.parts.empty()) return;
   std::vector<RequestId> requests;
   for (const Part& part : flight.parts) requests.push_back(part.sequence->id);
-  const int64_t launched = ring::trace_ns(flight.sent_at), answered = ring::trace_ns(clock_.now());
+  const int64_t launched = ring::trace_ns(flight.launched), answered = ring::trace_ns(clock_.steady_now());
   config_.trace->add_step({.epoch = config_.epoch,
                            .micro_batch = flight.id,
                            .stage = -1,
@@ -393,21 +392,11 @@ void Scheduler::on_link(const NodeId& peer, bool up) {
 void Scheduler::watch() {
   if (watch_timer_ != 0) return;
   watch_timer_ = clock_.run_after(kWatchInterval, [this] { on_watch(); });
-  watch_due_ = clock_.now() + kWatchInterval;
-}
-
-// The ring owed no answer while this node was stopped: what came meanwhile is still to be read.
-void Scheduler::forgive(net::Duration stopped) {
-  const auto later = [now = clock_.now(), stopped](net::TimePoint& time) { time = std::min(now, time + stopped); };
-  for (auto& flight : in_flight_) later(flight.sent_at);
-  later(last_answer_);
-  if (trouble_since_) later(*trouble_since_);
 }
 
 void Scheduler::on_watch() {
   watch_timer_ = 0;
   const auto now = clock_.now();
-  if (now - watch_due_ > kStopped) forgive(now - watch_due_);
   if (known_.empty()) trouble_since_.reset();
   if (!in_flight_.empty()) {
     const auto since = std::max(in_flight_.front().sent_at, last_answer_);

@@ -190,6 +190,7 @@ class Scheduler final : public ring::StepSink, public ring::DraftSink {
   struct InFlight {
     MicroBatchId id;
     net::TimePoint sent_at;
+    net::SteadyPoint launched;  // the same moment
     int32_t rows = 0;
     std::vector<Part> parts;
   };
@@ -251,7 +252,6 @@ class Scheduler final : public ring::StepSink, public ring::DraftSink {
   void measure(const InFlight& flight, const wire::ComputeTime& computed);
   void watch();
   void on_watch();
-  void forgive(net::Duration stopped);
   bool in_trouble() const { return trouble_since_.has_value(); }
 
   net::Clock& clock_;
@@ -279,7 +279,7 @@ class Scheduler final : public ring::StepSink, public ring::DraftSink {
   net::TimerId retry_timer_ = 0, watch_timer_ = 0;
   bool queue_changed_ = false;
 
-  net::TimePoint last_answer_{}, watch_due_{};
+  net::TimePoint last_answer_{};
   double seconds_per_row_ = 0;  // of the slowest stage, smoothed; 0: not yet measured
   double trip_s_ = 0;           // once around the ring, smoothed
   StepCostEstimate step_cost_;  // of steps of few rows

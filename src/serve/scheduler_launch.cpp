@@ -241,6 +241,7 @@ void Scheduler::send(wire::Step step, InFlight flight) {
   step.closed_slots = std::move(closed_slots_);
   closed_slots_.clear();
   flight.sent_at = clock_.now();
+  flight.launched = clock_.steady_now();
   working_ += !flight.parts.empty();
   in_flight_.push_back(std::move(flight));
   watch();

@@ -31,7 +31,7 @@ Status TraceService::gather(const RequestId& request, Done done) {
 Status TraceService::gather_running(Done done) { return start({.list = true}, std::move(done)); }
 
 wire::TraceReply TraceService::answer(const wire::TraceQuery& query) const {
-  wire::TraceReply reply{.nonce = query.nonce, .now_ns = ring::trace_ns(clock_.now())};
+  wire::TraceReply reply{.nonce = query.nonce, .now_ns = ring::trace_ns(clock_.steady_now())};
   if (query.request != RequestId{}) log_.report(query.request, reply);
   if (query.list) reply.requests = front_.running();
   if (reply.requests.size() > wire::kMaxTraceRequests) reply.requests.resize(wire::kMaxTraceRequests);
@@ -66,7 +66,7 @@ bool TraceService::ask(uint64_t gathering, const NodeId& node, wire::TraceQuery 
   const uint64_t nonce = next_++;
   query.nonce = nonce;
   if (!transport_.send(node, query)) return false;
-  asked_[nonce] = {gathering, node, clock_.now(), probe};
+  asked_[nonce] = {gathering, node, clock_.steady_now(), probe};
   return true;
 }
 
@@ -76,7 +76,7 @@ void TraceService::take(const Asked& asked, wire::TraceReply& reply) {
   Gathering& gathering = found->second;
   const auto node = std::ranges::find(gathering.nodes, asked.node, &NodeTrace::node);
   if (node == gathering.nodes.end()) return;
-  const auto half_ns = std::max<int64_t>((clock_.now() - asked.sent_at).count() / 2, 1);
+  const auto half_ns = std::max<int64_t>((clock_.steady_now() - asked.sent_at).count() / 2, 1);
   if (node->uncertainty_ns == 0 || half_ns < node->uncertainty_ns) {
     node->uncertainty_ns = half_ns;
     node->offset_ns = wrapping_difference(ring::trace_ns(asked.sent_at) + half_ns, reply.now_ns);

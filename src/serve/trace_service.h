@@ -62,7 +62,7 @@ class TraceService final : public net::TransportListener {
   struct Asked {  // one query under way
     uint64_t gathering = 0;
     NodeId node;
-    net::TimePoint sent_at{};
+    net::SteadyPoint sent_at{};
     bool probe = false;  // of the clock only
   };
 

@@ -68,15 +68,16 @@ class HashExecutor final : public StageExecutor {
 
   void execute(wire::Step step, std::function<void(Result<StageOutput>)> done) override {
     const auto began = std::max(busy_until_, clock_.now());
+    const auto began_at = clock_.steady_now() + (began - clock_.now());
     busy_until_ = began + cost_(step);
     auto shared = std::make_shared<wire::Step>(std::move(step));
     clock_.run_after(busy_until_ - clock_.now(),
-                     [this, alive = std::weak_ptr<bool>(alive_), shared, began, done = std::move(done)] {
+                     [this, alive = std::weak_ptr<bool>(alive_), shared, began_at, done = std::move(done)] {
                        if (alive.expired()) return;
                        auto output = compute(*shared);
                        if (output) {
-                         output->began = began;
-                         output->ended = clock_.now();
+                         output->began = began_at;
+                         output->ended = clock_.steady_now();
                        }
                        done(std::move(output));
                      });
