@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "store/chunk_queue.h"
 #include "store/content_proof.h"
+#include "store/header_copy.h"
 #include "store/piece_check.h"
 
 namespace exo::store {
@@ -86,6 +87,7 @@ class ShardFetcher::Job {
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
     net::FileConnection* operator->() { return connection_.get(); }
+    net::FileConnection& get() { return *connection_; }
 
    private:
     Job& job_;
@@ -213,24 +215,12 @@ class ShardFetcher::Job {
   Status fetch_header_from(const NodeId& source) {
     EXO_TRY(auto made, connector_.connect_files(source));
     Connection connection(*this, std::move(made));
-    EXO_TRY(const net::FileLayout layout, connection->layout(request_.fingerprint));
+    EXO_TRY(const HeaderCopy header, HeaderCopy::fetch(connection.get(), request_.fingerprint));
+    const net::FileLayout& layout = header.layout();
     EXO_TRY(file_, PartialFile::create(folder_, request_.fingerprint, request_.name, layout));
-    const RangeSet missing = file_->header_ranges().without(file_->present());
-    EXO_CHECK_OK(check_room(missing.total_bytes()));
-    for (const ByteRange& range : missing.ranges()) {
-      for (uint64_t at = range.begin; at < range.end;) {
-        const uint64_t n = std::min(net::kMaxChunkBytes, range.end - at);
-        EXO_TRY(const auto bytes, connection->read(request_.fingerprint, at, n));
-        EXO_CHECK_OK(file_->write(at, bytes));
-        at += n;
-      }
-    }
-    const Status verified = file_->verify_header();
-    if (!verified) {
-      file_.reset();
-      PartialFile::remove(folder_, request_.fingerprint);
-      return verified;
-    }
+    EXO_CHECK_OK(check_room(header.total_bytes()));
+    for (size_t i = 0; i < layout.parts.size(); ++i)
+      EXO_CHECK_OK(file_->write(layout.part_begin(i), header.of_part(i)));
     return file_->commit();
   }
 

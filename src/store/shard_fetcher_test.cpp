@@ -8,6 +8,7 @@
 #include <future>
 
 #include "net/test_node.h"
+#include "store/header_copy.h"
 #include "store/model_store.h"
 #include "store/partial_file.h"
 #include "store/testing/fake_peers.h"
@@ -152,6 +153,46 @@ TEST_F(Fetch, WrongHeaderIsRefusedAndLeavesNothing) {
   EXPECT_TRUE(fs::is_empty(dir.path()));
   const NodeId honest = network.add(model);
   EXPECT_TRUE(fetch({liar, honest}, model).has_value());
+}
+
+// A member that says the model has a thousand files has none of them made here.
+TEST_F(Fetch, NothingIsWrittenBeforeTheHeaderIsProven) {
+  const auto model = large_model(1);
+  size_t files_seen = 0;
+  net::FileLayout many;
+  for (size_t i = 0; i < net::kMaxFileParts; ++i) many.parts.push_back({2, 1});
+  net::FileLayout huge;
+  huge.parts = {{1ull << 40, HeaderCopy::kMostBytes / 2}, {1ull << 40, HeaderCopy::kMostBytes / 2 + 1}};
+  for (const auto& lie : {many, huge}) {
+    const NodeId liar = network.add(model, [&](FakePeer& p) {
+      p.layout = lie;
+      p.has.add({0, 1ull << 41});
+      p.model.resize(net::kMaxFileParts * 2 + net::kMaxChunkBytes);
+      p.on_read = [&] { files_seen += static_cast<size_t>(std::distance(fs::directory_iterator(dir.path()), {})); };
+      p.fail_after = 3000;
+    });
+    const auto refused = fetch({liar}, model);
+    ASSERT_FALSE(refused.has_value());
+    EXPECT_EQ(network.peer(liar).reads, lie == many ? int{net::kMaxFileParts} : 0);
+    EXPECT_EQ(refused.error().code, ErrorCode::kCorrupt);
+    EXPECT_EQ(files_seen, 0u);
+    EXPECT_TRUE(fs::is_empty(dir.path()));
+  }
+}
+
+TEST_F(Fetch, ALieAboutTheFilesOfAModelDoesNotCostWhatIsHere) {
+  const auto model = large_model(1);
+  const NodeId honest = network.add(model);
+  flip(fetch({honest}, model).value()->path(), 100);
+  start_again();
+  const NodeId liar = network.add(model, [](FakePeer& p) {
+    p.layout = net::FileLayout{.parts = {{9, 8}, {9, 8}}};
+  });
+  const int before = network.peer(honest).reads;
+  const auto file = fetch({liar, honest}, model);
+  ASSERT_TRUE(file.has_value()) << file.error().message;
+  expect_right(**file, model);
+  EXPECT_LE(network.peer(honest).reads, before + 2) << "only the header, and perhaps the piece around it";
 }
 
 TEST_F(Fetch, NoSourceIsAnError) {

@@ -83,6 +83,8 @@ struct FakePeer {
   std::optional<uint64_t> flipped;    // a byte that it sends wrongly
   std::vector<std::byte> claimed;     // the bytes of which it tells the hashes; empty: it tells none
   std::chrono::milliseconds delay{0};
+  std::optional<net::FileLayout> layout;  // that it states instead of the model's
+  std::function<void()> on_read;          // told of every question for bytes
 };
 
 class FakeNetwork : public net::FileConnector {
@@ -112,9 +114,10 @@ class FakeNetwork : public net::FileConnector {
    public:
     explicit FakeConnection(std::shared_ptr<FakePeer> peer) : peer_(std::move(peer)) {}
     Result<net::FileLayout> layout(const std::string&) override {
-      return memory_source(peer_->model, peer_->header)->layout();
+      return peer_->layout ? *peer_->layout : memory_source(peer_->model, peer_->header)->layout();
     }
     Result<std::vector<std::byte>> read(const std::string&, uint64_t offset, uint64_t bytes) override {
+      if (peer_->on_read) peer_->on_read();
       std::this_thread::sleep_for(peer_->delay);
       if (cancelled_) return fail(ErrorCode::kCancelled, "cancelled");
       if (peer_->fail_after >= 0 && peer_->reads >= peer_->fail_after)
