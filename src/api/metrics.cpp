@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/format.h"
-#include "text/utf8.h"
+#include "base/printable.h"
 
 namespace exo::api {
 namespace {
@@ -179,13 +179,9 @@ void write_stages(Writer& out, const Services& services) {
 
 std::string escape_label(std::string_view text) {
   std::string out;
-  for (const char c : text::replace_invalid_utf8(text)) {
+  for (const char c : printable(text)) {
     if (c == '\\' || c == '"') out += '\\';
-    if (c == '\n') {
-      out += "\\n";
-    } else {
-      out += c;
-    }
+    out += c;
   }
   return out;
 }

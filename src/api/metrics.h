@@ -10,7 +10,7 @@ namespace exo::api {
 
 std::string metrics_text(const Services& services);
 
-// `text` as a label's value: backslashes, quotes and line ends escaped.
+// `text` as a label's value: printable, backslashes and quotes escaped.
 std::string escape_label(std::string_view text);
 
 }  // namespace exo::api

@@ -7,8 +7,11 @@ namespace {
 
 TEST(Metrics, LabelsAreEscaped) {
   EXPECT_EQ(escape_label("plain"), "plain");
-  EXPECT_EQ(escape_label("a\"b\\c\nd"), "a\\\"b\\\\c\\nd");
-  EXPECT_EQ(escape_label("a peer's name\x93"), "a peer's name\xEF\xBF\xBD");  // else nobody reads the page
+  EXPECT_EQ(escape_label("a\"b\\c\nd"), "a\\\"b\\\\c?d");
+  EXPECT_EQ(escape_label("a peer's name\x93"), "a peer's name?");  // else nobody reads the page
+  EXPECT_EQ(escape_label("CSI as one character: \xC2\x9b"
+                         "2J"),
+            "CSI as one character: ?2J");
 }
 
 TEST(Histogram, BucketsAreCumulative) {

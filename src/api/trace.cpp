@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "api/errors.h"
+#include "base/printable.h"
 #include "text/utf8.h"
 
 namespace exo::api {
@@ -71,13 +72,6 @@ json::object running_json(const wire::RunningRequest& running, const serve::Node
           {"resumed", running.resumed},
           {"age_s", running.age_s},
           {"tokens_per_s", running.tokens_per_s}};
-}
-
-std::string without_controls(std::string_view text) {
-  std::string clean;
-  for (const char c : text)
-    if (static_cast<unsigned char>(c) >= 0x20 && c != 0x7F) clean += c;
-  return clean;
 }
 
 void send_timeline(const serve::Timeline& timeline, const std::string& format, HttpResponse& response) {
@@ -181,7 +175,7 @@ std::string trace_chrome(const serve::Timeline& timeline) {
 
 std::string trace_text(const serve::Timeline& timeline) {
   std::string out = fmt::format("request {}\n\n", timeline.request.hex());
-  const auto node_name = [&](size_t node) { return without_controls(timeline.nodes[node].name); };
+  const auto node_name = [&](size_t node) { return printable(timeline.nodes[node].name); };
   for (const auto& event : timeline.events) {
     out += fmt::format("{:>11.3f} ms  {:<20} {} {}\n", event.at_ms, node_name(event.node),
                        serve::event_name(event.event.kind), event.event.value);
@@ -198,10 +192,10 @@ std::string trace_text(const serve::Timeline& timeline) {
   if (total_ms[1] > 0) out += fmt::format("\na step once around the ring: {:.3f} ms\n", total_ms[1]);
   for (const auto& node : timeline.nodes) {
     if (!node.reached) {
-      out += fmt::format("{} could not be asked\n", without_controls(node.name));
+      out += fmt::format("{} could not be asked\n", printable(node.name));
     } else if (node.uncertainty_ns > 0) {
       out += fmt::format("the clock of {} is known to ±{:.3f} ms, and so are hops to and from it\n",
-                         without_controls(node.name), static_cast<double>(node.uncertainty_ns) / 1e6);
+                         printable(node.name), static_cast<double>(node.uncertainty_ns) / 1e6);
     }
   }
   return out;

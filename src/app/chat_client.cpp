@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <iostream>
 
+#include "base/printable.h"
+
 namespace exo::app {
 namespace json = boost::json;
 
@@ -84,7 +86,7 @@ Turn ask(const NodeUrl& url, const ChatOptions& options, const json::array& mess
 
 bool show(const Turn& turn, const ChatOptions& options) {
   if (!turn.error.empty()) {
-    std::fprintf(stderr, "exo: %s\n", turn.error.c_str());
+    std::fprintf(stderr, "exo: %s\n", printable(turn.error).c_str());
     return false;
   }
   const double decode_s = turn.total_s - turn.first_token_s;

@@ -11,6 +11,7 @@
 #include "app/memory_nodes.h"
 #include "app/path_table.h"
 #include "app/topology_client.h"
+#include "base/printable.h"
 #include "net/interfaces.h"
 #include "ops/cpu/cpu_ops.h"
 
@@ -20,10 +21,10 @@ namespace {
 
 class Report {
  public:
-  void good(const std::string& text) { std::cout << "  ok    " << text << "\n"; }
-  void note(const std::string& text) { std::cout << "  note  " << text << "\n"; }
+  void good(const std::string& text) { std::cout << "  ok    " << printable(text) << "\n"; }
+  void note(const std::string& text) { std::cout << "  note  " << printable(text) << "\n"; }
   void bad(const std::string& text) {
-    std::cout << "  BAD   " << text << "\n";
+    std::cout << "  BAD   " << printable(text) << "\n";
     failed_ = true;
   }
   bool failed() const { return failed_; }

@@ -6,6 +6,7 @@
 
 #include "app/commands.h"
 #include "app/topology_client.h"
+#include "base/printable.h"
 
 namespace exo::app {
 namespace json = boost::json;
@@ -37,7 +38,7 @@ Status run_leave(const LeaveOptions& options) {
   json::error_code error;
   const auto value = json::parse(answer.body, error);
   if (error || !value.is_object()) return fail(ErrorCode::kUnavailable, "what answers there is no exo node");
-  const auto name = text_of(value.as_object(), "name"), id = text_of(value.as_object(), "leaving");
+  const auto name = printable(text_of(value.as_object(), "name")), id = text_of(value.as_object(), "leaving");
   std::cout << name << " is leaving" << std::endl;
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(options.timeout_s);
   while (std::chrono::steady_clock::now() < deadline) {

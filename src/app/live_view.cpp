@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/printable.h"
+
 namespace exo::app {
 
 namespace {
@@ -68,8 +70,8 @@ std::string link_text(const wire::NodeFacts* from, const NodeId& to) {
   for (const auto& link : from->links) {
     if (link.peer != to) continue;
     return link.round_trip_us == 0
-               ? clean(link.interface)
-               : fmt::format("{:.2f} ms {}", link.round_trip_us / 1000.0, clean(link.interface));
+               ? printable(link.interface)
+               : fmt::format("{:.2f} ms {}", link.round_trip_us / 1000.0, printable(link.interface));
   }
   return "";
 }
@@ -79,7 +81,7 @@ std::string stage_state(const Painter& painter, const wire::StageStatus& status)
     case wire::StageState::kReady:
       return painter.paint(kGreen, "ready");
     case wire::StageState::kFailed:
-      return painter.paint(kRed, "failed: " + clean(status.error));
+      return painter.paint(kRed, "failed: " + printable(status.error));
     case wire::StageState::kLoading:
       break;
   }
@@ -93,7 +95,8 @@ void draw_successor(Painter& out, const ViewState& state, const cluster::Instanc
   std::string names;
   for (size_t i = 0; i < view.record.stages.size(); ++i) {
     const auto* node = find(state.members, view.record.stages[i].node);
-    names += (i == 0 ? "" : ", ") + (node != nullptr ? clean(node->name) : view.record.stages[i].node.short_hex());
+    names +=
+        (i == 0 ? "" : ", ") + (node != nullptr ? printable(node->name) : view.record.stages[i].node.short_hex());
     if (i >= view.statuses.size()) continue;
     done += view.statuses[i].done_bytes;
     total += view.statuses[i].total_bytes;
@@ -113,10 +116,10 @@ void draw_instance(Painter& out, const ViewState& state, const cluster::Instance
                              : record.problem.empty() ? out.paint(kYellow, "forming")
                                                       : out.paint(kRed, "not placed");
   out.line("");
-  out.line(fmt::format(" {}  {}  {}", out.paint(kBold, clean(record.model_name)), health,
-                       out.paint(kDim, fmt::format("{}, epoch {}, {} tokens of context", clean(record.strategy),
+  out.line(fmt::format(" {}  {}  {}", out.paint(kBold, printable(record.model_name)), health,
+                       out.paint(kDim, fmt::format("{}, epoch {}, {} tokens of context", printable(record.strategy),
                                                    record.epoch.counter, record.context_tokens))));
-  if (!record.problem.empty()) out.line("   " + out.paint(kRed, clean(record.problem)));
+  if (!record.problem.empty()) out.line("   " + out.paint(kRed, printable(record.problem)));
   const size_t n = record.stages.size();
   for (size_t i = 0; i < n; ++i) {
     const auto& stage = record.stages[i];
@@ -127,12 +130,12 @@ void draw_instance(Painter& out, const ViewState& state, const cluster::Instance
     const auto status = i < view.statuses.size() ? view.statuses[i] : wire::StageStatus{};
     out.line(fmt::format(
         "{} {} {} {}", edge,
-        out.paint(kCyan, pad(node != nullptr ? clean(node->name) : stage.node.short_hex(), 18)),
+        out.paint(kCyan, pad(node != nullptr ? printable(node->name) : stage.node.short_hex(), 18)),
         pad(stage.members.empty() ? layers : fmt::format("{}, {}", layers, share_text(stage.members[0])), 14),
         stage_state(out, status)));
     for (size_t m = 1; m < stage.members.size(); ++m) {
       const auto* member = find(state.members, stage.members[m].node);
-      const std::string name = member != nullptr ? clean(member->name) : stage.members[m].node.short_hex();
+      const std::string name = member != nullptr ? printable(member->name) : stage.members[m].node.short_hex();
       out.line(fmt::format("{} + {} {}", n > 1 && i + 1 < n ? " │ " : "   ", out.paint(kCyan, pad(name, 16)),
                            out.paint(kDim, fmt::format("{} of every layer", share_text(stage.members[m])))));
     }
@@ -155,27 +158,19 @@ void draw_devices(Painter& out, const ViewState& state) {
     const bool self = &node == &state.members.front();
     const auto& device = node.device;
     if (!node.withdrawal.empty())
-      out.line(out.paint(kYellow,
-                         fmt::format("   {} gives its stages away: {}", clean(node.name), clean(node.withdrawal))));
+      out.line(out.paint(kYellow, fmt::format("   {} gives its stages away: {}", printable(node.name),
+                                              printable(node.withdrawal))));
     out.line(fmt::format(
-        "   {} {} {} {}", out.paint(kCyan, pad(clean(node.name) + (self ? " (this)" : ""), 22)),
+        "   {} {} {} {}", out.paint(kCyan, pad(printable(node.name) + (self ? " (this)" : ""), 22)),
         bar(device.memory_budget_bytes, total, 10), pad(human_bytes(device.memory_budget_bytes), 10),
         out.paint(kDim,
-                  fmt::format("{}, {} threads, {:.1f} GB/s{}", clean(device.processor), device.threads,
+                  fmt::format("{}, {} threads, {:.1f} GB/s{}", printable(device.processor), device.threads,
                               device.memory_bandwidth_bytes_per_s / 1e9,
                               node.tokens_per_s > 0 ? fmt::format(", {:.1f} tokens/s", node.tokens_per_s) : ""))));
   }
 }
 
 }  // namespace
-
-std::string clean(std::string_view text) {
-  std::string result;
-  for (char c : text) {
-    if (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f) result += c;
-  }
-  return result;
-}
 
 std::string human_bytes(uint64_t bytes) {
   constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
@@ -187,7 +182,7 @@ std::string human_bytes(uint64_t bytes) {
 
 std::string differing_copy_notice(const std::string& model, const std::string& node, const std::string& origin) {
   return fmt::format("{} of {} has other weights than that of {}, which counts: {} does not use its own",
-                     clean(model), clean(node), clean(origin), clean(node));
+                     printable(model), printable(node), printable(origin), printable(node));
 }
 
 int display_width(std::string_view text) {
@@ -212,14 +207,14 @@ std::string render_view(const ViewState& state, int columns, bool colour) {
   }
   out.line("");
   std::string names;
-  for (const auto& model : state.models) names += (names.empty() ? "" : ", ") + clean(model.name);
+  for (const auto& model : state.models) names += (names.empty() ? "" : ", ") + printable(model.name);
   out.line(fmt::format(" models: {}", names.empty() ? "none yet; put a .gguf file into the models folder" : names));
   if (state.active_requests > 0)
     out.line(fmt::format(" answering {} request{}", state.active_requests, state.active_requests == 1 ? "" : "s"));
-  for (const auto& draft : state.drafts) out.line(fmt::format(" {}", clean(draft)));
+  for (const auto& draft : state.drafts) out.line(fmt::format(" {}", printable(draft)));
   for (const auto& refusal : state.refusals) {
-    out.line(out.paint(kYellow, fmt::format(" refused {} {}: {}", clean(refusal.peer_name), clean(refusal.address),
-                                            clean(refusal.reason))));
+    out.line(out.paint(kYellow, fmt::format(" refused {} {}: {}", printable(refusal.peer_name),
+                                            printable(refusal.address), printable(refusal.reason))));
   }
   for (const auto& notice : state.notices) out.line(out.paint(kYellow, " " + notice));
   if (state.members.size() == 1)

@@ -26,9 +26,6 @@ std::string render_view(const ViewState& state, int columns, bool colour);
 // Two devices have files with the same header and other weights; what comes of it.
 std::string differing_copy_notice(const std::string& model, const std::string& node, const std::string& origin);
 
-// What came from peers without what would steer the terminal.
-std::string clean(std::string_view text);
-
 // "1.2 GiB", "5.6 MiB"
 std::string human_bytes(uint64_t bytes);
 

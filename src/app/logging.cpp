@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include "base/log.h"
+#include "base/printable.h"
 #include "net/byte_fields.h"
 
 namespace exo::app {
@@ -32,8 +33,7 @@ Status install_logging(const std::string& level, const std::filesystem::path& fi
       [logger](LogLevel line_level, std::string_view component, std::string_view message) {
         constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
                                                          spdlog::level::warn, spdlog::level::err};
-        logger->log(kLevels[static_cast<int>(line_level)], "{}: {}", component,
-                    net::printable(message, message.size()));
+        logger->log(kLevels[static_cast<int>(line_level)], "{}: {}", component, printable(message));
       },
       least);
   return {};

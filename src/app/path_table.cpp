@@ -3,6 +3,7 @@
 #include <boost/json/value.hpp>
 
 #include "app/topology_client.h"
+#include "base/printable.h"
 
 namespace exo::app {
 namespace json = boost::json;
@@ -17,7 +18,7 @@ std::string name_of(const json::object& topology, const std::string& id) {
   if (const auto* nodes = list_of(topology, "nodes")) {
     for (const auto& node : *nodes) {
       if (node.is_object() && json_text(node.as_object(), "id") == id)
-        return clean(json_text(node.as_object(), "name"));
+        return printable(json_text(node.as_object(), "name"));
     }
   }
   return id.substr(0, 8);
@@ -25,16 +26,16 @@ std::string name_of(const json::object& topology, const std::string& id) {
 
 std::string line_of(const std::string& peer, const json::object& path) {
   const std::string local = json_text(path, "local"), interface = json_text(path, "interface");
-  std::string line =
-      fmt::format("{}: {} → {}", peer, local.empty() ? "?" : clean(local), clean(json_text(path, "remote")));
-  if (!interface.empty()) line += " over " + clean(interface);
+  std::string line = fmt::format("{}: {} → {}", peer, local.empty() ? "?" : printable(local),
+                                 printable(json_text(path, "remote")));
+  if (!interface.empty()) line += " over " + printable(interface);
   const double round_trip_us = json_number<double>(path, "round_trip_us");
   const std::string problem = json_text(path, "problem");
   if (round_trip_us > 0) {
     line += fmt::format(", {:.2f} ms, {:.1f} MB/s", round_trip_us / 1e3,
                         json_number<double>(path, "bandwidth_bytes_per_s") / 1e6);
   } else {
-    line += problem.empty() ? ", not measured yet" : ", " + clean(problem);
+    line += problem.empty() ? ", not measured yet" : ", " + printable(problem);
   }
   const auto* in_use = path.if_contains("in_use");
   return in_use != nullptr && in_use->is_bool() && in_use->as_bool() ? line + ", in use" : line;

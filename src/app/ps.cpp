@@ -10,6 +10,7 @@
 #include "app/commands.h"
 #include "app/path_table.h"
 #include "app/topology_client.h"
+#include "base/printable.h"
 
 namespace exo::app {
 
@@ -48,9 +49,9 @@ std::string requests_table(const NodeUrl& url, const std::string& api_key) {
   for (const auto& entry : list->as_array()) {
     if (!entry.is_object()) continue;
     const auto& request = entry.as_object();
-    table += fmt::format(" {:<32}  {:<20} {:<24} {:<9} {:>8} {:>8} {:>9.1f}\n", clean(json_text(request, "id")),
-                         clean(json_text(request, "node_name")), clean(json_text(request, "model")),
-                         clean(json_text(request, "phase")), json_number<int64_t>(request, "prompt_tokens"),
+    table += fmt::format(" {:<32}  {:<20} {:<24} {:<9} {:>8} {:>8} {:>9.1f}\n", printable(json_text(request, "id")),
+                         printable(json_text(request, "node_name")), printable(json_text(request, "model")),
+                         printable(json_text(request, "phase")), json_number<int64_t>(request, "prompt_tokens"),
                          json_number<int64_t>(request, "completion_tokens"),
                          json_number<double>(request, "tokens_per_s"));
   }

@@ -8,6 +8,7 @@
 #include "app/commands.h"
 #include "app/logging.h"
 #include "app/node.h"
+#include "base/printable.h"
 
 namespace exo::app {
 
@@ -85,7 +86,7 @@ void wait_for_end(Ending& ending) {
   while (!ending.due()) {
     if (!ending.why().empty() && ending.why() != told) {
       told = ending.why();
-      std::fprintf(stderr, "leaving: %s. Ctrl-C leaves at once.\n", told.c_str());
+      std::fprintf(stderr, "leaving: %s. Ctrl-C leaves at once.\n", printable(told).c_str());
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
@@ -123,7 +124,7 @@ Status run_node(const NodeOptions& options, bool live_view) {
                  node->view().api_url.c_str());
     wait_for_end(ending);
   }
-  if (!ending.why().empty()) std::fprintf(stderr, "left: %s\n", ending.why().c_str());
+  if (!ending.why().empty()) std::fprintf(stderr, "left: %s\n", printable(ending.why()).c_str());
   node->stop();
   return {};
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/printable.h"
 #include "cluster/strategies.h"
 
 namespace exo::cluster {
@@ -28,7 +29,7 @@ std::string table(const std::vector<Row>& rows) {
 }
 
 std::string device_name(const PlacementDevice& device) {
-  return device.name.empty() ? device.id.short_hex() : device.name;
+  return device.name.empty() ? device.id.short_hex() : printable(device.name);
 }
 
 std::string milliseconds(double ms) {
@@ -88,7 +89,7 @@ std::string alternatives_table(const Plan& plan) {
   std::string refusals;
   for (const auto& other : plan.alternatives) {
     if (!other.refusal.empty()) {
-      refusals += fmt::format("  {}: {}\n", to_string(other.strategy), other.refusal);
+      refusals += fmt::format("  {}: {}\n", to_string(other.strategy), printable(other.refusal));
       continue;
     }
     rows.push_back({std::string(to_string(other.strategy)), std::to_string(other.n_devices),
@@ -114,7 +115,7 @@ std::string explain(const Plan& plan, const wire::ModelFacts& model) {
     strategy += fmt::format(" for {}: {}", to_string(plan.objective), to_string(plan.chosen));
   }
   std::string text =
-      fmt::format("{}: {} layers, {} on {} device{}, {}, context {}\n", model.name, model.n_layers,
+      fmt::format("{}: {} layers, {} on {} device{}, {}, context {}\n", printable(model.name), model.n_layers,
                   human_bytes(model.file_bytes), devices, devices == 1 ? "" : "s", strategy, plan.context_tokens);
   text += stages_table(plan, model.n_layers);
   text += fmt::format(
@@ -132,7 +133,7 @@ std::string explain(const Plan& plan, const wire::ModelFacts& model) {
         device_name(stage.device), stage.measured_ms, kReferencePositions, stage.predicted_for_measured_ms);
   }
   if (!plan.unused.empty()) {
-    text += fmt::format("without a stage: {}\n", fmt::join(plan.unused, ", "));
+    text += fmt::format("without a stage: {}\n", printable(fmt::format("{}", fmt::join(plan.unused, ", "))));
   }
   if (!plan.alternatives.empty()) text += alternatives_table(plan);
   return text;

@@ -1,5 +1,6 @@
 #include "net/beacon.h"
 
+#include "base/printable.h"
 #include "net/byte_fields.h"
 
 namespace exo::net {
@@ -45,8 +46,8 @@ Result<Beacon> decode_beacon(std::span<const std::byte> datagram) {
   beacon.tag = in.array<8>();
   const auto medium = in.integer<uint8_t>();
   beacon.medium = medium <= uint8_t(InterfaceKind::kContainer) ? InterfaceKind(medium) : InterfaceKind::kUnknown;
-  beacon.name = printable(in.short_string());
-  beacon.software_version = printable(in.short_string());
+  beacon.name = printable(in.short_string(), kMostNameBytes);
+  beacon.software_version = printable(in.short_string(), kMostNameBytes);
   if (!in.ok()) return fail(ErrorCode::kCorrupt, "a beacon cut short at {} bytes", datagram.size());
   if (beacon.peer_port == 0) return fail(ErrorCode::kCorrupt, "a beacon without a port");
   return beacon;

@@ -83,7 +83,7 @@ class FieldReader {
   bool ok_ = true;
 };
 
-// A name that a stranger gave, fit for logs and terminals: control characters and what is not UTF-8 become '?'.
-std::string printable(std::string_view text, size_t max_bytes = 64);
+// A longer name of a stranger is cut.
+inline constexpr size_t kMostNameBytes = 64;
 
 }  // namespace exo::net

@@ -1,5 +1,6 @@
 #include "net/hello.h"
 
+#include "base/printable.h"
 #include "net/byte_fields.h"
 
 namespace exo::net {
@@ -28,8 +29,8 @@ Introduction read_introduction(FieldReader& in) {
   self.peer_port = in.integer<uint16_t>();
   self.has_secret = (in.integer<uint8_t>() & kHasSecret) != 0;
   self.proof = in.array<32>();
-  self.name = printable(in.short_string());
-  self.software_version = printable(in.short_string());
+  self.name = printable(in.short_string(), kMostNameBytes);
+  self.software_version = printable(in.short_string(), kMostNameBytes);
   return self;
 }
 

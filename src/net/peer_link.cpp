@@ -7,6 +7,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/websocket/ssl.hpp>
 
+#include "base/printable.h"
 #include "net/byte_fields.h"
 #include "net/link_text.h"
 #include "wire/limits.h"

@@ -12,6 +12,7 @@
 #include <system_error>
 
 #include "base/log.h"
+#include "base/printable.h"
 #include "net/byte_fields.h"
 #include "net/crypto.h"
 #include "store/content_manifest.h"
@@ -166,7 +167,7 @@ Result<std::shared_ptr<PartialFile>> PartialFile::create(const fs::path& folder,
   fs::create_directories(folder, error);
   if (error) return fail(ErrorCode::kUnavailable, "{}: {}", folder.string(), error.message());
   remove(folder, fingerprint);
-  std::shared_ptr<PartialFile> file(new PartialFile(folder, fingerprint, net::printable(name, 200), layout));
+  std::shared_ptr<PartialFile> file(new PartialFile(folder, fingerprint, printable(name, 200), layout));
   EXO_CHECK_OK(file->open_files());
   file->forget_changed();
   EXO_CHECK_OK(file->commit());
