@@ -5,6 +5,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/websocket/ssl.hpp>
+#include <charconv>
 
 namespace exo::net {
 
@@ -42,6 +43,26 @@ std::string to_text(const tcp::endpoint& endpoint) {
   const bool brackets = address.find(':') != std::string::npos;
   return brackets ? fmt::format("[{}]:{}", address, endpoint.port())
                   : fmt::format("{}:{}", address, endpoint.port());
+}
+
+tcp::endpoint to_endpoint(const std::string& text) {
+  boost::system::error_code error;
+  const auto address = asio::ip::make_address(ip_text(text), error);
+  uint16_t port = 0;
+  const char* end = text.data() + text.size();
+  const size_t colon = text.rfind(':');
+  const bool whole =
+      !error && colon != std::string::npos && std::from_chars(text.data() + colon + 1, end, port).ptr == end;
+  return {whole ? address : asio::ip::address(), whole ? port : uint16_t{0}};
+}
+
+tcp::endpoint answering_endpoint(WebSocket& channel, uint16_t announced_port) {
+  boost::system::error_code error;
+  const auto remote = socket_of(channel).remote_endpoint(error);
+  if (error) return {};
+  const auto plain = to_endpoint(to_text(remote));  // IPv4 as IPv4
+  const bool was_dialled = SSL_is_server(channel.next_layer().native_handle()) == 0;
+  return {plain.address(), was_dialled ? remote.port() : announced_port};
 }
 
 std::string ip_text(const std::string& endpoint) {

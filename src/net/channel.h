@@ -34,6 +34,11 @@ std::string link_session(const Digest& channel_key);
 // "192.168.1.7:52416", "[fe80::1%2]:52416"; IPv4 in IPv6 shown as IPv4.
 std::string to_text(const boost::asio::ip::tcp::endpoint& endpoint);
 std::string to_text(boost::asio::ip::address address);
+// The reverse; of anything else an endpoint with port 0, which nobody answers at.
+boost::asio::ip::tcp::endpoint to_endpoint(const std::string& text);
+// Where the peer answers on the way that this connection takes: where it was dialled, or, when the peer dialled,
+// its address with the port that it announced.
+boost::asio::ip::tcp::endpoint answering_endpoint(WebSocket& channel, uint16_t announced_port);
 // "192.168.1.7" of "192.168.1.7:52416", "fe80::1%2" of "[fe80::1%2]:52416".
 std::string ip_text(const std::string& endpoint);
 // No delay for small messages; a dead peer is noticed by the system even when nobody else looks.

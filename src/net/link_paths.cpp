@@ -6,13 +6,12 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/beast/core/buffers_to_string.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/websocket/ssl.hpp>
 #include <map>
 
 #include "base/log.h"
 #include "net/link_text.h"
+#include "net/path_answer.h"
 #include "net/path_chooser.h"
 #include "net/path_probe.h"
 
@@ -38,8 +37,6 @@ constexpr Duration kSilent = milliseconds(850);      // likewise where the syste
 constexpr Duration kBetweenLooks = milliseconds(800);
 constexpr Duration kBetweenAttempts = milliseconds(150);  // to mend one break
 constexpr int kMostQuickBreaks = 5;                       // each within a second of the one before
-constexpr size_t kMostServedPerPeer = 20;
-constexpr uint64_t kMostServedBytes = 16 << 20;
 
 }  // namespace
 
@@ -60,7 +57,7 @@ struct LinkPaths::Impl : std::enable_shared_from_this<LinkPaths::Impl> {
   const NodeId self;
   LinkPathsHost& host;
   std::map<NodeId, Peer> peers;
-  std::map<NodeId, size_t> served;
+  ProbePlaces served;
   TimerId timer = 0;
   int ticks = 0;
   uint64_t traffic_then = 0;
@@ -96,31 +93,24 @@ struct LinkPaths::Impl : std::enable_shared_from_this<LinkPaths::Impl> {
     const auto link = host.find_link(id);
     if (!link || link->broken()) return;
     std::vector<std::string> addresses;
-    const auto endpoints = host.candidates(id);
-    for (const auto& endpoint : endpoints) addresses.push_back(to_text(endpoint.address()));
-    peer.chooser.set_addresses(addresses, ip_text(link->info().remote_address), loop.now());
+    for (const auto& endpoint : host.candidates(id)) addresses.push_back(to_text(endpoint));
+    peer.chooser.set_addresses(addresses, to_text(link->answers_at()), loop.now());
     if (probing || peer.dialling || peer.moving) return;
     const auto better = leads(id) ? peer.chooser.better_path() : std::nullopt;
-    if (better) return start_move(id, *better, "it is better there");
+    if (better) {
+      peer.dialling = true;
+      return asio::co_spawn(loop.context(), move_when_up(id, link, to_endpoint(*better)), asio::detached);
+    }
     const auto due = peer.chooser.next_probe(loop.now(), quiet);
     if (!due) return;
     probing = true;
-    asio::co_spawn(loop.context(), probe(link, endpoint_of(endpoints, *due)), asio::detached);
-  }
-
-  // Of the present link when the address is not among those that can be dialled.
-  static tcp::endpoint endpoint_of(const std::vector<tcp::endpoint>& endpoints, const std::string& address) {
-    for (const auto& endpoint : endpoints) {
-      if (to_text(endpoint.address()) == address) return endpoint;
-    }
-    boost::system::error_code ignored;
-    return {asio::ip::make_address(address, ignored), 0};
+    asio::co_spawn(loop.context(), probe(link, to_endpoint(*due)), asio::detached);
   }
 
   asio::awaitable<void> probe(std::shared_ptr<PeerLink> link, tcp::endpoint to) {
     const auto alive = shared_from_this();
     const NodeId id = link->peer().id;
-    const std::string address = to_text(to.address());
+    const std::string address = to_text(to);
     PathChooser::Measurement measured;
     auto dialling = host.dial_path(to, link);
     const PathDial dialled = co_await std::move(dialling);
@@ -154,25 +144,16 @@ struct LinkPaths::Impl : std::enable_shared_from_this<LinkPaths::Impl> {
 
   // ---- moving, this end
 
-  void start_move(const NodeId& id, const std::string& address, const std::string& why) {
-    const auto endpoints = host.candidates(id);
-    Peer* peer = find(id);
-    const auto link = host.find_link(id);
-    if (peer == nullptr || !link) return;
-    peer->dialling = true;
-    asio::co_spawn(loop.context(), move_when_up(id, link, endpoint_of(endpoints, address), why), asio::detached);
-  }
-
-  asio::awaitable<void> move_when_up(NodeId id, std::shared_ptr<PeerLink> link, tcp::endpoint to, std::string why) {
+  asio::awaitable<void> move_when_up(NodeId id, std::shared_ptr<PeerLink> link, tcp::endpoint to) {
     const auto alive = shared_from_this();
     auto dialling = host.dial_path(to, link);
     const PathDial dialled = co_await std::move(dialling);
     Peer* peer = find(id);
     if (peer == nullptr || host.find_link(id) != link) co_return;
     peer->dialling = false;
-    if (!dialled.channel) peer->chooser.on_failed(to_text(to.address()), dialled.problem, loop.now());
+    if (!dialled.channel) peer->chooser.on_failed(to_text(to), dialled.problem, loop.now());
     if (!dialled.channel || link->broken()) co_return;  // a search is under way then
-    auto moving = take_over(id, link, dialled.channel, why, false);
+    auto moving = take_over(id, link, dialled.channel, "it is better there", false);
     co_await std::move(moving);
   }
 
@@ -220,21 +201,13 @@ struct LinkPaths::Impl : std::enable_shared_from_this<LinkPaths::Impl> {
   }
 
   void moved(const NodeId& id, const LinkInfo& before, const LinkInfo& now, const std::string& why, bool failed) {
-    if (Peer* peer = find(id)) peer->chooser.moved(ip_text(now.remote_address), loop.now(), failed);
+    const auto link = host.find_link(id);
+    if (Peer* peer = find(id); peer != nullptr && link)
+      peer->chooser.moved(to_text(link->answers_at()), loop.now(), failed);
     host.link_moved(before, now, why);
   }
 
   // ---- the other end's measurements and moves
-
-  std::shared_ptr<void> take_place(const NodeId& id) {
-    size_t& here = served[id];
-    if (here >= kMostServedPerPeer) return nullptr;
-    ++here;
-    return std::shared_ptr<void>(this, [self_ = shared_from_this(), id](void*) {
-      const auto entry = self_->served.find(id);
-      if (--entry->second == 0) self_->served.erase(entry);
-    });
-  }
 
   asio::awaitable<void> serve(IncomingRequest incoming, std::shared_ptr<PeerLink> link,
                               std::shared_ptr<void> place) {
@@ -245,33 +218,13 @@ struct LinkPaths::Impl : std::enable_shared_from_this<LinkPaths::Impl> {
     incoming.place.reset();
     try {
       SocketDeadline deadline(socket_of(*channel), kProbeDeadline);
-      channel->read_message_max(kMostBurstBytes);
-      auto serving = answer_until_moved(link, channel);
-      co_await std::move(serving);
+      auto answering = answer_probes(*channel);
+      const auto received = co_await std::move(answering);
+      if (!received || stopped) co_return;
+      auto moving = let_move(link, channel, *received);
+      co_await std::move(moving);
     } catch (const std::exception&) {
       // The other end has what it wanted, or goes on without.
-    }
-  }
-
-  asio::awaitable<void> answer_until_moved(std::shared_ptr<PeerLink> link, std::shared_ptr<WebSocket> channel) {
-    beast::flat_buffer buffer;
-    for (uint64_t bytes = 0; bytes < kMostServedBytes && !stopped;) {
-      buffer.clear();
-      co_await channel->async_read(buffer, asio::use_awaitable);
-      if (stopped) co_return;
-      bytes += buffer.size();
-      if (channel->got_binary()) continue;
-      const std::string text = beast::buffers_to_string(buffer.data());
-      if (read_count(text, kEcho)) {
-        auto echoing = write_text(*channel, text);
-        co_await std::move(echoing);
-        continue;
-      }
-      if (const auto received = read_count(text, kMove)) {
-        auto moving = let_move(link, channel, *received);
-        co_await std::move(moving);
-      }
-      co_return;
     }
   }
 
@@ -311,10 +264,9 @@ struct LinkPaths::Impl : std::enable_shared_from_this<LinkPaths::Impl> {
     const Duration silence = loop.now() - link->last_heard();
     const bool fails = (silence > kUnanswered && link->retransmits()) || silence > kSilent;
     if (!fails || loop.now() - peer.last_look < kBetweenLooks) return;
-    const std::string present = ip_text(link->info().remote_address);
     const auto endpoints = host.candidates(id);
     const bool others =
-        std::any_of(endpoints.begin(), endpoints.end(), [&](auto& e) { return to_text(e.address()) != present; });
+        std::any_of(endpoints.begin(), endpoints.end(), [&](auto& e) { return e != link->answers_at(); });
     if (!others) return;
     peer.last_look = loop.now();
     search(id, peer, link, {ErrorCode::kUnavailable, "nothing is heard"});
@@ -359,7 +311,7 @@ struct LinkPaths::Impl : std::enable_shared_from_this<LinkPaths::Impl> {
   asio::awaitable<void> search_at(NodeId id, tcp::endpoint to, std::shared_ptr<PeerLink> link, Error why) {
     const auto alive = shared_from_this();
     const TimePoint asked = loop.now();
-    const bool is_present = to_text(to.address()) == ip_text(link->info().remote_address);
+    const bool is_present = to == link->answers_at();
     auto dialling = host.dial_path(to, link);
     const PathDial dialled = co_await std::move(dialling);
     Peer* peer = find(id);
@@ -424,7 +376,7 @@ asio::awaitable<void> LinkPaths::serve(IncomingRequest incoming, std::shared_ptr
   return impl_->serve(std::move(incoming), std::move(link), std::move(place));
 }
 
-std::shared_ptr<void> LinkPaths::take_place(const NodeId& peer) { return impl_->take_place(peer); }
+std::shared_ptr<void> LinkPaths::take_place(const NodeId& peer) { return impl_->served.take(peer); }
 
 std::vector<LinkPath> LinkPaths::paths() const {
   std::vector<LinkPath> all;
@@ -432,6 +384,12 @@ std::vector<LinkPath> LinkPaths::paths() const {
     if (peer.chooser.paths().size() < 2) continue;
     for (LinkPath path : peer.chooser.paths()) {
       path.peer = id;
+      // The port is of interest only where it makes the difference.
+      const auto same_host = [host = ip_text(path.remote_address)](const LinkPath& other) {
+        return ip_text(other.remote_address) == host;
+      };
+      if (std::ranges::count_if(peer.chooser.paths(), same_host) == 1)
+        path.remote_address = ip_text(path.remote_address);
       all.push_back(std::move(path));
     }
   }

@@ -40,6 +40,7 @@ class Relay {
     for (auto& pump : pumps_) pump.join();
   }
   std::string address() { return "127.0.0.1:" + std::to_string(acceptor_.local_endpoint().port()); }
+  int connections() const { return connections_; }  // so far
   // Both ends see their connections reset or ended, with whatever is under way lost.
   void cut() {
     const std::lock_guard lock(mutex_);
@@ -57,6 +58,7 @@ class Relay {
       boost::system::error_code error;
       acceptor_.accept(in, error);
       if (stopped_ || error) return;
+      ++connections_;
       out.connect({asio::ip::address_v4::loopback(), to_}, error);
       if (error) continue;
       const std::lock_guard lock(mutex_);
@@ -80,6 +82,7 @@ class Relay {
   const uint16_t to_;
   tcp::acceptor acceptor_;
   std::atomic<bool> stopped_ = false;
+  std::atomic<int> connections_ = 0;
   std::mutex mutex_;
   std::list<tcp::socket> sockets_;
   std::vector<std::thread> pumps_;
@@ -101,6 +104,7 @@ TEST(LinkPaths, ABrokenConnectionIsMendedWithoutLosingRepeatingOrReorderingAMess
     TestNode a("a", [&](NetworkOptions& o) { o.seeds = {relay.address()}; });
     ASSERT_TRUE(a.wait_for_links(1) && b.wait_for_links(1));
     EXPECT_EQ(a.links()[0].remote_address, relay.address());
+    const std::string first_connection = a.links()[0].local_address;
     constexpr uint64_t kCount = 600;
     for (uint64_t i = 1; i <= kCount; ++i) {
       if (i == static_cast<uint64_t>(cut_after)) relay.cut();
@@ -116,7 +120,31 @@ TEST(LinkPaths, ABrokenConnectionIsMendedWithoutLosingRepeatingOrReorderingAMess
       EXPECT_EQ(node->ups, 1u);
       EXPECT_TRUE(node->downs.empty());
     }
-    EXPECT_NE(a.links()[0].remote_address, relay.address());
+    EXPECT_NE(a.links()[0].local_address, first_connection);
+  }
+}
+
+// As behind a router that forwards a port, or with several nodes on one machine.
+TEST(LinkPaths, TwoPortsOfOneMachineAreTwoPaths) {
+  TestNode b("b");
+  Relay relay(b.network.peer_port());
+  TestNode a("a", [&](NetworkOptions& o) { o.seeds = {relay.address()}; });
+  ASSERT_TRUE(a.wait_for_links(1) && b.wait_for_links(1));
+  std::vector<LinkPath> paths;
+  std::string present;
+  const auto measured = [&] {
+    paths = a.ask([&] {
+      present = a.network.links()[0].remote_address;
+      return a.network.link_paths();
+    });
+    return paths.size() == 2 && paths[0].round_trip_us > 0 && paths[1].round_trip_us > 0;
+  };
+  for (int i = 0; i < 1000 && !measured(); ++i) std::this_thread::sleep_for(10ms);
+  ASSERT_TRUE(measured());
+  for (const auto& path : paths) {
+    EXPECT_TRUE(path.remote_address == relay.address() || path.remote_address == b.address())
+        << path.remote_address;
+    EXPECT_EQ(path.in_use, path.remote_address == present);
   }
 }
 

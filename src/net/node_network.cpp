@@ -362,13 +362,13 @@ struct NodeNetwork::Impl final : DialHost, LinkPathsHost, std::enable_shared_fro
   std::vector<tcp::endpoint> candidates(const NodeId& peer) const override {
     std::vector<tcp::endpoint> result = dialer->endpoints(peer);
     const auto link = find_link(peer);
+    const auto add = [&](const tcp::endpoint& endpoint) {
+      const bool known = std::ranges::find(result, endpoint) != result.end();
+      if (!known && endpoint.port() != 0) result.push_back(endpoint);
+    };
     if (link) {
-      boost::system::error_code error;
-      const auto address = asio::ip::make_address(ip_text(link->info().remote_address), error);
-      const bool known = error || std::any_of(result.begin(), result.end(), [&](const tcp::endpoint& e) {
-                           return to_text(e.address()) == to_text(address);
-                         });
-      if (!known) result.emplace_back(address, link->peer().peer_port);
+      add(link->answers_at());
+      add({link->answers_at().address(), link->peer().peer_port});  // perhaps without whatever forwards a port
     }
     // Link-local addresses lead nowhere else than the interface's other address.
     const auto scoped = [](const tcp::endpoint& e) {

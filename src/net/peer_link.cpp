@@ -49,6 +49,7 @@ PeerLink::PeerLink(const Clock& clock, std::shared_ptr<WebSocket> channel, Intro
       channel_(std::move(channel)),
       peer_(std::move(peer)),
       info_(std::move(info)),
+      answers_at_(answering_endpoint(*channel_, peer_.peer_port)),
       session_(std::move(session)),
       max_queue_bytes_(max_queue_bytes),
       last_heard_(clock_.now()) {
@@ -198,6 +199,7 @@ bool PeerLink::move_to(std::shared_ptr<WebSocket> channel, LinkInfo info, uint64
   socket_of(*old).close(ignored);  // its reader and writer see that and end
   channel_->read_message_max(kMostMessageBytes);
   info_ = std::move(info);
+  answers_at_ = answering_endpoint(*channel_, peer_.peer_port);
   next_ = 0;
   acknowledged_ = received_;  // the peer was told
   unacknowledged_bytes_ = 0;

@@ -59,6 +59,8 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
 
   const Introduction& peer() const { return peer_; }
   const LinkInfo& info() const { return info_; }
+  // Where the peer can be dialled on the link's present way.
+  const boost::asio::ip::tcp::endpoint& answers_at() const { return answers_at_; }
   const std::string& session() const { return session_; }
   size_t queued_bytes() const { return queued_bytes_; }  // of memory, for what is not known to have arrived
   bool broken() const { return broken_; }
@@ -89,6 +91,7 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
   std::shared_ptr<WebSocket> channel_;
   const Introduction peer_;
   LinkInfo info_;
+  boost::asio::ip::tcp::endpoint answers_at_;
   const std::string session_;
   const size_t max_queue_bytes_;
   std::shared_ptr<const Events> events_;      // null once closed
