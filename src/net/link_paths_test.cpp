@@ -148,6 +148,18 @@ TEST(LinkPaths, TwoPortsOfOneMachineAreTwoPaths) {
   }
 }
 
+TEST(LinkPaths, FilesGoTheWayThatTheLinkGoes) {
+  TestNode b("b");
+  Relay relay(b.network.peer_port());
+  TestNode a("a", [&](NetworkOptions& o) { o.seeds = {relay.address()}; });
+  ASSERT_TRUE(a.wait_for_links(1) && b.wait_for_links(1));
+  const int before = relay.connections();
+  const auto connection = a.network.connect_files(b.id());
+  ASSERT_TRUE(connection);
+  EXPECT_EQ((*connection)->layout(std::string(64, 'a')).error().code, ErrorCode::kNotFound) << "b answered";
+  EXPECT_EQ(relay.connections(), before + 1);
+}
+
 // ---- peers that do as they like
 
 // A peer by hand: what it says on a link and on paths is up to the test.

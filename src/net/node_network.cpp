@@ -430,7 +430,7 @@ struct NodeNetwork::Impl final : DialHost, LinkPathsHost, std::enable_shared_fro
     if (!link) return;
     log_info("net", "link with {} ({}) moved from {} over {} to {} over {}: {}", link->peer().name,
              now.peer.short_hex(), before.remote_address, before.interface, now.remote_address, now.interface, why);
-    remember_file_endpoints(link->peer(), ip_text(now.remote_address));
+    remember_file_endpoints(*link);
     for (TransportListener* listener : std::vector(listeners)) listener->on_link_moved(now);
   }
 
@@ -459,7 +459,7 @@ struct NodeNetwork::Impl final : DialHost, LinkPathsHost, std::enable_shared_fro
     if (traffic.size() >= 4 * kMaxLinks)
       std::erase_if(traffic, [&](const auto& entry) { return !links.contains(entry.first); });
     refusals.admitted(peer.id);
-    remember_file_endpoints(peer, ip_text(info.remote_address));
+    remember_file_endpoints(*link);
     log_info("net", "link with {} ({}) at {} over {}", peer.name, peer.id.short_hex(), info.remote_address,
              info.interface);
     paths->link_up(peer.id);
@@ -599,16 +599,18 @@ struct NodeNetwork::Impl final : DialHost, LinkPathsHost, std::enable_shared_fro
 
   // ---- files
 
-  void remember_file_endpoints(const Introduction& peer, const std::string& linked_address) {
-    std::vector<FileEndpoint> endpoints{{linked_address, peer.peer_port}};
-    for (const auto& seen : dialer->endpoints(peer.id)) {
-      if (to_text(seen.address()) != linked_address) endpoints.push_back({to_text(seen.address()), seen.port()});
-    }
+  // First the way that the link found to be the best.
+  void remember_file_endpoints(const PeerLink& link) {
+    std::vector<FileEndpoint> endpoints;
+    const auto add = [&](const tcp::endpoint& e) { endpoints.push_back({to_text(e.address()), e.port()}); };
+    add(link.answers_at());
+    for (const auto& other : candidates(link.peer().id))
+      if (other != link.answers_at()) add(other);
     const std::lock_guard lock(file_mutex);
     if (file_endpoints.size() >= 4 * kMaxLinks) {
       std::erase_if(file_endpoints, [&](const auto& entry) { return !links.contains(entry.first); });
     }
-    file_endpoints[peer.id] = std::move(endpoints);
+    file_endpoints[link.peer().id] = std::move(endpoints);
   }
 };
 
