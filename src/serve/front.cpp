@@ -282,6 +282,7 @@ void Front::Impl::finish(const RequestPtr& request, FinishReason reason, std::op
   request->finished = true;
   end_rehearsal(request);
   requests.erase(request->id);
+  in_order.erase(request->order);
   const auto now = clock.now();
   const auto began = request->prefill_began.value_or(now);
   const auto first = request->first_token.value_or(now);
@@ -299,13 +300,6 @@ void Front::Impl::finish(const RequestPtr& request, FinishReason reason, std::op
 
 // ---- time -----------------------------------------------------------------------------------------------------
 
-std::vector<RequestPtr> Front::Impl::all() const {
-  std::vector<RequestPtr> found;
-  for (const auto& [id, request] : requests) found.push_back(request);
-  std::ranges::sort(found, {}, &FrontRequest::order);
-  return found;
-}
-
 void Front::Impl::arm() {
   if (timer != 0 || requests.empty()) return;
   timer = clock.run_after(kTick, [this] { tick(); });
@@ -313,7 +307,7 @@ void Front::Impl::arm() {
 
 void Front::Impl::tick() {
   timer = 0;
-  for (const auto& request : all()) advance(request);
+  each([this](const RequestPtr& request) { advance(request); });
   arm();
 }
 
@@ -333,6 +327,7 @@ RequestId Front::start(GenerateRequest request, std::shared_ptr<RequestObserver>
   started->started = started->waiting_since = impl_->clock.now();
   started->obstacle = "the model is not placed yet";
   impl_->requests.emplace(started->id, started);
+  impl_->in_order.emplace(started->order, started);
   impl_->note(*started, wire::TraceEventKind::kReceived, static_cast<int64_t>(started->tokens.size()));
   impl_->clock.run_after(net::Duration{}, [impl = impl_.get(), weak = std::weak_ptr(started)] {
     // The front owns its requests: while one lives, so does the front.
@@ -360,8 +355,9 @@ void Front::close(const std::string& why) { impl_->closed_because = why; }
 
 void Front::end(const std::string& why) {
   close(why);
-  for (const auto& request : impl_->all())
+  impl_->each([&](const RequestPtr& request) {
     impl_->finish(request, FinishReason::kError, Error{ErrorCode::kUnavailable, why});
+  });
 }
 
 const FrontStatistics& Front::statistics() const { return impl_->statistics; }
@@ -370,7 +366,7 @@ size_t Front::active_requests() const { return impl_->requests.size(); }
 std::vector<wire::RunningRequest> Front::running() const {
   std::vector<wire::RunningRequest> running;
   const auto now = impl_->clock.now();
-  for (const auto& request : impl_->all()) {
+  for (const auto& [order, request] : impl_->in_order) {
     wire::RunningRequest& entry = running.emplace_back();
     entry.request = request->id;
     entry.fingerprint = request->asked.fingerprint;
@@ -389,16 +385,15 @@ std::vector<wire::RunningRequest> Front::running() const {
 
 void Front::on_link_up(const net::LinkInfo& link) {
   impl_->linked.insert(link.peer);
-  for (const auto& request : impl_->all()) impl_->advance(request);
+  impl_->each([this](const RequestPtr& request) { impl_->advance(request); });
 }
 
 void Front::on_link_down(const NodeId& peer, const Error&) {
   impl_->linked.erase(peer);
-  for (const auto& request : impl_->all()) {
-    if (request->finished) continue;
+  impl_->each([&](const RequestPtr& request) {
     if (request->rehearsal && request->rehearsal->node == peer) impl_->end_rehearsal(request);
     if (request->submitted && request->first_node == peer) impl_->detach(request, net::Duration{});
-  }
+  });
 }
 
 bool Front::takes(const wire::Message& message) const {
@@ -410,8 +405,8 @@ void Front::on_message(const NodeId& from, wire::Message message) {
 }
 
 void Front::on_instance_changed(const cluster::InstanceView& view) {
-  for (const auto& request : impl_->all()) {
-    if (request->finished || request->asked.fingerprint != view.record.fingerprint) continue;
+  impl_->each([&](const RequestPtr& request) {
+    if (request->asked.fingerprint != view.record.fingerprint) return;
     const bool on_previous =
         view.previous_ready && view.record.previous && view.record.previous->epoch == request->epoch;
     const bool serves = !view.record.stopped && (view.record.epoch == request->epoch || on_previous);
@@ -420,7 +415,7 @@ void Front::on_instance_changed(const cluster::InstanceView& view) {
       impl_->detach(request, net::Duration{});
     }
     impl_->advance(request);
-  }
+  });
 }
 
 void Front::on_members_changed() {

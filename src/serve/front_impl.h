@@ -2,6 +2,7 @@
 // What front.cpp and front_move.cpp share. Not for others.
 
 #include <algorithm>
+#include <map>
 #include <random>
 #include <set>
 #include <unordered_map>
@@ -103,7 +104,17 @@ struct Front::Impl {
     request.unavailable_since.reset();
   }
   int32_t context_of(const wire::InstanceRecord& record) const;
-  std::vector<RequestPtr> all() const;
+  // Calls `what` for every request that is here now and still is when its turn comes, in the order in which they
+  // came. It may end requests and start others.
+  template <typename What>
+  void each(const What& what) {
+    const uint64_t end = n_started;
+    for (auto next = in_order.begin(); next != in_order.end() && next->first < end;) {
+      const RequestPtr request = next->second;
+      what(request);
+      next = in_order.upper_bound(request->order);
+    }
+  }
   void arm();
   void tick();
 
@@ -116,6 +127,7 @@ struct Front::Impl {
   uint64_t n_started = 0;
   FrontStatistics statistics;
   std::unordered_map<RequestId, RequestPtr> requests;
+  std::map<uint64_t, RequestPtr> in_order;               // the same, as they came
   std::unordered_map<RequestId, RequestPtr> rehearsals;  // by the rehearsal's id
   std::string closed_because;                            // not empty: new requests are refused
   std::set<NodeId> linked;
