@@ -282,8 +282,10 @@ Result<GgufFile> widened_view(GgufFile file) {
 }
 
 Status write_gguf(const GgufFile& file, const std::filesystem::path& path,
-                  const std::function<void(uint64_t, uint64_t)>& progress) {
+                  const std::function<void(uint64_t, uint64_t)>& progress,
+                  const std::function<void(GgufWriter&)>& more_keys) {
   GgufWriter writer = copy_metadata(file);
+  if (more_keys) more_keys(writer);
   uint64_t done = 0, total = 0;
   for (const auto& tensor : file.tensors()) {
     add_tensor(writer, tensor, tensor.type);

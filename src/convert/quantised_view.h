@@ -8,6 +8,7 @@
 #include "base/element_type.h"
 #include "base/result.h"
 #include "formats/gguf.h"
+#include "formats/gguf_writer.h"
 
 namespace exo::convert {
 
@@ -29,8 +30,9 @@ Result<formats::GgufFile> widened_view(formats::GgufFile file);
 Result<ElementType> parse_quantised_type(std::string_view name);
 
 // Writes the file, whole or split, on the disk or assembled, as one GGUF file. `progress` gets the bytes of weights
-// written so far and in all.
+// written so far and in all. `more_keys` may set metadata that the file does not have.
 Status write_gguf(const formats::GgufFile& file, const std::filesystem::path& path,
-                  const std::function<void(uint64_t done, uint64_t total)>& progress = {});
+                  const std::function<void(uint64_t done, uint64_t total)>& progress = {},
+                  const std::function<void(formats::GgufWriter& writer)>& more_keys = {});
 
 }  // namespace exo::convert

@@ -9,7 +9,6 @@ namespace exo::text {
 namespace {
 
 namespace json = boost::json;
-using Merges = std::vector<std::pair<std::string_view, std::string_view>>;
 
 constexpr int64_t kMaxTokens = 1 << 22;
 
@@ -140,7 +139,7 @@ Result<Vocabulary> HuggingFaceModel::build_vocabulary(const HuggingFaceAddedToke
   return vocabulary;
 }
 
-Result<Merges> HuggingFaceModel::read_merges() const {
+Result<HuggingFaceModel::Merges> HuggingFaceModel::merges() const {
   Merges merges;
   const json::array& lines = find_array(*model_, "merges");
   merges.reserve(lines.size());
@@ -183,8 +182,8 @@ Result<WordAlgorithm> HuggingFaceModel::make_algorithm(const Vocabulary& vocabul
     case Kind::kBpe:
       break;
   }
-  EXO_TRY(const auto merges, read_merges());
-  EXO_TRY(auto merger, BpeMerger::from_merges(vocabulary, merges, byte_level,
+  EXO_TRY(const auto pairs, merges());
+  EXO_TRY(auto merger, BpeMerger::from_merges(vocabulary, pairs, byte_level,
                                               {.byte_level = byte_level,
                                                .ignore_merges = find_bool(*model_, "ignore_merges").value_or(false),
                                                .fuse_unknown = find_bool(*model_, "fuse_unk").value_or(false),

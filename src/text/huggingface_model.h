@@ -36,6 +36,11 @@ class HuggingFaceModel {
                                       bool byte_level) const;
   Result<WordAlgorithm> make_algorithm(const Vocabulary& vocabulary, bool byte_level) const;
 
+  bool is_bpe() const { return kind_ == Kind::kBpe; }
+  // Of BPE, in the order in which they are made.
+  using Merges = std::vector<std::pair<std::string_view, std::string_view>>;
+  Result<Merges> merges() const;
+
  private:
   enum class Kind { kBpe, kWordPiece, kWordLevel, kUnigram };
   struct Row {
@@ -47,7 +52,6 @@ class HuggingFaceModel {
   Status read_rows();
   Status read_scored_rows();
   Status put(std::string_view text, const boost::json::value& id, double score);
-  Result<std::vector<std::pair<std::string_view, std::string_view>>> read_merges() const;
 
   const boost::json::object* model_ = nullptr;
   Kind kind_ = Kind::kBpe;

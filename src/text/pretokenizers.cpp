@@ -1,5 +1,7 @@
 #include "text/pretokenizers.h"
 
+#include <algorithm>
+
 namespace exo::text {
 
 constexpr std::string_view kByteLevelSplit =
@@ -241,6 +243,18 @@ const NamedPreTokenizer* find_pretokenizer(std::string_view name) {
     for (const std::string_view candidate : named.names)
       if (candidate == name) return &named;
   return nullptr;
+}
+
+std::vector<std::string_view> names_of_pretokenizers(std::span<const std::string> expressions) {
+  // Where several names mean the same, those that are the oldest.
+  constexpr std::string_view kOldest[] = {"llama-bpe", "stablelm2", "deepseek-v3", "bailingmoe"};
+  std::vector<std::string_view> names;
+  for (const NamedPreTokenizer& named : kTable) {
+    if (named.raw_utf8 || !std::ranges::equal(named.expressions, expressions)) continue;
+    const auto oldest = std::ranges::find_first_of(named.names, kOldest);
+    names.push_back(oldest != named.names.end() ? *oldest : named.names.front());
+  }
+  return names;
 }
 
 Result<PreTokenizer> compile_pretokenizer(const NamedPreTokenizer& named) {

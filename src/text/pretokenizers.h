@@ -19,6 +19,8 @@ struct NamedPreTokenizer {
 
 // nullptr for a name that is not known. "" means "default".
 const NamedPreTokenizer* find_pretokenizer(std::string_view name);
+// A name of each that splits by these expressions, the one that most programs know.
+std::vector<std::string_view> names_of_pretokenizers(std::span<const std::string> expressions);
 Result<PreTokenizer> compile_pretokenizer(const NamedPreTokenizer& named);
 
 // GPT-2's expression, which "ByteLevel" of Hugging Face's tokenizers means too.

@@ -27,9 +27,10 @@ std::string Tokenizer::first_piece(TokenId token, bool render_special) const {
 
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const formats::GgufMetadata& metadata) {
   auto model = metadata.string("tokenizer.ggml.model");
-  if (const auto json = metadata.string("tokenizer.huggingface.json"); !model && json) {
+  if (const auto json = metadata.string("tokenizer.huggingface.json")) {
     const auto config = metadata.string("tokenizer.huggingface.config");
-    return load_tokenizer_json(*json, config ? std::optional<std::string_view>(*config) : std::nullopt);
+    auto loaded = load_tokenizer_json(*json, config ? std::optional<std::string_view>(*config) : std::nullopt);
+    if (loaded || !model) return loaded;
   }
   if (!model) return fail(ErrorCode::kNotFound, "the file has no tokenizer (tokenizer.ggml.model)");
   if (*model == "llama") return load_sentencepiece_tokenizer(metadata);

@@ -53,9 +53,9 @@ class Tokenizer {
   std::string decode(std::span<const TokenId> tokens, bool render_special) const;
 };
 
-// From the `tokenizer.ggml.*` keys; without them from `tokenizer.huggingface.json` (the whole of a tokenizer.json)
-// and, where it is there, `tokenizer.huggingface.config` (the whole of a tokenizer_config.json). kUnsupported names
-// the model or pre-tokenizer it does not know.
+// From `tokenizer.huggingface.json` (the whole of a tokenizer.json) and, where it is there,
+// `tokenizer.huggingface.config` (the whole of a tokenizer_config.json); without it, or where it is of a kind that
+// is not known, from the `tokenizer.ggml.*` keys. kUnsupported names the model or pre-tokenizer it does not know.
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const formats::GgufMetadata& metadata);
 
 // Token by token to text that never ends inside a UTF-8 character: incomplete bytes wait for the next token;
