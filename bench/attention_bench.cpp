@@ -5,13 +5,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "bench_options.h"
+#include "bench_run.h"
 #include "machine_limits.h"
 #include "ops/cpu/cpu_ops.h"
 
@@ -20,18 +19,6 @@ namespace {
 
 constexpr int32_t kBlockPositions = 32;
 constexpr uint64_t kBeyondCaches = uint64_t{192} << 20;  // bytes of layers that take turns
-
-double seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-std::vector<float> random_floats(size_t n, uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> v(n);
-  for (auto& x : v) x = normal(generator);
-  return v;
-}
 
 struct Shape {
   int32_t heads, kv_heads, dim;
@@ -202,9 +189,8 @@ int run(const Settings& settings) {
 }  // namespace exo::bench
 
 int main(int argc, char** argv) {
-  CLI::App app("Attention of the CPU device, checked against the oracle, then timed: best of many");
-  exo::bench::Settings settings;
-  exo::bench::add_options(app, settings);
-  CLI11_PARSE(app, argc, argv);
-  return exo::bench::run(settings);
+  using namespace exo::bench;
+  return parse_and_run<Settings>(
+      argc, argv, "Attention of the CPU device, checked against the oracle, then timed: best of many", add_options,
+      run);
 }

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -14,6 +13,7 @@
 
 #include "base/thread_pool.h"
 #include "bench_options.h"
+#include "bench_run.h"
 #include "kernels/dequantize.h"
 #include "kernels/kernel_table.h"
 #include "kernels/quantize.h"
@@ -22,10 +22,6 @@
 
 namespace exo::bench {
 namespace {
-
-double seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 struct Settings {
   int threads = 0;  // 0: all
@@ -55,14 +51,6 @@ void add_options(CLI::App& app, Settings& s) {
       ->capture_default_str();
   app.add_option("--rows", s.rows, "of activations")->delimiter(',')->check(at_least_one)->capture_default_str();
   app.add_option("--output", s.output)->check(CLI::IsMember({"table", "json"}))->capture_default_str();
-}
-
-std::vector<float> random_floats(size_t n, uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> v(n);
-  for (auto& x : v) x = normal(generator);
-  return v;
 }
 
 // Random bits with scales near 2^-10, so that values of every format are finite and of ordinary size.
@@ -215,9 +203,8 @@ int run(const Settings& settings) {
 }  // namespace exo::bench
 
 int main(int argc, char** argv) {
-  CLI::App app("Matrix products of the CPU device, checked against the oracle, then timed: best of many");
-  exo::bench::Settings settings;
-  exo::bench::add_options(app, settings);
-  CLI11_PARSE(app, argc, argv);
-  return exo::bench::run(settings);
+  using namespace exo::bench;
+  return parse_and_run<Settings>(
+      argc, argv, "Matrix products of the CPU device, checked against the oracle, then timed: best of many",
+      add_options, run);
 }

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <vector>
+
+#include "bench_run.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -11,10 +12,6 @@
 
 namespace exo::bench {
 namespace {
-
-double seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 #if defined(__x86_64__)
 #define EXO_512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))

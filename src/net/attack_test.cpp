@@ -16,6 +16,7 @@
 #include "net/channel.h"
 #include "net/link_text.h"
 #include "net/source_limiter.h"
+#include "net/test_listener.h"
 #include "net/test_node.h"
 #include "wire/limits.h"
 
@@ -28,15 +29,6 @@ using asio::ip::tcp;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::HasSubstr;
-
-bool eventually(const std::function<bool()>& condition, Duration limit = seconds(10)) {
-  const auto end = std::chrono::steady_clock::now() + limit;
-  while (std::chrono::steady_clock::now() < end) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(milliseconds(5));
-  }
-  return condition();
-}
 
 std::vector<std::byte> read_frame(WebSocket& channel) {
   beast::flat_buffer buffer;
@@ -56,40 +48,20 @@ class ManInTheMiddle {
   using ChangeReply = std::function<void(HelloReply&)>;
 
   ManInTheMiddle(TestNode& victim, ChangeHello hello, ChangeReply reply)
-      : change_hello_(std::move(hello)), change_reply_(std::move(reply)), victim_port_(victim.network.peer_port()) {
-    thread_ = std::thread([this] { run(); });
-  }
-  ~ManInTheMiddle() {
-    stopped_ = true;
-    tcp::socket wake(context_);
-    boost::system::error_code ignored;
-    wake.connect(acceptor_.local_endpoint(), ignored);
-    thread_.join();
-  }
-  std::string address() const { return "127.0.0.1:" + std::to_string(acceptor_.local_endpoint().port()); }
+      : change_hello_(std::move(hello)),
+        change_reply_(std::move(reply)),
+        victim_port_(victim.network.peer_port()) {}
+  std::string address() const { return listener_.address(); }
   const NodeId& id() const { return identity_.id(); }
   int relayed() const { return relayed_; }  // handshakes that went all the way round
 
  private:
-  void run() {
-    while (!stopped_) {
-      boost::system::error_code error;
-      tcp::socket socket(context_);
-      acceptor_.accept(socket, error);
-      if (error || stopped_) continue;
-      try {
-        relay(std::move(socket));
-      } catch (const boost::system::system_error&) {  // one of the two closed
-      }
-    }
-  }
-
   void relay(tcp::socket socket) {
     auto dialer = make_channel(std::move(socket), *tls_);
     dialer->next_layer().handshake(asio::ssl::stream_base::server);
     dialer->accept();
     Introduction hello = decode_hello(read_frame(*dialer)).value();
-    tcp::socket onward(context_);
+    tcp::socket onward(listener_.context());
     onward.connect({asio::ip::make_address("127.0.0.1"), victim_port_});
     auto acceptor = make_channel(std::move(onward), *tls_);
     acceptor->next_layer().handshake(asio::ssl::stream_base::client);
@@ -103,16 +75,18 @@ class ManInTheMiddle {
     read_frame(*dialer);  // until it closes
   }
 
-  asio::io_context context_;
   Identity identity_ = Identity::generate().value();
   std::shared_ptr<asio::ssl::context> tls_ = make_tls_context(identity_).value();
-  tcp::acceptor acceptor_{context_, {asio::ip::make_address("127.0.0.1"), 0}};
   const ChangeHello change_hello_;
   const ChangeReply change_reply_;
   const uint16_t victim_port_;
-  std::atomic<bool> stopped_ = false;
   std::atomic<int> relayed_ = 0;
-  std::thread thread_;
+  TestListener listener_{[this](tcp::socket socket) {
+    try {
+      relay(std::move(socket));
+    } catch (const boost::system::system_error&) {  // one of the two closed
+    }
+  }};
 };
 
 struct Relay {

@@ -14,6 +14,7 @@
 
 #include "net/channel.h"
 #include "net/link_text.h"
+#include "net/test_listener.h"
 #include "net/test_node.h"
 #include "wire/codec.h"
 
@@ -28,18 +29,14 @@ using namespace std::chrono_literals;
 // Joins connections to its port to another port of this machine, until they are cut.
 class Relay {
  public:
-  explicit Relay(uint16_t to)
-      : to_(to), acceptor_(context_, {asio::ip::address_v4::loopback(), 0}), thread_([this] { accept(); }) {}
+  explicit Relay(uint16_t to) : to_(to) {}
   ~Relay() {
-    stopped_ = true;
-    tcp::socket wake(context_);
-    boost::system::error_code ignored;
-    wake.connect(acceptor_.local_endpoint(), ignored);
-    thread_.join();
+    listener_.stop();
     cut();
     for (auto& pump : pumps_) pump.join();
+    sockets_.clear();  // before the listener, whose they are
   }
-  std::string address() { return "127.0.0.1:" + std::to_string(acceptor_.local_endpoint().port()); }
+  std::string address() const { return listener_.address(); }
   int connections() const { return connections_; }  // so far
   // Both ends see their connections reset or ended, with whatever is under way lost.
   void cut() {
@@ -52,21 +49,17 @@ class Relay {
   }
 
  private:
-  void accept() {
-    for (;;) {
-      tcp::socket in(context_), out(context_);
-      boost::system::error_code error;
-      acceptor_.accept(in, error);
-      if (stopped_ || error) return;
-      ++connections_;
-      out.connect({asio::ip::address_v4::loopback(), to_}, error);
-      if (error) continue;
-      const std::lock_guard lock(mutex_);
-      auto& a = sockets_.emplace_back(std::move(in));
-      auto& b = sockets_.emplace_back(std::move(out));
-      pumps_.emplace_back([this, &a, &b] { pump(a, b); });
-      pumps_.emplace_back([this, &a, &b] { pump(b, a); });
-    }
+  void join(tcp::socket in) {
+    ++connections_;
+    tcp::socket out(listener_.context());
+    boost::system::error_code error;
+    out.connect({asio::ip::address_v4::loopback(), to_}, error);
+    if (error) return;
+    const std::lock_guard lock(mutex_);
+    auto& a = sockets_.emplace_back(std::move(in));
+    auto& b = sockets_.emplace_back(std::move(out));
+    pumps_.emplace_back([&a, &b] { pump(a, b); });
+    pumps_.emplace_back([&a, &b] { pump(b, a); });
   }
   static void pump(tcp::socket& from, tcp::socket& to) {
     std::vector<char> bytes(64 << 10);
@@ -78,15 +71,12 @@ class Relay {
     to.shutdown(tcp::socket::shutdown_both, error);
   }
 
-  asio::io_context context_;
   const uint16_t to_;
-  tcp::acceptor acceptor_;
-  std::atomic<bool> stopped_ = false;
   std::atomic<int> connections_ = 0;
   std::mutex mutex_;
   std::list<tcp::socket> sockets_;
   std::vector<std::thread> pumps_;
-  std::thread thread_;
+  TestListener listener_{[this](tcp::socket in) { join(std::move(in)); }};
 };
 
 std::vector<uint64_t> nonces(TestNode& node) {

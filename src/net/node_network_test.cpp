@@ -20,15 +20,6 @@ auto seed(TestNode& node) {
   return [address = node.address()](NetworkOptions& options) { options.seeds = {address}; };
 }
 
-bool eventually(const std::function<bool()>& condition, Duration limit = seconds(10)) {
-  const auto end = std::chrono::steady_clock::now() + limit;
-  while (std::chrono::steady_clock::now() < end) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(milliseconds(5));
-  }
-  return condition();
-}
-
 uint16_t free_port() {
   uint8_t bytes[2];
   random_bytes(bytes);

@@ -2,16 +2,28 @@
 // For tests: a node on the loopback interface with its own event loop, which takes down what its transport tells
 // it.
 
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "net/node_network.h"
 
 namespace exo::net {
+
+// Whether `condition` comes to hold; asked every few ms.
+inline bool eventually(const std::function<bool()>& condition, Duration limit = std::chrono::seconds(10)) {
+  const auto end = std::chrono::steady_clock::now() + limit;
+  while (std::chrono::steady_clock::now() < end) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return condition();
+}
 
 class TestNode : public TransportListener {
  public:
