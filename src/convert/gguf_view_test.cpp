@@ -254,6 +254,26 @@ TEST_F(GgufView, TokenizerAndTemplatesOfTheFolder) {
   EXPECT_EQ(open()->metadata().string("tokenizer.chat_template").value(), "J");
 }
 
+// Other programs refuse ids of another type.
+TEST_F(GgufView, IdsOfSentencePiecesVocabularyAreUnsigned) {
+  std::string pieces;
+  for (const auto& [text, type] : {std::pair<std::string, char>{"<unk>", 2}, {"<s>", 3}, {"</s>", 3}, {"a", 1}}) {
+    const std::string piece = std::string("\x0A") + static_cast<char>(text.size()) + text + "\x18" + type;
+    pieces += std::string("\x0A") + static_cast<char>(piece.size()) + piece;
+  }
+  folder_.write("tokenizer.model", pieces + "\x12\x02\x18\x02");  // of kind BPE
+  const auto file = open();
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_EQ(file->metadata().integer("tokenizer.ggml.eos_token_id").value(), 2);
+  int ids = 0;
+  for (const auto& entry : file->raw_metadata()) {
+    if (!entry.key.starts_with("tokenizer.ggml.") || !entry.key.ends_with("_token_id")) continue;
+    EXPECT_EQ(entry.type_and_value[0], std::byte{4}) << entry.key << ": 4 is uint32";
+    ++ids;
+  }
+  EXPECT_GE(ids, 3);
+}
+
 TEST_F(GgufView, WhatIsNotKnownIsSaid) {
   config_["architectures"] = {"RavenForCausalLM"};
   config_["model_type"] = "raven";

@@ -43,7 +43,7 @@ void set_value(formats::GgufWriter& writer, const std::string& key, const format
         } else if constexpr (std::is_same_v<T, double>) {
           writer.set(key, static_cast<float>(v));
         } else if constexpr (std::is_integral_v<T>) {
-          writer.set(key, static_cast<int32_t>(v));
+          writer.set(key, static_cast<uint32_t>(v));  // ids, which readers expect so; all ones: none
         } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
           writer.set(key, std::span<const std::string>(v));
         } else if constexpr (std::is_same_v<T, std::vector<double>>) {
