@@ -134,7 +134,7 @@ void StageRunner::on_computed(Trip& trip, Result<StageOutput> output) {
   counters_.compute_s += output->compute_s;
   trip.began = output->began;
   trip.computed = output->ended;
-  if (output->ended != net::TimePoint{}) trip.compute_time.add(output->ended - output->began);
+  if (output->ended != net::SteadyPoint{}) trip.compute_time.add(output->ended - output->began);
   if (!leads()) return note(trip, 0, false);
   hand_on(trip, std::move(*output));
 }

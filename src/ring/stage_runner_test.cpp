@@ -98,7 +98,7 @@ TEST_F(StageRunnerTest, HandsActivationsToTheNextStage) {
 TEST_F(StageRunnerTest, StepsSayHowLongTheyWereComputed) {
   const auto output_after = [&](net::Duration time) {
     StageOutput output{.tokens = {{TokenId(5)}}, .counts = {1}};
-    output.began = clock.now();
+    output.began = clock.steady_now();
     output.ended = output.began + time;
     return output;
   };
