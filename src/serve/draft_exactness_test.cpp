@@ -89,8 +89,9 @@ class RealRing final : public SchedulerPort {
       answers_.clear();
       answers_.resize(static_cast<size_t>(n_requests));
       finished_ = 0;
+      ++turn_;
       for (int i = 0; i < n_requests; ++i) {
-        wire::SubmitRequest request{.request = {++n_submitted_, static_cast<uint64_t>(i)}};
+        wire::SubmitRequest request{.request = {turn_, static_cast<uint64_t>(i)}};
         for (int32_t t = 0; t < 9 + 25 * i; ++t) request.tokens.emplace_back((i * 17 + t * t * 5 + 3) % n_vocab_);
         request.prompt_tokens = static_cast<int32_t>(request.tokens.size());
         request.max_new_tokens = 40;
@@ -112,6 +113,7 @@ class RealRing final : public SchedulerPort {
   void send_step(wire::Step step) override { run(0, std::move(step)); }
   void send_update(const NodeId&, wire::RequestUpdate update) override {
     const std::lock_guard lock(mutex_);
+    if (update.request.high != turn_) return;  // its turn was given up
     for (const auto& token : update.tokens) answers_[update.request.low].push_back(token.token);
     EXPECT_NE(update.finish, wire::FinishReason::kError) << update.error;
     finished_ += update.finish != wire::FinishReason::kNone;
@@ -150,7 +152,7 @@ class RealRing final : public SchedulerPort {
   std::condition_variable changed_;
   std::vector<std::vector<TokenId>> answers_;
   int finished_ = 0;
-  uint64_t n_submitted_ = 0;
+  uint64_t turn_ = 0;
 };
 
 std::vector<SamplerSettings> samplers() {
@@ -186,8 +188,12 @@ TEST(DraftExactness, AModelThatGuessesBadlyChangesNothing) {
       RealRing drafted("llama");
       drafted.draft_with(other);
       EXPECT_EQ(drafted.answers(sampler), expected);
-      EXPECT_EQ(drafted.answers(sampler, 1).front(), expected.front());
-      const auto guessed = drafted.statistics().of(GuessSource::kDraft);
+      // On a busy machine guesses may come too late to be of use.
+      auto guessed = drafted.statistics().of(GuessSource::kDraft);
+      for (int i = 0; i == 0 || (i < 20 && guessed.drafted == 0); ++i) {
+        EXPECT_EQ(drafted.answers(sampler, 1).front(), expected.front());
+        guessed = drafted.statistics().of(GuessSource::kDraft);
+      }
       EXPECT_LT(guessed.accepted, guessed.drafted);
     }
   }
