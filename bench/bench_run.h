@@ -3,10 +3,9 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
-#include <cstdint>
-#include <random>
 #include <string>
-#include <vector>
+
+#include "ops/cpu/testing/random_tensors.h"
 
 namespace exo::bench {
 
@@ -14,13 +13,7 @@ inline double seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-inline std::vector<float> random_floats(size_t n, uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> v(n);
-  for (auto& x : v) x = normal(generator);
-  return v;
-}
+using ops::testing::random_floats;
 
 // The options become settings, and run() of them the exit status.
 template <typename Settings>

@@ -37,6 +37,15 @@ class CostModelTest : public ::testing::Test {
     if (!placed) ADD_FAILURE() << placed.error().message;
     return placed.value_or(Plan{});
   }
+  // Of so many rows with an empty cache, by the first device alone.
+  double first_layer_ms(double rows) {
+    const auto memory = *StageMemory::of(m, request);
+    const CostModel costs(m, devices, links, request, memory);
+    Pass pass = costs.decode_pass();
+    pass.rows = rows;
+    pass.positions = 0;
+    return costs.layer_ms({{&devices[0], 1}}, 0, pass);
+  }
 
   wire::ModelFacts m = round_model();
   std::vector<PlacementDevice> devices{device(1, 8 * kGiB, 100e9), device(2, 8 * kGiB, 50e9)};
@@ -160,15 +169,8 @@ TEST_F(CostModelTest, LayersOfSeveralFormatsTakeTheSum) {
   m.weight_type = "Q4_0";
   m.formats = {{"Q4_0", 600'000'000, 0, 0}, {"Q6_K", 200'000'000, 0, 100'000'000}};  // 150 and 50 MB of a layer
   devices[0].profile.format_rates = {{"Q4_0", 100e9, 1e12}, {"Q6_K", 50e9, 0.5e12}};
-  const auto memory = *StageMemory::of(m, request);
-  const CostModel costs(m, devices, links, request, memory);
-  const Team alone{{&devices[0], 1}};
-  Pass pass = costs.decode_pass();
-  pass.positions = 0;
-  EXPECT_NEAR(costs.layer_ms(alone, 0, pass), 1.5 + 1, 1e-9);
-  pass.rows = 128;
-  EXPECT_NEAR(costs.layer_ms(alone, 0, pass), 128 * (kQ4OpsPerByte * 1.5e8 / 1e9 + kQ6OpsPerByte * 5e7 / 0.5e9),
-              1e-9);
+  EXPECT_NEAR(first_layer_ms(1), 1.5 + 1, 1e-9);
+  EXPECT_NEAR(first_layer_ms(128), 128 * (kQ4OpsPerByte * 1.5e8 / 1e9 + kQ6OpsPerByte * 5e7 / 0.5e9), 1e-9);
 }
 
 TEST_F(CostModelTest, ExpertsHaveFormatsOfTheirOwn) {
@@ -178,15 +180,9 @@ TEST_F(CostModelTest, ExpertsHaveFormatsOfTheirOwn) {
   m.n_experts_used = 2;
   m.formats = {{"Q4_0", 640'000'000, 640'000'000, 0}, {"Q6_K", 160'000'000, 0, 100'000'000}};
   devices[0].profile.format_rates = {{"Q4_0", 100e9, 1e12}, {"Q6_K", 50e9, 0.5e12}};
-  const auto memory = *StageMemory::of(m, request);
-  const CostModel costs(m, devices, links, request, memory);
-  const Team alone{{&devices[0], 1}};
-  Pass pass = costs.decode_pass();
-  pass.positions = 0;
-  EXPECT_NEAR(costs.layer_ms(alone, 0, pass), 0.4 + 0.8, 1e-9);  // a quarter of 160 MB, and 40 MB
-  pass.rows = 128;  // all experts are read, but each row computes with two
-  EXPECT_NEAR(costs.layer_ms(alone, 0, pass), 128 * (kQ4OpsPerByte * 4e7 / 1e9 + kQ6OpsPerByte * 4e7 / 0.5e9),
-              1e-9);
+  EXPECT_NEAR(first_layer_ms(1), 0.4 + 0.8, 1e-9);  // a quarter of 160 MB, and 40 MB
+  // All experts are read, but each row computes with two.
+  EXPECT_NEAR(first_layer_ms(128), 128 * (kQ4OpsPerByte * 4e7 / 1e9 + kQ6OpsPerByte * 4e7 / 0.5e9), 1e-9);
 }
 
 // A peer may tell anything.

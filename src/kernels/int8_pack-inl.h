@@ -47,13 +47,10 @@ template <typename Isa>
 void pack(ElementType type, const PanelRows& rows, int64_t first, int64_t count, const Ahead& ahead, Panel& out) {
   const bool known = with_format<Isa>(type, [&](auto format) {
     using Format = decltype(format);
-    if constexpr (Format::kTogether > 1) {
-      pack_groups<Isa, Format, kGroupsPerSuper>(rows, first, count, ahead, out);
-    } else if (count == kGroupsPerSuper) {
-      pack_groups<Isa, Format, kGroupsPerSuper>(rows, first, count, ahead, out);
-    } else {
-      pack_groups<Isa, Format, 0>(rows, first, count, ahead, out);
+    if constexpr (Format::kTogether == 1) {
+      if (count < kGroupsPerSuper) return pack_groups<Isa, Format, 0>(rows, first, count, ahead, out);
     }
+    pack_groups<Isa, Format, kGroupsPerSuper>(rows, first, count, ahead, out);
   });
   if (!known) pack_reference(type, rows, first, count, Isa::kUnsigned ? 128 : 0, out);
 }

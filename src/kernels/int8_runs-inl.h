@@ -6,6 +6,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "kernels/panel.h"
+
 namespace exo::kernels {
 namespace {
 

@@ -27,7 +27,7 @@ constexpr std::string_view kProbes[] = {
     "你好，世界。今天天气很好！ こんにちは、カタカナ 한국어 텍스트",
     "Привет мир Ελληνικά עברית العربية हिन्दी ภาษาไทย",
     "🙂👍🏽👨‍👩‍👧 → ∑∫√ ©®™ \xC2\xA0nbsp \xE2\x80\x8Bzero",
-    "int main(int argc, char** argv) { return x->y[i] != 0 ? a+=1 : ~b; } // @todo #include <a_b.h>",
+    "int main(int argc, char** argv) { return x->y[i] != 0 ? a+=1 : ~b; } // @param #include <a_b.h>",
     "https://example.com/a?b=c&d=%20e user@host.org snake_case camelCase CONSTANT_CASE \\n $5 50% ^_^",
     "a",
     " ",
