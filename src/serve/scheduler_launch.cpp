@@ -9,6 +9,7 @@ namespace {
 
 constexpr int32_t kFirstChunkRows = 32;  // until a step has been measured
 constexpr int32_t kLeastChunkRows = 16;  // however slow the ring is
+constexpr int32_t kOldestPart = 4;       // a quarter of a chunk's rows
 
 int32_t ceil_div(int64_t a, int64_t b) { return static_cast<int32_t>((a + b - 1) / b); }
 
@@ -171,6 +172,8 @@ int32_t Scheduler::reserve_positions(Sequence& sequence, int32_t count) {
   return static_cast<int32_t>(std::clamp<int64_t>(room(), 0, count));
 }
 
+// What is nearest to its first token goes first: most requests then begin to answer early, and the last no later.
+// Part of the rows is for who came first, so that nobody waits for as long as others come.
 void Scheduler::choose_prefills(int32_t& rows_left) {
   candidates_.clear();
   bool beside_decodes = false;
@@ -181,15 +184,19 @@ void Scheduler::choose_prefills(int32_t& rows_left) {
       candidates_.push_back(sequence);
     }
   }
-  std::ranges::stable_sort(candidates_, {}, &Sequence::last_step);
   if (candidates_.empty()) return;
   int32_t budget = std::min({rows_left, affordable_rows(beside_decodes), depth_.chunk_rows(prompt_rows())});
+  const SequencePtr oldest = candidates_.front();
+  const int32_t kept = std::min(ceil_div(budget, kOldestPart), oldest->pending());
+  budget -= kept;
+  std::ranges::stable_sort(candidates_, {}, [](const auto& sequence) { return sequence->pending(); });
   for (const auto& sequence : candidates_) {
-    if (budget <= 0) break;
-    const int32_t count = std::min(budget, sequence->pending());
-    chosen_.push_back({sequence, count, {}});
-    budget -= count;
-    rows_left -= count;
+    const int32_t own = sequence == oldest ? kept : 0;
+    const int32_t more = std::clamp(sequence->pending() - own, 0, budget);
+    if (own + more == 0) continue;
+    chosen_.push_back({sequence, own + more, {}});
+    budget -= more;
+    rows_left -= own + more;
   }
 }
 

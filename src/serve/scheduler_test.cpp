@@ -109,66 +109,6 @@ TEST(Scheduler, FillsThePipeline) {
   ring.expect_all_free();
 }
 
-// Seconds until a ring, over which a model is divided evenly, has answered: a stage takes a part of 4 ms for a step
-// and of 1 ms for each of its rows.
-double seconds_to_answer(int32_t n_stages, net::Duration hop_time, int n_requests, int32_t prompt,
-                         int32_t max_new) {
-  Ring ring(n_stages, config(4000, 16, 512, 4000));
-  ring.stage_time_ = milliseconds(4) / n_stages;
-  ring.row_time_ = std::chrono::microseconds(1000) / n_stages;
-  ring.hop_time_ = hop_time;
-  ring.scheduler_->set_link_s(std::chrono::duration<double>(n_stages * hop_time).count());
-  std::mt19937 random(4);
-  ring.submit(1000, random_tokens(random, 100), 20);  // the scheduler learns what steps take
-  EXPECT_TRUE(ring.settle());
-  const auto begin = ring.clock_.now();
-  for (int i = 1; i <= n_requests; ++i)
-    ring.submit(static_cast<uint64_t>(i), random_tokens(random, prompt), max_new);
-  EXPECT_TRUE(ring.settle());
-  for (int i = 1; i <= n_requests; ++i) {
-    const auto id = static_cast<uint64_t>(i);
-    EXPECT_EQ(ring.outcomes_[id].answer, ring.oracle(id, max_new));
-  }
-  return std::chrono::duration<double>(ring.clock_.now() - begin).count();
-}
-
-TEST(Scheduler, ChunksOfOnePromptKeepAllStagesBusy) {
-  const double alone = seconds_to_answer(1, {}, 1, 2000, 1);
-  EXPECT_LT(seconds_to_answer(2, {}, 1, 2000, 1), alone / 1.8);
-  EXPECT_LT(seconds_to_answer(4, {}, 1, 2000, 1), alone / 3.1);
-}
-
-TEST(Scheduler, ChunksOfOnePromptFillSlowLinks) {
-  const double alone = seconds_to_answer(1, {}, 1, 2000, 1);
-  EXPECT_LT(seconds_to_answer(2, milliseconds(20), 1, 2000, 1), alone / 1.7);
-  EXPECT_LT(seconds_to_answer(2, milliseconds(100), 1, 2000, 1), alone / 1.4);
-}
-
-TEST(Scheduler, ManyPromptsAreSharedOutInTime) {
-  EXPECT_LT(seconds_to_answer(2, {}, 16, 60, 1), seconds_to_answer(1, {}, 16, 60, 1) / 1.6);
-}
-
-TEST(Scheduler, ManySequencesFillSlowLinks) {
-  // Two micro-batches of eight would take 2 × 6 ms and 2 × 20 ms for sixteen tokens.
-  const double of_two = 60 * 0.052;
-  EXPECT_LT(seconds_to_answer(2, milliseconds(20), 16, 1, 60), 0.93 * of_two);
-}
-
-TEST(Scheduler, PrefillDoesNotStarveDecodes) {
-  Ring ring(1, config(1000, 4, 64, 2000));
-  std::mt19937 random(5);
-  ring.submit(1, random_tokens(random, 4), 400);
-  ring.clock_.run_until([&] { return ring.outcomes_[1].answer.size() >= 3; }, seconds(5));
-  const size_t steps_before = ring.sent_.size();
-  const size_t tokens_before = ring.outcomes_[1].answer.size();
-  ring.submit(2, random_tokens(random, 1000), 4);
-  ring.clock_.run_until([&] { return !ring.outcomes_[2].answer.empty(); }, seconds(50));
-  const size_t steps = ring.sent_.size() - steps_before;
-  EXPECT_GE(steps, 16u);
-  EXPECT_GE(ring.outcomes_[1].answer.size() - tokens_before + 2, steps)
-      << "every step carried the decoding sequence";
-}
-
 TEST(Scheduler, QueueIsFirstComeFirstServedWithPositions) {
   auto settings = config(100, 1);
   settings.queue_limit = 2;

@@ -12,6 +12,7 @@
 #include <random>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "net/simulated_network.h"
@@ -72,7 +73,12 @@ class Ring final : public SchedulerPort {
     sent_.back().activations.clear();
     if (swallow_ > 0) {
       --swallow_;
+      lost_ = true;
       return;
+    }
+    if (std::exchange(lost_, false)) {  // a gap in the numbers: stages forget their slots (ring/stage_runner.h)
+      step.closed_slots.clear();
+      for (int32_t slot = 0; slot < config_.max_slots; ++slot) step.closed_slots.emplace_back(slot);
     }
     run(0, std::move(step));
   }
@@ -168,6 +174,7 @@ class Ring final : public SchedulerPort {
   }
 
   std::set<uint64_t> poisoned_;
+  bool lost_ = false;  // the step before
 };
 
 inline SchedulerConfig config(int32_t n_blocks, int32_t slots, int32_t rows = 64, int32_t context = 256) {
