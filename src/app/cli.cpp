@@ -13,6 +13,7 @@
 #include "app/model_argument.h"
 #include "app/options.h"
 #include "app/version.h"
+#include "model/synthesize.h"
 
 namespace exo::app {
 
@@ -248,8 +249,7 @@ void add_doctor(Cli& cli) {
 void add_synth(Cli& cli) {
   auto* synth =
       cli.app.add_subcommand("synth", "Write a model of a known shape with random weights, for benchmarks");
-  synth->add_option("--like", cli.synth.like, "llama-3.2-1b, llama-3-8b, llama-3.1-70b or llama-3.1-405b")
-      ->required();
+  synth->add_option("--like", cli.synth.like, "One of " + model::synth_shapes())->required();
   synth->add_option("--layers", cli.synth.layers, "So many layers instead of the shape's own");
   synth->add_option("--type", cli.synth.type, "Number format of the weights")->capture_default_str();
   synth->add_option("-o,--output", cli.synth.output, "File to write")->required();

@@ -27,6 +27,11 @@ struct Shape {
   std::string_view architecture = "llama";
   int32_t wide_head = 0;  // dimensions of a head where they are not d_model / n_heads
   bool qk_norm = false;
+  // Multi-head latent attention: a head's key has plain_dim + rope_dim dimensions, its value plain_dim; the cache
+  // holds latent_rank + rope_dim numbers. 0: ordinary attention.
+  int32_t latent_rank = 0, plain_dim = 0, rope_dim = 0;
+  int32_t n_dense_layers = 0, dense_ff = 0;  // of a mixture of experts, the first layers: without experts
+  int32_t n_shared = 0;                      // experts that every token uses
   int32_t head_dim() const { return wide_head > 0 ? wide_head : d_model / n_heads; }
 };
 
@@ -43,6 +48,23 @@ constexpr Shape kShapes[] = {
      .context_length = 4096,
      .n_experts = 8,
      .n_chosen = 2},
+    {.name = "tiny-latent",
+     .d_model = 256,
+     .n_layers = 4,
+     .n_heads = 4,
+     .n_kv_heads = 1,
+     .d_ff = 96,
+     .n_vocab = 512,
+     .context_length = 4096,
+     .n_experts = 8,
+     .n_chosen = 2,
+     .architecture = "deepseek2",
+     .latent_rank = 64,
+     .plain_dim = 32,
+     .rope_dim = 16,
+     .n_dense_layers = 1,
+     .dense_ff = 512,
+     .n_shared = 1},
     {"llama-3.2-1b", 2048, 16, 32, 8, 8192, 128256, 131072, 32.0, true},
     {"llama-3-8b", 4096, 32, 32, 8, 14336, 128256, 8192},
     {"llama-3.1-70b", 8192, 80, 64, 8, 28672, 128256, 131072, 8.0},
@@ -70,6 +92,23 @@ constexpr Shape kShapes[] = {
      .architecture = "qwen3moe",
      .wide_head = 128,
      .qk_norm = true},
+    {.name = "deepseek-v2-lite",
+     .d_model = 2048,
+     .n_layers = 27,
+     .n_heads = 16,
+     .n_kv_heads = 1,
+     .d_ff = 1408,
+     .n_vocab = 102400,
+     .context_length = 32768,
+     .n_experts = 64,
+     .n_chosen = 6,
+     .architecture = "deepseek2",
+     .latent_rank = 512,
+     .plain_dim = 128,
+     .rope_dim = 64,
+     .n_dense_layers = 1,
+     .dense_ff = 10944,
+     .n_shared = 2},
 };
 constexpr double kRopeTheta = 500000.0;
 constexpr std::string_view kRopeFactors = "rope_freqs.weight";
@@ -101,54 +140,92 @@ void put_metadata(GgufWriter& writer, const Shape& shape) {
   put("block_count", shape.n_layers);
   put("context_length", shape.context_length);
   put("embedding_length", shape.d_model);
-  put("feed_forward_length", shape.d_ff);
+  put("feed_forward_length", shape.n_dense_layers > 0 ? shape.dense_ff : shape.d_ff);
   put("attention.head_count", shape.n_heads);
   put("attention.head_count_kv", shape.n_kv_heads);
   put("vocab_size", shape.n_vocab);
-  put("attention.key_length", shape.head_dim());
-  put("attention.value_length", shape.head_dim());
-  put("rope.dimension_count", shape.head_dim());
+  if (shape.latent_rank > 0) {
+    put("attention.kv_lora_rank", shape.latent_rank);
+    put("attention.key_length", shape.latent_rank + shape.rope_dim);
+    put("attention.value_length", shape.latent_rank);
+    put("attention.key_length_mla", shape.plain_dim + shape.rope_dim);
+    put("attention.value_length_mla", shape.plain_dim);
+    put("rope.dimension_count", shape.rope_dim);
+  } else {
+    put("attention.key_length", shape.head_dim());
+    put("attention.value_length", shape.head_dim());
+    put("rope.dimension_count", shape.head_dim());
+  }
   if (shape.n_experts > 0) {
     put("expert_count", shape.n_experts);
     put("expert_used_count", shape.n_chosen);
     put("expert_feed_forward_length", shape.d_ff);
   }
+  if (shape.n_dense_layers > 0) put("leading_dense_block_count", shape.n_dense_layers);
+  if (shape.n_shared > 0) put("expert_shared_count", shape.n_shared);
   writer.set(fmt::format("{}.rope.freq_base", shape.architecture), static_cast<float>(kRopeTheta));
   writer.set(fmt::format("{}.attention.layer_norm_rms_epsilon", shape.architecture), 1e-5f);
+}
+
+// Adds the tensors of one layer: add("attn_q", type, {columns, rows}).
+template <typename Add>
+void add_attention(const Shape& shape, ElementType type, const Add& add) {
+  const int64_t d = shape.d_model, heads = shape.n_heads;
+  if (shape.latent_rank > 0) {
+    add("attn_q", type, {d, heads * (shape.plain_dim + shape.rope_dim)});
+    add("attn_kv_a_mqa", type, {d, shape.latent_rank + shape.rope_dim});
+    add("attn_kv_a_norm", ElementType::kF32, {shape.latent_rank});
+    add("attn_k_b", type, {shape.plain_dim, shape.latent_rank, heads});
+    add("attn_v_b", type, {shape.latent_rank, shape.plain_dim, heads});
+    add("attn_output", type, {heads * shape.plain_dim, d});
+    return;
+  }
+  const int64_t q = heads * shape.head_dim(), kv = int64_t{shape.n_kv_heads} * shape.head_dim();
+  add("attn_q", type, {d, q});
+  add("attn_k", type, {d, kv});
+  add("attn_v", type, {d, kv});
+  add("attn_output", type, {q, d});
+  if (shape.qk_norm) {
+    add("attn_q_norm", ElementType::kF32, {shape.head_dim()});
+    add("attn_k_norm", ElementType::kF32, {shape.head_dim()});
+  }
+}
+
+template <typename Add>
+void add_feed_forward(const Shape& shape, ElementType type, int32_t layer, const Add& add) {
+  const int64_t d = shape.d_model;
+  const auto add_three = [&](const char* gate, const char* up, const char* down, int64_t width) {
+    add(gate, type, {d, width});
+    add(up, type, {d, width});
+    add(down, type, {width, d});
+  };
+  if (shape.n_experts == 0) return add_three("ffn_gate", "ffn_up", "ffn_down", shape.d_ff);
+  if (layer < shape.n_dense_layers) return add_three("ffn_gate", "ffn_up", "ffn_down", shape.dense_ff);
+  add("ffn_gate_inp", ElementType::kF32, {d, shape.n_experts});
+  add("ffn_gate_exps", type, {d, shape.d_ff, shape.n_experts});
+  add("ffn_up_exps", type, {d, shape.d_ff, shape.n_experts});
+  add("ffn_down_exps", type, {shape.d_ff, d, shape.n_experts});
+  if (shape.n_shared > 0)
+    add_three("ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp", int64_t{shape.n_shared} * shape.d_ff);
 }
 
 void add_tensors(GgufWriter& writer, const Shape& shape, ElementType type) {
   const bool four_bits = type == ElementType::kQ4_0 || type == ElementType::kQ4_K;
   const ElementType head_type = four_bits ? ElementType::kQ6_K : type;
-  const int64_t d = shape.d_model, kv = int64_t{shape.n_kv_heads} * shape.head_dim();
-  const int64_t q = int64_t{shape.n_heads} * shape.head_dim();
+  const int64_t d = shape.d_model;
   if (shape.rope_factor > 0.0)
     writer.add_tensor(std::string(kRopeFactors), ElementType::kF32, {shape.head_dim() / 2});
   writer.add_tensor("token_embd.weight", shape.tied ? head_type : type, {d, shape.n_vocab});
   for (int32_t i = 0; i < shape.n_layers; ++i) {
     const auto add = [&](const char* part, ElementType part_type, std::vector<int64_t> extents) {
+      if (extents[0] % info(part_type).block_elements != 0)
+        part_type = ElementType::kQ8_0;  // as in published files
       writer.add_tensor(fmt::format("blk.{}.{}.weight", i, part), part_type, std::move(extents));
     };
     add("attn_norm", ElementType::kF32, {d});
-    add("attn_q", type, {d, q});
-    add("attn_k", type, {d, kv});
-    add("attn_v", type, {d, kv});
-    add("attn_output", type, {q, d});
-    if (shape.qk_norm) {
-      add("attn_q_norm", ElementType::kF32, {shape.head_dim()});
-      add("attn_k_norm", ElementType::kF32, {shape.head_dim()});
-    }
+    add_attention(shape, type, add);
     add("ffn_norm", ElementType::kF32, {d});
-    if (shape.n_experts > 0) {
-      add("ffn_gate_inp", ElementType::kF32, {d, shape.n_experts});
-      add("ffn_gate_exps", type, {d, shape.d_ff, shape.n_experts});
-      add("ffn_up_exps", type, {d, shape.d_ff, shape.n_experts});
-      add("ffn_down_exps", type, {shape.d_ff, d, shape.n_experts});
-      continue;
-    }
-    add("ffn_gate", type, {d, shape.d_ff});
-    add("ffn_up", type, {d, shape.d_ff});
-    add("ffn_down", type, {shape.d_ff, d});
+    add_feed_forward(shape, type, i, add);
   }
   writer.add_tensor("output_norm.weight", ElementType::kF32, {d});
   if (!shape.tied) writer.add_tensor("output.weight", head_type, {d, shape.n_vocab});

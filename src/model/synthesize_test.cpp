@@ -6,6 +6,7 @@
 #include <cmath>
 #include <fstream>
 #include <iterator>
+#include <utility>
 
 #include "formats/gguf.h"
 #include "model/load.h"
@@ -52,9 +53,14 @@ TEST_F(Synthesize, EveryTypeLoadsAndRuns) {
 }
 
 TEST_F(Synthesize, AMixtureOfExpertsRuns) {
-  for (const char* type : {"Q4_0", "Q4_K", "F16"}) {
-    const SynthOptions options{.shape = "tiny-moe", .n_layers = 3, .type = find_element_type(type)->type};
-    ASSERT_TRUE(synthesize(options, folder_ / "m.gguf").has_value()) << type;
+  for (const auto& [shape, type] : {std::pair{"tiny-moe", "Q4_0"},
+                                    {"tiny-moe", "Q4_K"},
+                                    {"tiny-moe", "F16"},
+                                    {"tiny-latent", "Q4_0"},
+                                    {"tiny-latent", "Q4_K"}}) {
+    SCOPED_TRACE(fmt::format("{} {}", shape, type));
+    const SynthOptions options{.shape = shape, .n_layers = 3, .type = find_element_type(type)->type};
+    ASSERT_TRUE(synthesize(options, folder_ / "m.gguf").has_value());
     auto opened = formats::GgufFile::open(folder_ / "m.gguf");
     ASSERT_TRUE(opened.has_value()) << opened.error().message;
     const auto file = std::make_shared<const formats::GgufFile>(std::move(*opened));
@@ -64,8 +70,8 @@ TEST_F(Synthesize, AMixtureOfExpertsRuns) {
     ASSERT_TRUE(run.has_value()) << run.error().message;
     const auto split = run_logits(file, tokens, {.n_greedy = 4, .n_stages = 3, .chunk_tokens = 9}, *ops_);
     ASSERT_TRUE(split.has_value()) << split.error().message;
-    EXPECT_EQ(split->logits, run->logits) << type;
-    EXPECT_EQ(split->greedy, run->greedy) << type;
+    EXPECT_EQ(split->logits, run->logits);
+    EXPECT_EQ(split->greedy, run->greedy);
   }
 }
 
@@ -104,7 +110,7 @@ TEST_F(Synthesize, TheSeedDecidesTheBytes) {
 }
 
 TEST_F(Synthesize, KnownShapesHaveTheirTrueSizes) {
-  // 1.236, 8.03, 70.6, 405.9, 46.7 and 30.5 thousand million parameters.
+  // 1.236, 8.03, 70.6, 405.9, 46.7, 30.5 and 15.7 thousand million parameters.
   const auto gigabytes = [](const char* shape) {
     return static_cast<double>(*synthesized_bytes({.shape = shape, .type = ElementType::kF16})) / 2e9;
   };
@@ -114,6 +120,7 @@ TEST_F(Synthesize, KnownShapesHaveTheirTrueSizes) {
   EXPECT_NEAR(gigabytes("llama-3.1-405b"), 405.85, 0.3);
   EXPECT_NEAR(gigabytes("mixtral-8x7b"), 46.7, 0.1);
   EXPECT_NEAR(gigabytes("qwen3-30b-a3b"), 30.53, 0.1);
+  EXPECT_NEAR(gigabytes("deepseek-v2-lite"), 15.71, 0.1);
 }
 
 TEST_F(Synthesize, WrongOptionsAreRefused) {
