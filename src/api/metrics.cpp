@@ -170,6 +170,10 @@ void write_stages(Writer& out, const Services& services) {
                  [](auto& s) { return s.preemptions; });
   each_scheduler("exo_replays_total", "counter", "Requests computed again after a lost step.",
                  [](auto& s) { return s.replays; });
+  each_scheduler("exo_kv_blocks_carried_total", "counter", "Blocks taken over from the ring before.",
+                 [](auto& s) { return s.carried_blocks; });
+  each_scheduler("exo_kv_carried_bytes_total", "counter", "Bytes of those blocks, on all stages.",
+                 [](auto& s) { return s.carried_bytes; });
   each_scheduler("exo_generated_tokens_total", "counter", "Tokens sampled.",
                  [](auto& s) { return s.generated_tokens; });
   write_guesses(out, stages, model_of);

@@ -56,6 +56,16 @@ class OwnedEngine final : public ring::StageExecutor {
   }
   bool keeps_state() const override { return engine_.keeps_state(); }
   void interrupt(MicroBatchId newest) override { engine_.interrupt(newest); }
+  std::optional<ring::CacheLayout> cache_layout() const override { return engine_.cache_layout(); }
+  void read_cache(ring::CachePart part, std::function<void(Result<std::vector<std::byte>>)> done) override {
+    engine_.read_cache(std::move(part), std::move(done));
+  }
+  void write_cache(ring::CachePart part, std::vector<std::byte> bytes, std::function<void(Status)> done) override {
+    engine_.write_cache(std::move(part), std::move(bytes), std::move(done));
+  }
+  void complete_blocks(std::vector<BlockId> blocks, std::function<void(Status)> done) override {
+    engine_.complete_blocks(std::move(blocks), std::move(done));
+  }
 
  private:
   std::unique_ptr<ops::Ops> device_;

@@ -68,4 +68,34 @@ Result<KvCache> KvCache::allocate(const Hyperparameters& model, const StageConfi
   return cache;
 }
 
+namespace {
+
+// All heads and positions of a block lie together.
+uint64_t block_part_bytes(const ops::KvCacheView& view, int32_t width) {
+  return *row_bytes(view.type, static_cast<uint64_t>(width)) * static_cast<uint64_t>(view.n_kv_heads) *
+         static_cast<uint64_t>(view.block_positions);
+}
+uint64_t key_block_bytes(const ops::KvCacheView& view) { return block_part_bytes(view, view.key_dim); }
+uint64_t value_block_bytes(const ops::KvCacheView& view) {
+  return view.values_in_keys ? 0 : block_part_bytes(view, view.value_dim);
+}
+
+}  // namespace
+
+uint64_t KvCache::block_bytes(size_t i) const { return key_block_bytes(views_[i]) + value_block_bytes(views_[i]); }
+
+void KvCache::read_block(size_t i, BlockId block, ops::Ops& ops, std::span<std::byte> to) const {
+  const auto& view = views_[i];
+  const uint64_t keys = key_block_bytes(view), values = value_block_bytes(view);
+  ops.read_bytes(view.keys + block.value * keys, to.first(keys));
+  if (values > 0) ops.read_bytes(view.values + block.value * values, to.subspan(keys, values));
+}
+
+void KvCache::write_block(size_t i, BlockId block, ops::Ops& ops, std::span<const std::byte> from) {
+  const auto& view = views_[i];
+  const uint64_t keys = key_block_bytes(view), values = value_block_bytes(view);
+  ops.write_bytes(from.first(keys), view.keys + block.value * keys);
+  if (values > 0) ops.write_bytes(from.subspan(keys, values), view.values + block.value * values);
+}
+
 }  // namespace exo::model

@@ -2,6 +2,7 @@
 // The paged key-value cache of a stage's blocks. Which pages belong to which sequence is the scheduler's business.
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "model/hyperparameters.h"
@@ -18,6 +19,12 @@ class KvCache {
   // Of the stage's i-th block, counted from its first.
   const ops::KvCacheView& layer(size_t i) const { return views_[i]; }
   uint64_t bytes() const { return bytes_; }
+
+  // The keys and the values of one block of the stage's i-th layer.
+  uint64_t block_bytes(size_t i) const;
+  // One block's keys, then its values. The block is one of the cache's, the bytes are block_bytes(i).
+  void read_block(size_t i, BlockId block, ops::Ops& ops, std::span<std::byte> to) const;
+  void write_block(size_t i, BlockId block, ops::Ops& ops, std::span<const std::byte> from);
 
  private:
   std::vector<std::unique_ptr<ops::Buffer>> buffers_;

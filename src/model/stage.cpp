@@ -64,12 +64,55 @@ class TransformerStage final : public Stage {
     return logits_of(rows);
   }
 
+  uint64_t cache_block_bytes(LayerIndex layer) const override { return parts_.cache.block_bytes(own_index(layer)); }
+
+  Status read_cache(LayerRange layers, std::span<const BlockId> blocks, std::span<std::byte> to) const override {
+    EXO_CHECK_OK(check_cache_part(layers, blocks, to.size()));
+    for (LayerIndex layer = layers.begin; layer < layers.end; ++layer) {
+      const size_t bytes = cache_block_bytes(layer);
+      for (const BlockId block : blocks) {
+        parts_.cache.read_block(own_index(layer), block, ops_, to.first(bytes));
+        to = to.subspan(bytes);
+      }
+    }
+    return {};
+  }
+
+  Status write_cache(LayerRange layers, std::span<const BlockId> blocks, std::span<const std::byte> from) override {
+    EXO_CHECK_OK(check_cache_part(layers, blocks, from.size()));
+    for (LayerIndex layer = layers.begin; layer < layers.end; ++layer) {
+      const size_t bytes = cache_block_bytes(layer);
+      for (const BlockId block : blocks) {
+        parts_.cache.write_block(own_index(layer), block, ops_, from.first(bytes));
+        from = from.subspan(bytes);
+      }
+    }
+    return {};
+  }
+
   const ModelInfo& model() const override { return parts_.info; }
   const StageConfig& config() const override { return parts_.config; }
   uint64_t weight_bytes() const override { return parts_.weights.bytes; }
   uint64_t kv_bytes() const override { return parts_.cache.bytes() + parts_.state.bytes(); }
 
  private:
+  size_t own_index(LayerIndex layer) const {
+    return static_cast<size_t>(layer.value - parts_.config.layers.begin.value);
+  }
+  Status check_cache_part(LayerRange layers, std::span<const BlockId> blocks, size_t bytes) const {
+    const auto& config = parts_.config;
+    if (layers.begin < config.layers.begin || layers.end > config.layers.end || layers.empty())
+      return fail(ErrorCode::kInvalidArgument, "the cache of layers {} to {} is not here", layers.begin,
+                  layers.end.value - 1);
+    for (const BlockId block : blocks)
+      if (block.value >= static_cast<uint32_t>(config.n_blocks))
+        return fail(ErrorCode::kInvalidArgument, "block {} of {}", block, config.n_blocks);
+    uint64_t expected = 0;
+    for (LayerIndex layer = layers.begin; layer < layers.end; ++layer) expected += cache_block_bytes(layer);
+    if (bytes != expected * blocks.size())
+      return fail(ErrorCode::kInvalidArgument, "{} bytes for {} blocks of {}", bytes, blocks.size(), expected);
+    return {};
+  }
   bool is_first() const { return parts_.config.layers.begin.value == 0; }
   bool is_last() const { return parts_.config.layers.end.value == parts_.model.n_layers(); }
   ops::Tensor hidden() const { return dense(parts_.workspace.hidden, step_.n_rows(), parts_.model.d_model); }

@@ -68,6 +68,15 @@ class Stage {
   // As forward on the last stage, but logits of every row: [n_rows, n_vocab]. For reference checks.
   virtual Result<std::span<const float>> forward_all_logits(const StepInput& input) = 0;
 
+  // The cache's bytes, to carry them from one stage to another of the same model, type and block size. Layer by
+  // layer; of each the blocks in order; of a block its keys, then its values, each [n_kv_heads, block_positions,
+  // width] as config().kv_type stores them. kInvalidArgument for layers and blocks that are not the stage's, and
+  // for another number of bytes than blocks.size() * the sum of cache_block_bytes(); nothing is touched then.
+  virtual uint64_t cache_block_bytes(LayerIndex layer) const = 0;  // of a layer of the stage
+  virtual Status read_cache(LayerRange layers, std::span<const BlockId> blocks, std::span<std::byte> to) const = 0;
+  virtual Status write_cache(LayerRange layers, std::span<const BlockId> blocks,
+                             std::span<const std::byte> from) = 0;
+
   virtual const ModelInfo& model() const = 0;
   virtual const StageConfig& config() const = 0;
   virtual uint64_t weight_bytes() const = 0;

@@ -220,6 +220,9 @@ class Ops {
   virtual Result<Weight> load(const WeightSource& source) = 0;
   virtual void write(Tensor to, const float* from) = 0;  // from: [to.rows, to.cols], dense
   virtual void read(Tensor from, float* to) = 0;         // to: dense; waits for all queued work
+  // Bytes as they lie in a buffer, to and from memory of the host; the latter waits for all queued work.
+  virtual void write_bytes(std::span<const std::byte> from, std::byte* to) = 0;
+  virtual void read_bytes(const std::byte* from, std::span<std::byte> to) = 0;
 
   // out[i] = table[tokens[i]], out: [tokens.size(), table.cols]. Tokens are within the table.
   virtual void embed(const Weight& table, std::span<const TokenId> tokens, Tensor out) = 0;

@@ -86,6 +86,13 @@ class HashStage final : public model::Stage {
   Result<std::span<const float>> forward_all_logits(const model::StepInput& input) override {
     return forward(input);
   }
+  uint64_t cache_block_bytes(LayerIndex) const override { return 0; }
+  Status read_cache(LayerRange, std::span<const BlockId>, std::span<std::byte>) const override {
+    return fail(ErrorCode::kUnsupported, "not here");
+  }
+  Status write_cache(LayerRange, std::span<const BlockId>, std::span<const std::byte>) override {
+    return fail(ErrorCode::kUnsupported, "not here");
+  }
   const model::ModelInfo& model() const override { return info_; }
   const model::StageConfig& config() const override { return config_; }
   uint64_t weight_bytes() const override { return 0; }

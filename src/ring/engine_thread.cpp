@@ -11,12 +11,8 @@
 namespace exo::ring {
 namespace {
 
-using Done = std::function<void(Result<StageOutput>)>;
-
-struct Work {
-  wire::Step step;
-  Done done;
-};
+template <typename T>
+using Done = std::function<void(Result<T>)>;
 
 StageLimits limits_of(const model::Stage& stage, int32_t max_slots) {
   const auto& config = stage.config();
@@ -40,6 +36,7 @@ struct EngineThread::Engine {
         group(std::move(options.group)),
         limits(limits_of(*stage, options.max_slots)),
         keeps_state(std::ranges::any_of(stage->model().state_bytes, [](uint64_t bytes) { return bytes > 0; })),
+        layout(cache_layout()),
         slots(limits),
         queue(options.queue_capacity) {
     sequences.reserve(static_cast<size_t>(std::max(options.max_slots, 0)));
@@ -49,18 +46,53 @@ struct EngineThread::Engine {
   void run() {
     while (auto work = queue.pop()) {
       if (!alive->load()) return;
-      post(std::move(work->done), compute(work->step));
+      (*work)();
     }
   }
 
-  void post(Done done, Result<StageOutput> output) {
+  template <typename T>
+  void post(Done<T> done, Result<T> output) {
     struct Posted {
-      Done done;
-      Result<StageOutput> output;
+      Done<T> done;
+      Result<T> output;
     };
     clock.post([alive = alive, posted = std::make_shared<Posted>(std::move(done), std::move(output))] {
       if (alive->load()) posted->done(std::move(posted->output));
     });
+  }
+
+  // `work` of `input` on the engine's thread, in order; its result goes to `done`.
+  template <typename T, typename Input, typename Work>
+  void enqueue(Input input, Done<T> done, Work work) {
+    auto shared = std::make_shared<Input>(std::move(input));
+    if (!queue.try_push([this, shared, done, work] { post<T>(done, work(*shared)); }))
+      post<T>(std::move(done), fail(ErrorCode::kUnavailable, "the stage's queue is full"));
+  }
+
+  std::optional<CacheLayout> cache_layout() const {
+    const auto& config = stage->config();
+    if (keeps_state || !config.share.is_whole()) return std::nullopt;
+    CacheLayout own{
+        config.layers, std::string(info(config.kv_type).name), config.n_blocks, config.block_positions, {}};
+    for (LayerIndex i = config.layers.begin; i < config.layers.end; ++i)
+      own.block_bytes.push_back(stage->cache_block_bytes(i));
+    return own;
+  }
+
+  Result<std::vector<std::byte>> read_cache(const CachePart& part) const {
+    for (const BlockId block : part.blocks)
+      if (!slots.is_full(block)) return fail(ErrorCode::kUnavailable, "block {} is not full here", block);
+    const auto& own = stage->config().layers;
+    if (part.layers.begin < own.begin || part.layers.end > own.end)
+      return fail(ErrorCode::kInvalidArgument, "a cache of other layers");
+    std::vector<std::byte> bytes(part.blocks.size() * layout->bytes_of(part.layers));
+    EXO_CHECK_OK(stage->read_cache(part.layers, part.blocks, bytes));
+    return bytes;
+  }
+
+  Status complete_blocks(std::span<const BlockId> blocks) {
+    if (!slots.note_full(blocks)) return fail(ErrorCode::kInvalidArgument, "blocks that are not here");
+    return {};
   }
 
   Result<StageOutput> compute(wire::Step& step) {
@@ -138,8 +170,9 @@ struct EngineThread::Engine {
   const std::unique_ptr<StageGroup> group;  // null: this device alone
   const StageLimits limits;
   const bool keeps_state;
+  const std::optional<CacheLayout> layout;
   SlotTables slots;
-  BoundedQueue<Work> queue;
+  BoundedQueue<std::function<void()>> queue;
   std::shared_ptr<std::atomic<bool>> alive = std::make_shared<std::atomic<bool>>(true);
   std::vector<model::StepSequence> sequences;  // of the step being computed
   std::vector<float> logits;                   // [n_vocab], the row being sampled
@@ -164,11 +197,31 @@ void EngineThread::interrupt(MicroBatchId newest) {
   if (engine_->group) engine_->group->interrupt(newest);
 }
 
+std::optional<CacheLayout> EngineThread::cache_layout() const { return engine_->layout; }
+
 void EngineThread::execute(wire::Step step, std::function<void(Result<StageOutput>)> done) {
-  // Kept aside: a refused push has eaten its argument.
-  Done refused = done;
-  if (!engine_->queue.try_push({std::move(step), std::move(done)}))
-    engine_->post(std::move(refused), fail(ErrorCode::kUnavailable, "the stage's queue is full"));
+  engine_->enqueue<StageOutput>(std::move(step), std::move(done),
+                                [engine = engine_.get()](wire::Step& s) { return engine->compute(s); });
+}
+
+void EngineThread::read_cache(CachePart part, std::function<void(Result<std::vector<std::byte>>)> done) {
+  if (!engine_->layout) return engine_->post<std::vector<std::byte>>(std::move(done), no_cache_to_copy());
+  engine_->enqueue<std::vector<std::byte>>(
+      std::move(part), std::move(done), [engine = engine_.get()](CachePart& p) { return engine->read_cache(p); });
+}
+
+void EngineThread::write_cache(CachePart part, std::vector<std::byte> bytes, std::function<void(Status)> done) {
+  if (!engine_->layout) return engine_->post<void>(std::move(done), no_cache_to_copy());
+  engine_->enqueue<void>(std::pair(std::move(part), std::move(bytes)), std::move(done),
+                         [engine = engine_.get()](auto& input) {
+                           return engine->stage->write_cache(input.first.layers, input.first.blocks, input.second);
+                         });
+}
+
+void EngineThread::complete_blocks(std::vector<BlockId> blocks, std::function<void(Status)> done) {
+  if (!engine_->layout) return engine_->post<void>(std::move(done), no_cache_to_copy());
+  engine_->enqueue<void>(std::move(blocks), std::move(done),
+                         [engine = engine_.get()](std::vector<BlockId>& b) { return engine->complete_blocks(b); });
 }
 
 }  // namespace exo::ring

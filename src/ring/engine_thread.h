@@ -35,6 +35,11 @@ class EngineThread final : public StageExecutor {
   void execute(wire::Step step, std::function<void(Result<StageOutput>)> done) override;
   void interrupt(MicroBatchId newest) override;
   bool keeps_state() const override;
+  // Of a stage that is a device's alone and keeps no states.
+  std::optional<CacheLayout> cache_layout() const override;
+  void read_cache(CachePart part, std::function<void(Result<std::vector<std::byte>>)> done) override;
+  void write_cache(CachePart part, std::vector<std::byte> bytes, std::function<void(Status)> done) override;
+  void complete_blocks(std::vector<BlockId> blocks, std::function<void(Status)> done) override;
 
  private:
   struct Engine;

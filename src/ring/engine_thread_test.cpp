@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <map>
 #include <mutex>
 
 namespace exo::ring {
@@ -77,6 +78,25 @@ class FakeStage final : public model::Stage {
   Result<std::span<const float>> forward_all_logits(const model::StepInput& input) override {
     return forward(input);
   }
+  // Three bytes for a block of a layer.
+  uint64_t cache_block_bytes(LayerIndex) const override { return 3; }
+  Status read_cache(LayerRange layers, std::span<const BlockId> blocks, std::span<std::byte> to) const override {
+    for (LayerIndex layer = layers.begin; layer < layers.end; ++layer)
+      for (const BlockId block : blocks) {
+        std::ranges::copy(cache.at({layer, block}), to.begin());
+        to = to.subspan(3);
+      }
+    return {};
+  }
+  Status write_cache(LayerRange layers, std::span<const BlockId> blocks, std::span<const std::byte> from) override {
+    for (LayerIndex layer = layers.begin; layer < layers.end; ++layer)
+      for (const BlockId block : blocks) {
+        cache[{layer, block}].assign(from.begin(), from.begin() + 3);
+        from = from.subspan(3);
+      }
+    return {};
+  }
+  mutable std::map<std::pair<LayerIndex, BlockId>, std::vector<std::byte>> cache;
   const model::ModelInfo& model() const override { return info_; }
   const model::StageConfig& config() const override { return config_; }
   uint64_t weight_bytes() const override { return 0; }

@@ -100,6 +100,13 @@ Status SlotTables::apply_sequence(wire::StepSequence& sequence) {
   return {};
 }
 
+bool SlotTables::note_full(std::span<const BlockId> blocks) {
+  for (const BlockId block : blocks)
+    if (block.value >= written_.size()) return false;
+  for (const BlockId block : blocks) written_[block.value] = limits_.block_positions;
+  return true;
+}
+
 // What the table brings in new, and the position right before the step's.
 Status SlotTables::check_history(const wire::StepSequence& sequence, const Slot& slot) const {
   const int64_t per_block = limits_.block_positions;

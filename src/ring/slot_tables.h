@@ -31,6 +31,13 @@ class SlotTables {
   // has its sampler.
   Status apply(wire::Step& step);
 
+  // Blocks whose content came from elsewhere and is complete; false: one is not of this cache.
+  bool note_full(std::span<const BlockId> blocks);
+  // All positions of the block have been computed here, or came from elsewhere.
+  bool is_full(BlockId block) const {
+    return block.value < written_.size() && written_[block.value] == limits_.block_positions;
+  }
+
   std::span<const BlockId> block_table(SlotId slot) const { return slots_[index(slot)].blocks; }
   sample::Sampler& sampler(SlotId slot) { return *slots_[index(slot)].sampler; }
 

@@ -113,6 +113,7 @@ void StageRunner::compute(wire::Step step) {
     trip.sequences = step.sequences;
     trip.closed_slots = step.closed_slots;
   }
+  if (watcher_) watcher_(step);
   ++computing_;
   counters_.last_step = clock_.now();
   auto shared_trip = std::make_shared<Trip>(std::move(trip));

@@ -50,9 +50,13 @@ class StageRunner {
   // before; what it still computes is ignored.
   std::unique_ptr<StageExecutor> set_executor(std::unique_ptr<StageExecutor> executor, int32_t max_slots);
   bool has_executor() const { return executor_ != nullptr; }
+  StageExecutor* executor() const { return executor_.get(); }  // until the next set_executor()
   void set_sink(StepSink* sink) { sink_ = sink; }
   // Where steps are noted down; outlives the runner. Null: nowhere.
   void set_trace(TraceLog* trace) { trace_ = trace; }
+
+  // Told of every step before it is computed.
+  void watch_steps(std::function<void(const wire::Step&)> watcher) { watcher_ = std::move(watcher); }
 
   // From the local scheduler, on the first stage. Never calls the sink before it returns.
   void run(wire::Step step);
@@ -108,6 +112,7 @@ class StageRunner {
   NodeId first_, last_, previous_, next_;
   StepSink* sink_ = nullptr;
   TraceLog* trace_ = nullptr;
+  std::function<void(const wire::Step&)> watcher_;
   std::unique_ptr<StageExecutor> executor_;
   int32_t max_slots_ = 0;
   MicroBatchId newest_{};      // of the steps taken; 0: none yet

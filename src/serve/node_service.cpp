@@ -1,9 +1,8 @@
-#include "serve/node_service.h"
-
 #include <algorithm>
 #include <chrono>
 
 #include "base/log.h"
+#include "serve/node_service_impl.h"
 
 namespace exo::serve {
 namespace {
@@ -14,24 +13,6 @@ constexpr auto kPreviousInterval = std::chrono::milliseconds(20);
 constexpr size_t kRateSamples = 7;  // a window of three seconds
 
 }  // namespace
-
-struct RingService::Instance final : SchedulerPort {
-  explicit Instance(net::Transport& transport_in) : transport(transport_in) {}
-
-  void send_step(wire::Step step) override { runner->run(std::move(step)); }
-  void send_update(const NodeId& front, wire::RequestUpdate update) override {
-    transport.send(front, std::move(update));  // without a link its requests are dropped anyway
-  }
-
-  net::Transport& transport;
-  Epoch epoch;
-  std::unique_ptr<ring::StageRunner> runner;
-  std::unique_ptr<Scheduler> scheduler;
-  std::vector<NodeId> stage_nodes;  // of the scheduler's ring
-  SchedulerConfig config;           // what the executor was installed with
-  MicroBatchId next_micro_batch{1};
-  std::optional<net::TimePoint> superseded_at;  // the next epoch is ready since
-};
 
 RingService::RingService(net::Clock& clock, net::Transport& transport, cluster::Cluster& cluster,
                          RingServiceOptions options)
@@ -78,7 +59,13 @@ void RingService::take_part(const wire::InstanceRecord& record, int32_t stage_in
     instance->runner = std::make_unique<ring::StageRunner>(clock_, transport_, record, stage_index);
     instance->runner->set_trace(options_.trace);
   }
-  if (instance->scheduler) instance->scheduler->set_ready(ready);
+  set_ready(record, *instance, ready);
+}
+
+void RingService::set_ready(const wire::InstanceRecord& record, Instance& instance, bool ready) {
+  if (!instance.scheduler) return;
+  if (ready) import_cache(record, instance);
+  instance.scheduler->set_ready(ready);
 }
 
 // A ring whose successor is ready ends when nobody uses it any more.
@@ -90,10 +77,13 @@ void RingService::watch_previous() {
     Instance* instance = find(view.record.fingerprint, view.record.previous->epoch);
     if (instance != nullptr && instance->scheduler) {
       const auto now = clock_.now();
-      if (!instance->superseded_at) instance->superseded_at = now;
+      if (instance->superseded_by != view.record.epoch) {
+        instance->superseded_by = view.record.epoch;
+        instance->superseded_at = now;
+      }
       const auto statistics = instance->scheduler->statistics();
-      const bool busy = statistics.waiting + statistics.running > 0;
-      if (busy && now - *instance->superseded_at < options_.previous_deadline) {
+      const bool busy = statistics.waiting + statistics.running > 0 || lends_cache(view.record, *instance);
+      if (busy && now - instance->superseded_at < options_.previous_deadline) {
         if (previous_timer_ == 0)
           previous_timer_ = clock_.run_after(kPreviousInterval, [this] { watch_previous(); });
         continue;
@@ -105,6 +95,7 @@ void RingService::watch_previous() {
 }
 
 void RingService::end_stage(Instance& instance) {
+  instance.end_carrying();
   if (instance.runner) {
     rows_of_ended_ += instance.runner->counters().rows;
     instance.runner->set_sink(nullptr);
@@ -189,13 +180,18 @@ bool RingService::install_executor(const std::string& fingerprint, const Epoch& 
   const bool is_previous = epoch != view->record.epoch;
   if (instance->runner->is_first())
     start_scheduler(*instance, is_previous ? cluster::previous_record(view->record) : view->record);
-  if (instance->scheduler) instance->scheduler->set_ready(is_previous ? view->previous_ready : view->ready);
+  if (is_previous) {
+    set_ready(cluster::previous_record(view->record), *instance, view->previous_ready);
+  } else {
+    set_ready(view->record, *instance, view->ready);
+  }
   return true;
 }
 
 void RingService::remove_executor(const std::string& fingerprint, const Epoch& epoch) {
   Instance* instance = find(fingerprint, epoch);
   if (instance == nullptr) return;
+  instance->end_carrying();
   instance->runner->set_sink(nullptr);
   if (instance->scheduler) instance->next_micro_batch = instance->scheduler->next_micro_batch();
   instance->scheduler.reset();
@@ -213,7 +209,7 @@ bool RingService::takes(const wire::Message& message) const {
   return std::holds_alternative<wire::Step>(message) || std::holds_alternative<wire::StepResult>(message) ||
          std::holds_alternative<wire::StepFailed>(message) ||
          std::holds_alternative<wire::SubmitRequest>(message) ||
-         std::holds_alternative<wire::CancelRequest>(message);
+         std::holds_alternative<wire::CancelRequest>(message) || is_about_caches(message);
 }
 
 void RingService::on_message(const NodeId& from, wire::Message message) {
@@ -238,6 +234,8 @@ void RingService::on_message(const NodeId& from, wire::Message message) {
   } else if (const auto* cancelled = std::get_if<wire::CancelRequest>(&message)) {
     for (auto& [key, instance] : instances_)
       if (instance->scheduler) instance->scheduler->cancel(from, cancelled->request);
+  } else {
+    on_cache_message(from, std::move(message));
   }
 }
 
@@ -260,6 +258,9 @@ void RingService::on_link_up(const net::LinkInfo& link) {
 void RingService::on_link_down(const NodeId& peer, const Error&) {
   linked_.erase(peer);
   for (auto& [key, instance] : instances_) {
+    if (instance->filler) instance->filler->on_link_down(peer);
+    if (instance->import) instance->import->on_link_down(peer);
+    if (instance->lease && instance->lease->borrower() == peer) instance->lease->end();
     instance->runner->on_link_down(peer);
     if (instance->scheduler) instance->scheduler->on_link(peer, false);
   }

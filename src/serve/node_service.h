@@ -36,8 +36,10 @@ struct RingServiceOptions {
   // Gets executors that are no longer needed. Destroying a real one may wait for a step, so the node does that on
   // another thread; without a function they are destroyed at once.
   std::function<void(std::unique_ptr<ring::StageExecutor>)> dispose;
-  ring::TraceLog* trace = nullptr;  // outlives the service; null: nothing is noted
-  ring::DrafterSource drafters;     // asked when this node becomes a first stage; without it nobody drafts
+  ring::TraceLog* trace = nullptr;         // outlives the service; null: nothing is noted
+  bool carry_caches = true;                // a new ring takes over what the one before has cached,
+  uint64_t carried_batch_bytes = 4 << 20;  // so much at a time, of all stages together
+  ring::DrafterSource drafters;            // asked when this node becomes a first stage; without it nobody drafts
 };
 
 struct RingStageView {
@@ -90,6 +92,19 @@ class RingService final : public net::TransportListener, public cluster::Cluster
   void start_scheduler(Instance& instance, const wire::InstanceRecord& record);
   double link_s_around(const std::vector<NodeId>& stage_nodes) const;
   void watch_previous();
+  void set_ready(const wire::InstanceRecord& record, Instance& instance, bool ready);
+  // ---- caches that are carried over (node_service_cache.cpp)
+  void import_cache(const wire::InstanceRecord& record, Instance& instance);
+  bool lends_cache(const wire::InstanceRecord& record, const Instance& instance) const;
+  static bool is_about_caches(const wire::Message& message);
+  void on_cache_message(const NodeId& from, wire::Message message);
+  void on_cache(const NodeId& from, const wire::CacheQuery& query);
+  void on_cache(const NodeId& from, const wire::CacheRelease& release);
+  void on_cache(const NodeId& from, wire::CacheFill fill);
+  void on_cache(const NodeId& from, wire::CacheRead read);
+  Instance* lender(const wire::InstanceRecord& record);
+  std::optional<wire::InstanceRecord> successor(const std::string& fingerprint, const Epoch& epoch) const;
+  double bandwidth_from(const NodeId& node) const;
   Instance* find(const std::string& fingerprint, const Epoch& epoch);
   void dispose(std::unique_ptr<ring::StageExecutor> executor);
   void submit(const NodeId& from, wire::SubmitRequest request);
@@ -103,6 +118,7 @@ class RingService final : public net::TransportListener, public cluster::Cluster
   std::set<NodeId> linked_;
   uint64_t rows_of_ended_ = 0;  // computed by stages that are no more
   std::deque<std::pair<net::TimePoint, uint64_t>> rate_samples_;
+  uint64_t imports_ = 0;  // begun
   net::TimerId rate_timer_ = 0, previous_timer_ = 0;
 };
 

@@ -39,17 +39,80 @@ PrefixCache::Match PrefixCache::match(std::span<const TokenId> tokens) {
                       tokens.begin() + static_cast<ptrdiff_t>(begin + per_block));
     const auto entry = entries_.find(key);
     if (entry == entries_.end()) break;
-    const BlockId block = entry->second.block;
-    Place& place = places_[block.value];
-    if (place.is_unused) {
-      unused_.erase(place.unused);
-      place.is_unused = false;
-    }
-    blocks_.retain(block);
-    found.blocks.push_back(block);
+    use(entry->second.block);
+    found.blocks.push_back(entry->second.block);
     found.chain = entry->second.chain;
   }
   return found;
+}
+
+void PrefixCache::use(BlockId block) {
+  Place& place = places_[block.value];
+  if (place.is_unused) {
+    unused_.erase(place.unused);
+    place.is_unused = false;
+  }
+  blocks_.retain(block);
+}
+
+void PrefixCache::hold(BlockId block) {
+  EXO_DCHECK(places_[block.value].key != nullptr);
+  use(block);
+}
+
+std::vector<PrefixCache::Cached> PrefixCache::list(size_t most, size_t most_unused) const {
+  std::unordered_map<ChainId, BlockId> ends;  // the block that a chain ends with
+  for (const auto& [key, entry] : entries_) ends.emplace(entry.chain, entry.block);
+  std::vector<Cached> listed;
+  std::unordered_map<ChainId, int32_t> known;  // chains that are listed, by place
+  size_t unused = 0;
+  std::vector<BlockId> path;  // from `block` back to the first one that is not listed
+  const auto add = [&](BlockId block) {
+    path.clear();
+    ChainId chain = 0;
+    size_t path_unused = 0;
+    for (BlockId at = block;;) {
+      const Key& key = *places_[at.value].key;
+      if (known.contains(entries_.find(key)->second.chain)) return;
+      path.push_back(at);
+      path_unused += places_[at.value].is_unused;
+      chain = key.parent;
+      if (chain == 0 || known.contains(chain)) break;
+      const auto before = ends.find(chain);
+      if (before == ends.end()) return;  // what it follows is not cached any more
+      at = before->second;
+    }
+    if (listed.size() + path.size() > most || unused + path_unused > most_unused) return;
+    unused += path_unused;
+    int32_t parent = chain == 0 ? -1 : known.at(chain);
+    for (size_t i = path.size(); i-- > 0;) {
+      const Key& key = *places_[path[i].value].key;
+      listed.push_back({path[i], parent, key.tokens});
+      parent = static_cast<int32_t>(listed.size()) - 1;
+      known.emplace(entries_.find(key)->second.chain, parent);
+    }
+  };
+  for (size_t i = 0; i < places_.size(); ++i)
+    if (places_[i].key != nullptr && !places_[i].is_unused) add(BlockId(static_cast<uint32_t>(i)));
+  for (auto at = unused_.rbegin(); at != unused_.rend(); ++at) add(*at);
+  return listed;
+}
+
+std::optional<BlockId> PrefixCache::allocate_free(int32_t spare) {
+  if (blocks_.free_blocks() == 0 || available() <= spare) return std::nullopt;
+  return blocks_.allocate();
+}
+
+PrefixCache::ChainId PrefixCache::find(ChainId parent, std::span<const TokenId> tokens) const {
+  const auto entry = entries_.find(Key{parent, {tokens.begin(), tokens.end()}});
+  return entry == entries_.end() ? 0 : entry->second.chain;
+}
+
+PrefixCache::ChainId PrefixCache::adopt(ChainId parent, std::span<const TokenId> tokens, BlockId block) {
+  const ChainId chain = insert(parent, tokens, block);
+  release({&block, 1});
+  if (Place& place = places_[block.value]; place.is_unused) unused_.splice(unused_.begin(), unused_, place.unused);
+  return chain;
 }
 
 PrefixCache::ChainId PrefixCache::insert(ChainId parent, std::span<const TokenId> tokens, BlockId block) {

@@ -39,6 +39,27 @@ class PrefixCache {
   // those stay and `block` remains private to its sequence.
   ChainId insert(ChainId parent, std::span<const TokenId> tokens, BlockId block);
 
+  // What is cached, for another cache to take it over: each block after the one before it in its text. First those
+  // that sequences use, with all that comes before them, then the most recently used; at most `most` blocks, and
+  // `most_unused` of those that nobody uses. The spans are valid until the cache changes.
+  struct Cached {
+    BlockId block;
+    int32_t parent = -1;  // index in the list; -1: it begins a text
+    std::span<const TokenId> tokens;
+  };
+  std::vector<Cached> list(size_t most, size_t most_unused) const;
+  // One more reference to a cached block: it stays as it is until release().
+  void hold(BlockId block);
+
+  // For content that comes from another cache: a free block with one reference, if `spare` others are left; nothing
+  // is forgotten for it.
+  std::optional<BlockId> allocate_free(int32_t spare);
+  // The chain that ends with these tokens after `parent`; 0: it is not cached.
+  ChainId find(ChainId parent, std::span<const TokenId> tokens) const;
+  // insert() and release() of a block of allocate_free(): it is the first to be forgotten, before those that were
+  // adopted earlier.
+  ChainId adopt(ChainId parent, std::span<const TokenId> tokens, BlockId block);
+
   // Takes the caller's references back. Later entries are forgotten before earlier ones.
   void release(std::span<const BlockId> blocks);
   // Forgets everything that is only cached, e.g. when stages may have lost it.
@@ -63,6 +84,7 @@ class PrefixCache {
     bool is_unused = false;
   };
 
+  void use(BlockId block);
   void forget(BlockId block);
 
   BlockAllocator blocks_;

@@ -365,6 +365,15 @@ void Scheduler::set_ready(bool ready) {
   pump();
 }
 
+// Those that wait for more hear that they are not forgotten.
+void Scheduler::take_supply(uint64_t blocks, uint64_t bytes) {
+  totals_.carried_blocks += blocks;
+  totals_.carried_bytes += bytes;
+  pump();
+  if (blocks > 0)
+    for (const auto& [arrival, sequence] : waiting_) report_status(*sequence);
+}
+
 void Scheduler::on_link(const NodeId& peer, bool up) {
   if (!up) {
     std::vector<SequencePtr> gone;

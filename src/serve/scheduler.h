@@ -39,6 +39,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -93,6 +94,7 @@ struct SchedulerStatistics {
   size_t waiting = 0, running = 0, in_flight = 0;
   int32_t free_slots = 0, available_blocks = 0, n_blocks = 0;
   uint64_t preemptions = 0, replays = 0, prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
+  uint64_t carried_blocks = 0, carried_bytes = 0;  // that came from the ring before
   struct Guessed {
     uint64_t drafted = 0, accepted = 0;  // guesses in steps, and those that were right
   };
@@ -120,6 +122,14 @@ class Scheduler final : public ring::StepSink, public ring::DraftSink {
   bool has_drafter() const { return drafter_ != nullptr; }
   // A drafter would be of use.
   bool takes_guesses() const { return config_.max_draft_tokens > 0 && !config_.keeps_state; }
+
+  // ---- what comes into the prefix cache from elsewhere (serve/cache_import.h)
+  PrefixCache& prefix_cache() { return cache_; }
+  // A request waits while `awaits` says of its tokens that more of them is on its way; null: none does.
+  using Awaits = std::function<bool(std::span<const TokenId> tokens)>;
+  void set_supply(Awaits awaits) { awaits_ = std::move(awaits); }
+  // Blocks have come, or what `awaits` says has changed.
+  void take_supply(uint64_t blocks, uint64_t bytes);
 
   void on_guesses(uint64_t sequence, uint64_t version, std::span<const TokenId> guesses,
                   ring::DraftState state) override;
@@ -258,6 +268,7 @@ class Scheduler final : public ring::StepSink, public ring::DraftSink {
   SchedulerPort& port_;
   const SchedulerConfig config_;
   PrefixCache cache_;
+  Awaits awaits_;
   std::vector<SlotId> free_slots_;
   std::vector<SlotId> closed_slots_;  // to be told with the next step
   std::unordered_map<RequestId, SequencePtr> known_;

@@ -45,10 +45,14 @@ size_t Scheduler::micro_batches_wanted() const {
 }
 
 void Scheduler::admit_waiting() {
-  while (!waiting_.empty() && !free_slots_.empty()) {
-    const SequencePtr next = waiting_.begin()->second;
+  for (auto at = waiting_.begin(); at != waiting_.end() && !free_slots_.empty();) {
+    const SequencePtr next = at->second;
+    if (awaits_ && awaits_(next->tokens)) {
+      ++at;
+      continue;
+    }
     if (!admit(next)) return;
-    waiting_.erase(waiting_.begin());
+    at = waiting_.erase(at);
     running_.emplace(next->arrival, next);
     next->reported_place = 0;
     queue_changed_ = true;

@@ -147,6 +147,21 @@ std::vector<Message> samples() {
                  {{TraceEventKind::kFinished, 1ll << 60, -7, epoch, node(3)}},
                  {{epoch, MicroBatchId(8), -1, 9, 10, 11, 12, 13, 14, 15, true}},
                  {{request, model, RequestPhase::kResuming, 1, 2, 3, 4, 5, 6.5, 7.5}}},
+      CacheQuery{model, epoch, 5, 64, 32},
+      CacheOffer{model,
+                 epoch,
+                 5,
+                 {BlockId(7), BlockId(2)},
+                 {-1, 0},
+                 {TokenId(1), TokenId(2), TokenId(3), TokenId(4)},
+                 true},
+      CacheRelease{model, epoch, 5, 16, true},
+      CacheReleased{model, epoch, 5, 16, true},
+      CacheFill{model, epoch, 1ull << 33, {BlockId(7), BlockId(2)}, {BlockId(0), BlockId(1)}},
+      CacheFilled{model, epoch, 1ull << 33, 1ull << 40, "the layers are not here"},
+      CacheRead{model, epoch, 9, layers(1, 3), {BlockId(7), BlockId(2)}, "F16", 32},
+      CachePiece{model, epoch, 9, {std::byte{1}, std::byte{0xFF}, std::byte{3}}, {}},
+      CachePiece{model, epoch, 9, {}, "block 7 was never computed here"},
   };
 }
 
@@ -309,6 +324,30 @@ TEST(Codec, TheLargestTensorPasses) {
   const auto frame = frame_of(step);
   EXPECT_LE(frame.size(), kMaxFrameBytes);
   EXPECT_TRUE(decode(frame));
+}
+
+TEST(Codec, PiecesOfCachesHaveALimit) {
+  CachePiece piece;
+  piece.bytes.resize(kMaxCachePieceBytes);
+  EXPECT_TRUE(decode(frame_of(piece)));
+  piece.bytes.push_back(std::byte{0});
+  EXPECT_FALSE(encode(piece));
+  // What another sender sends beyond it, and bytes after a message that has none.
+  const auto longer = [](const Message& message, size_t tensor_bytes) {
+    auto frame = frame_of(message);
+    frame.resize(frame.size() - 3 + tensor_bytes);  // after three bytes that are there
+    const std::array<std::byte, 8> was{std::byte{3}};
+    const auto at = std::search(frame.begin() + 4, frame.end(), was.begin(), was.end());
+    std::memcpy(&*at, &tensor_bytes, sizeof tensor_bytes);
+    return frame;
+  };
+  const CachePiece small{"f", {}, 0x7777, {3, std::byte{9}}, {}};
+  EXPECT_TRUE(decode(longer(small, kMaxCachePieceBytes)));
+  EXPECT_FALSE(decode(longer(small, kMaxCachePieceBytes + 1)));
+  CacheOffer offer;
+  offer.blocks.resize(kMaxOfferPartBlocks + 1);
+  EXPECT_FALSE(encode(offer));
+  EXPECT_FALSE(encode(CacheQuery{"f", {}, 1, -1, 32}));
 }
 
 // A valid envelope whose references all point at one large object: small on the wire, huge once unfolded.

@@ -15,7 +15,8 @@ class Reader {
  public:
   Result<Message> message(const fb::Envelope& envelope, std::span<const std::byte> tensor) {
     if (envelope.tensor_bytes() != tensor.size()) return fail(ErrorCode::kCorrupt, "frame: wrong tensor size");
-    if (!tensor.empty() && envelope.body_type() != fb::Body::Step) {
+    const bool is_piece = envelope.body_type() == fb::Body::CachePiece;
+    if (!tensor.empty() && envelope.body_type() != fb::Body::Step && !is_piece) {
       return fail(ErrorCode::kCorrupt, "frame: tensor bytes after a message that has none");
     }
     Message result = body(envelope);
@@ -24,6 +25,8 @@ class Reader {
       step->activations.resize(tensor.size() / sizeof(float));
       std::memcpy(step->activations.data(), tensor.data(), tensor.size());
     }
+    if (is_piece && error_ == nullptr && admit(tensor.size(), 1, kMaxCachePieceBytes, "piece.bytes"))
+      std::get<CachePiece>(result).bytes.assign(tensor.begin(), tensor.end());
     if (error_ != nullptr) return fail(ErrorCode::kCorrupt, "frame: {} out of range", error_);
     return result;
   }
@@ -307,6 +310,34 @@ class Reader {
         return trace_query(envelope.body_as_TraceQuery());
       case fb::Body::TraceReply:
         return trace_reply(envelope.body_as_TraceReply());
+      case fb::Body::CacheQuery:
+        return cache_query(envelope.body_as_CacheQuery());
+      case fb::Body::CacheOffer:
+        return cache_offer(envelope.body_as_CacheOffer());
+      case fb::Body::CacheRelease: {
+        const auto* m = envelope.body_as_CacheRelease();
+        return CacheRelease{name(m->fingerprint(), "cache.fingerprint"), epoch(m->epoch()), m->nonce(),
+                            count(m->count(), "cache.count"), m->done()};
+      }
+      case fb::Body::CacheReleased: {
+        const auto* m = envelope.body_as_CacheReleased();
+        return CacheReleased{name(m->fingerprint(), "cache.fingerprint"), epoch(m->epoch()), m->nonce(),
+                             count(m->count(), "cache.count"), m->held()};
+      }
+      case fb::Body::CacheFill:
+        return cache_fill(envelope.body_as_CacheFill());
+      case fb::Body::CacheFilled:
+        return cache_filled(envelope.body_as_CacheFilled());
+      case fb::Body::CacheRead:
+        return cache_read(envelope.body_as_CacheRead());
+      case fb::Body::CachePiece: {
+        const auto* m = envelope.body_as_CachePiece();
+        return CachePiece{name(m->fingerprint(), "cache.fingerprint"),
+                          epoch(m->epoch()),
+                          m->nonce(),
+                          {},
+                          text(m->error(), kMaxTextBytes, "piece.error")};
+      }
       case fb::Body::NONE:
         break;
     }
@@ -416,6 +447,39 @@ class Reader {
             .resumed = count(r->resumed(), "running.resumed"),
             .age_s = rate(r->age_s(), "running.age"),
             .tokens_per_s = rate(r->tokens_per_s(), "running.tokens_per_s")};
+  }
+
+  // ---- caches that are carried over
+  CacheQuery cache_query(const fb::CacheQuery* m) {
+    return {name(m->fingerprint(), "cache.fingerprint"), epoch(m->epoch()), m->nonce(),
+            count(m->most_blocks(), "cache.most_blocks"), count(m->block_positions(), "cache.block_positions")};
+  }
+  CacheOffer cache_offer(const fb::CacheOffer* m) {
+    return {.fingerprint = name(m->fingerprint(), "cache.fingerprint"),
+            .epoch = epoch(m->epoch()),
+            .nonce = m->nonce(),
+            .blocks = numbers<BlockId>(m->blocks(), kMaxOfferPartBlocks, "offer.blocks"),
+            .parents = numbers<int32_t>(m->parents(), kMaxOfferPartBlocks, "offer.parents"),
+            .tokens = numbers<TokenId>(m->tokens(), kMaxOfferPartTokens, "offer.tokens"),
+            .last = m->last()};
+  }
+  CacheFill cache_fill(const fb::CacheFill* m) {
+    return {name(m->fingerprint(), "cache.fingerprint"), epoch(m->epoch()), m->batch(),
+            numbers<BlockId>(m->from(), kMaxOfferPartBlocks, "fill.from"),
+            numbers<BlockId>(m->to(), kMaxOfferPartBlocks, "fill.to")};
+  }
+  CacheFilled cache_filled(const fb::CacheFilled* m) {
+    return {name(m->fingerprint(), "cache.fingerprint"), epoch(m->epoch()), m->batch(), m->bytes(),
+            text(m->error(), kMaxTextBytes, "filled.error")};
+  }
+  CacheRead cache_read(const fb::CacheRead* m) {
+    return {.fingerprint = name(m->fingerprint(), "cache.fingerprint"),
+            .epoch = epoch(m->epoch()),
+            .nonce = m->nonce(),
+            .layers = layers(m->layers()),
+            .blocks = numbers<BlockId>(m->blocks(), kMaxOfferPartBlocks, "read.blocks"),
+            .type = name(m->type(), "read.type"),
+            .block_positions = count(m->block_positions(), "cache.block_positions")};
   }
 
   const char* error_ = nullptr;  // the first field found out of range; later ones may replace it

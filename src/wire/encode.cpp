@@ -20,9 +20,13 @@ using flatbuffers::String;
 class Writer {
  public:
   Result<std::vector<std::byte>> frame(const Message& message) {
-    std::span<const float> tensor;
-    if (const auto* step = std::get_if<Step>(&message)) tensor = step->activations;
+    std::span<const std::byte> tensor;
+    if (const auto* step = std::get_if<Step>(&message)) tensor = std::as_bytes(std::span(step->activations));
     if (tensor.size_bytes() > kMaxTensorBytes) error_ = "activations";
+    if (const auto* piece = std::get_if<CachePiece>(&message)) {
+      tensor = piece->bytes;
+      if (tensor.size_bytes() > kMaxCachePieceBytes) error_ = "piece.bytes";
+    }
     const auto body = std::visit([this](const auto& m) { return body_of(m); }, message);
     fb::EnvelopeBuilder envelope(builder_);
     envelope.add_tensor_bytes(tensor.size_bytes());
@@ -410,6 +414,69 @@ class Writer {
     const auto offset = fb::CreateStepFailed(builder_, fingerprint, &at, m.micro_batch.value,
                                              static_cast<uint8_t>(m.error_code), error);
     return {fb::Body::StepFailed, offset.Union()};
+  }
+
+  // ---- caches that are carried over
+  Body body_of(const CacheQuery& m) {
+    const auto fingerprint = name(m.fingerprint, "cache.fingerprint");
+    const auto at = epoch(m.epoch);
+    return {fb::Body::CacheQuery,
+            fb::CreateCacheQuery(builder_, fingerprint, &at, m.nonce, count(m.most_blocks, "cache.most_blocks"),
+                                 count(m.block_positions, "cache.block_positions"))
+                .Union()};
+  }
+  Body body_of(const CacheOffer& m) {
+    const auto fingerprint = name(m.fingerprint, "cache.fingerprint");
+    const auto blocks = numbers(m.blocks, kMaxOfferPartBlocks, "offer.blocks");
+    const auto parents = numbers(m.parents, kMaxOfferPartBlocks, "offer.parents");
+    const auto tokens = numbers(m.tokens, kMaxOfferPartTokens, "offer.tokens");
+    const auto at = epoch(m.epoch);
+    return {fb::Body::CacheOffer,
+            fb::CreateCacheOffer(builder_, fingerprint, &at, m.nonce, blocks, parents, tokens, m.last).Union()};
+  }
+  Body body_of(const CacheRelease& m) {
+    const auto fingerprint = name(m.fingerprint, "cache.fingerprint");
+    const auto at = epoch(m.epoch);
+    return {
+        fb::Body::CacheRelease,
+        fb::CreateCacheRelease(builder_, fingerprint, &at, m.nonce, count(m.count, "cache.count"), m.done).Union()};
+  }
+  Body body_of(const CacheReleased& m) {
+    const auto fingerprint = name(m.fingerprint, "cache.fingerprint");
+    const auto at = epoch(m.epoch);
+    return {fb::Body::CacheReleased,
+            fb::CreateCacheReleased(builder_, fingerprint, &at, m.nonce, count(m.count, "cache.count"), m.held)
+                .Union()};
+  }
+  Body body_of(const CacheFill& m) {
+    const auto fingerprint = name(m.fingerprint, "cache.fingerprint");
+    const auto from = numbers(m.from, kMaxOfferPartBlocks, "fill.from");
+    const auto to = numbers(m.to, kMaxOfferPartBlocks, "fill.to");
+    const auto at = epoch(m.epoch);
+    return {fb::Body::CacheFill, fb::CreateCacheFill(builder_, fingerprint, &at, m.batch, from, to).Union()};
+  }
+  Body body_of(const CacheFilled& m) {
+    const auto fingerprint = name(m.fingerprint, "cache.fingerprint");
+    const auto error = text(m.error, kMaxTextBytes, "filled.error");
+    const auto at = epoch(m.epoch);
+    return {fb::Body::CacheFilled,
+            fb::CreateCacheFilled(builder_, fingerprint, &at, m.batch, m.bytes, error).Union()};
+  }
+  Body body_of(const CacheRead& m) {
+    const auto fingerprint = name(m.fingerprint, "cache.fingerprint");
+    const auto blocks = numbers(m.blocks, kMaxOfferPartBlocks, "read.blocks");
+    const auto type = name(m.type, "read.type");
+    const auto at = epoch(m.epoch);
+    const auto range = layers(m.layers);
+    return {fb::Body::CacheRead, fb::CreateCacheRead(builder_, fingerprint, &at, m.nonce, &range, blocks, type,
+                                                     count(m.block_positions, "cache.block_positions"))
+                                     .Union()};
+  }
+  Body body_of(const CachePiece& m) {
+    const auto fingerprint = name(m.fingerprint, "cache.fingerprint");
+    const auto error = text(m.error, kMaxTextBytes, "piece.error");
+    const auto at = epoch(m.epoch);
+    return {fb::Body::CachePiece, fb::CreateCachePiece(builder_, fingerprint, &at, m.nonce, error).Union()};
   }
 
   flatbuffers::FlatBufferBuilder builder_{1024};

@@ -51,4 +51,10 @@ inline constexpr size_t kMaxTraceEvents = 1024;
 inline constexpr size_t kMaxTraceSteps = 16384;
 inline constexpr size_t kMaxTraceRequests = 1024;
 
+// of caches that are carried over
+inline constexpr size_t kMaxOfferedBlocks = 65536;              // per import
+inline constexpr size_t kMaxOfferPartBlocks = 2048;             // per CacheOffer, CacheFill, CacheRead
+inline constexpr size_t kMaxOfferPartTokens = 65536;            // per CacheOffer
+inline constexpr size_t kMaxCachePieceBytes = size_t{1} << 20;  // per CachePiece
+
 }  // namespace exo::wire

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -17,7 +18,7 @@
 
 namespace exo::wire {
 
-inline constexpr uint32_t kProtocolVersion = 3;
+inline constexpr uint32_t kProtocolVersion = 4;
 
 // ---- facts about nodes: gossiped ------------------------------------------------------------------------------
 
@@ -407,7 +408,96 @@ struct TraceReply {
   bool operator==(const TraceReply&) const = default;
 };
 
-using Message = std::variant<Ping, Pong, Gossip, Goodbye, SubmitRequest, CancelRequest, RequestUpdate, Step,
-                             StepResult, StepFailed, GossipDigest, LeaveRequest, TraceQuery, TraceReply>;
+// ---- KV caches, carried over from a ring to its successor (serve/cache_import.h) --------------------------------
+// In all of them `epoch` is the new ring's; the other one is that which its record names as `previous`.
+
+// First stage of the new ring → first stage of the previous one.
+struct CacheQuery {
+  std::string fingerprint;
+  Epoch epoch;
+  uint64_t nonce = 0;  // of this import, in all that the two say about it
+  int32_t most_blocks = 0, block_positions = 0;
+  bool operator==(const CacheQuery&) const = default;
+};
+
+// What the previous ring has cached, in one or several parts. Until they are released the blocks do not change.
+struct CacheOffer {
+  std::string fingerprint;
+  Epoch epoch;
+  uint64_t nonce = 0;
+  std::vector<BlockId> blocks;
+  // Of each of them: the place in the whole offer of the block that comes before it in its text, always an earlier
+  // one; -1: it begins a text.
+  std::vector<int32_t> parents;
+  std::vector<TokenId> tokens;  // block_positions of each
+  bool last = false;            // the offer is complete
+  bool operator==(const CacheOffer&) const = default;
+};
+
+// The first `count` blocks of the offer have been read; `done`: and no more will be.
+struct CacheRelease {
+  std::string fingerprint;
+  Epoch epoch;
+  uint64_t nonce = 0;
+  int32_t count = 0;
+  bool done = false;
+  bool operator==(const CacheRelease&) const = default;
+};
+
+// Answer: whether the blocks had not changed until then.
+struct CacheReleased {
+  std::string fingerprint;
+  Epoch epoch;
+  uint64_t nonce = 0;
+  int32_t count = 0;
+  bool held = false;
+  bool operator==(const CacheReleased&) const = default;
+};
+
+// First stage → every stage of the new ring: fill the blocks `to` from the previous ring's blocks `from`.
+struct CacheFill {
+  std::string fingerprint;
+  Epoch epoch;
+  uint64_t batch = 0;
+  std::vector<BlockId> from, to;
+  bool operator==(const CacheFill&) const = default;
+};
+
+struct CacheFilled {
+  std::string fingerprint;
+  Epoch epoch;
+  uint64_t batch = 0;
+  uint64_t bytes = 0;  // of the stage's layers
+  std::string error;   // empty: all blocks are filled
+  bool operator==(const CacheFilled&) const = default;
+};
+
+// Stage of the new ring → the device that had these layers in the previous one.
+struct CacheRead {
+  std::string fingerprint;
+  Epoch epoch;
+  uint64_t nonce = 0;
+  LayerRange layers;
+  std::vector<BlockId> blocks;
+  std::string type;  // of the cache's numbers: "F16"
+  int32_t block_positions = 0;
+  bool operator==(const CacheRead&) const = default;
+};
+
+// Answer. bytes: layer by layer; of each the blocks in order; of a block its keys, then its values, each
+// [kv heads, positions, width] as the type stores them (ring/stage_executor.h).
+struct CachePiece {
+  std::string fingerprint;
+  Epoch epoch;
+  uint64_t nonce = 0;
+  std::vector<std::byte> bytes;
+  std::string error;  // empty: these are the bytes
+  bool operator==(const CachePiece&) const = default;
+};
+
+using Message =
+    std::variant<Ping, Pong, Gossip, Goodbye, SubmitRequest, CancelRequest, RequestUpdate, Step, StepResult,
+                 StepFailed, GossipDigest, LeaveRequest, TraceQuery, TraceReply, CacheQuery, CacheOffer,
+                 CacheRelease, CacheReleased, CacheFill, CacheFilled, CacheRead, CachePiece>;
 
 }  // namespace exo::wire

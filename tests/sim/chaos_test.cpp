@@ -64,9 +64,11 @@ class Chaos {
     ASSERT_EQ(simulation_.leaks(), "");
     for (auto& [n, node] : simulation_.living) moved_ += node->front.statistics().moved;
     guessed_ = simulation_.draft_log.guesses;
+    carried_ = simulation_.log.filled_blocks;
   }
 
   uint64_t guessed_ = 0;  // by draft models
+  uint64_t carried_ = 0;  // blocks that stages have filled from others'
   uint64_t finished_ = 0, resumed_ = 0, failed_ = 0, widest_ = 0, moved_ = 0, left_ = 0;
 
  private:
@@ -96,6 +98,7 @@ class Chaos {
     if (below(2)) chosen.bytes_per_s = 0.1e9;  // so that another device is worth a move
     if (kind_.groups) chosen.strategy = cluster::Strategy::kTensorParallel;
     chosen.drafts = drafts(seed);
+    chosen.carried_batch_bytes = 768 * (1 + seed % 5);  // one block at a time, or some
     return chosen;
   }
   // Not from random_: a seed's schedule is the same with and without.
@@ -234,7 +237,7 @@ class Chaos {
 void run_seeds(Kind kind, uint64_t first, uint64_t otherwise) {
   const uint64_t n_seeds = number_from("EXO_SIM_SEEDS", otherwise);
   first = number_from("EXO_SIM_FIRST_SEED", first);
-  uint64_t requests = 0, resumed = 0, failed = 0, stages = 0, moved = 0, left = 0, guessed = 0;
+  uint64_t requests = 0, resumed = 0, failed = 0, stages = 0, moved = 0, left = 0, guessed = 0, carried = 0;
   for (uint64_t seed = first; seed < first + n_seeds; ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
     Chaos chaos(seed, kind);
@@ -247,6 +250,7 @@ void run_seeds(Kind kind, uint64_t first, uint64_t otherwise) {
     moved += chaos.moved_;
     left += chaos.left_;
     guessed += chaos.guessed_;
+    carried += chaos.carried_;
     if (::testing::Test::HasFailure()) {
       fmt::print("failed with seed {} (EXO_SIM_FIRST_SEED={} EXO_SIM_SEEDS=1)\n", seed, seed);
       return;
@@ -254,11 +258,14 @@ void run_seeds(Kind kind, uint64_t first, uint64_t otherwise) {
   }
   fmt::print(
       "{} schedules from seed {}: {} requests, {} resumes, {} moves, {} orderly leaves, {} explicit errors, {} "
-      "guesses of draft models, rings of up to {:.1f} devices\n",
-      n_seeds, first, requests, resumed, moved, left, failed, guessed,
+      "guesses of draft models, {} blocks carried over, rings of up to {:.1f} devices\n",
+      n_seeds, first, requests, resumed, moved, left, failed, guessed, carried,
       static_cast<double>(stages) / static_cast<double>(n_seeds));
   if (n_seeds > 2) {
     EXPECT_GT(guessed, 0u);
+    if (kind.moves && !kind.groups) {
+      EXPECT_GT(carried, 0u);
+    }
   }
 }
 

@@ -34,7 +34,9 @@ struct SimulationOptions {
   double bytes_per_s = 50e9;  // of each device's memory, as placement believes
   cluster::Strategy strategy = cluster::Strategy::kRingMemoryWeighted;
   std::optional<ring::testing::OracleDrafterOptions> drafts = {};  // every first stage has a draft model
-  int32_t concurrency = 4;                                         // that placement counts on
+  bool carry_caches = true;
+  uint64_t carried_batch_bytes = 4 << 20;
+  int32_t concurrency = 4;  // that placement counts on
   // Instead of step_time: of a step at a stage.
   std::function<net::Duration(const wire::InstanceRecord&, int32_t stage, const wire::Step&)> step_time_of;
   std::function<void(uint32_t n, wire::NodeFacts&)> change_facts;  // of node n, before it starts
@@ -94,7 +96,11 @@ class RingSimulation {
         : simulation(owner),
           net(owner.network.add_node(id_of(n))),
           cluster(net.clock(), net.transport(), *this, owner.cluster_options, owner.facts(n, memory, incarnation)),
-          ring(net.clock(), net.transport(), cluster, {.trace = &trace, .drafters = owner.drafters(net.clock())}),
+          ring(net.clock(), net.transport(), cluster,
+               {.trace = &trace,
+                .carry_caches = owner.options.carry_caches,
+                .carried_batch_bytes = owner.options.carried_batch_bytes,
+                .drafters = owner.drafters(net.clock())}),
           front(net.clock(), net.transport(), cluster,
                 {.id_seed = owner.options.seed * 1000 + n * 37 + incarnation, .trace = &trace}),
           traces(net.clock(), net.transport(), cluster, front, trace) {
@@ -126,6 +132,7 @@ class RingSimulation {
             });
         executors[record.epoch] = stage.get();
         const auto layers = record.stages[static_cast<size_t>(index)].layers;
+        stage->set_layers(layers);
         if (!ring.install_executor(record.fingerprint, record.epoch, in_group(record, index, std::move(stage)),
                                    n_blocks, options.block_positions, options.max_sequences, 32)) {
           executors.erase(record.epoch);

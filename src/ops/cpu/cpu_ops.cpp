@@ -100,6 +100,11 @@ class CpuOps final : public Ops {
     for (int64_t r = 0; r < from.rows; ++r) std::copy_n(from.data + r * from.stride, from.cols, to + r * from.cols);
   }
 
+  void write_bytes(std::span<const std::byte> from, std::byte* to) override { std::ranges::copy(from, to); }
+  void read_bytes(const std::byte* from, std::span<std::byte> to) override {
+    std::copy_n(from, to.size(), to.data());
+  }
+
   void embed(const Weight& table, std::span<const TokenId> tokens, Tensor out) override {
     EXO_DCHECK(out.cols == table.cols && out.rows == static_cast<int64_t>(tokens.size()));
     const auto bytes = static_cast<int64_t>(*row_bytes(table.type, static_cast<uint64_t>(table.cols)));

@@ -3,6 +3,7 @@
 // it; activations carry both on to the next stage, and the next token is a hash of the whole history. A wrong block
 // table, a lost or repeated token, a block used twice: each breaks the chain and is counted as a violation.
 
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
@@ -55,6 +56,7 @@ inline std::vector<TokenId> oracle_answer(const std::vector<TokenId>& prompt, in
 struct HashLog {
   std::vector<std::string> violations;
   uint64_t steps = 0, rows = 0, most_rows = 0, right_guesses = 0;
+  uint64_t filled_blocks = 0;  // with what came from other stages
 };
 
 class HashExecutor final : public StageExecutor {
@@ -83,6 +85,33 @@ class HashExecutor final : public StageExecutor {
                      });
   }
 
+  // Each layer's cache has the token and the hash; what a stage reads must be there in all of its layers.
+  void set_layers(LayerRange layers) { layers_ = layers; }
+  std::optional<CacheLayout> cache_layout() const override {
+    if (keeps_state_ || layers_.empty()) return std::nullopt;
+    const uint64_t bytes = static_cast<uint64_t>(limits_.block_positions) * sizeof(Entry);
+    return CacheLayout{layers_, "hash", limits_.n_blocks, limits_.block_positions,
+                       std::vector<uint64_t>(static_cast<size_t>(layers_.size()), bytes)};
+  }
+  void read_cache(CachePart part, std::function<void(Result<std::vector<std::byte>>)> done) override {
+    in_order([this, part = std::move(part), done = std::move(done)] { done(read(part)); });
+  }
+  void write_cache(CachePart part, std::vector<std::byte> bytes, std::function<void(Status)> done) override {
+    in_order([this, part = std::move(part), bytes = std::move(bytes), done = std::move(done)] {
+      done(write(part, bytes));
+    });
+  }
+  void complete_blocks(std::vector<BlockId> blocks, std::function<void(Status)> done) override {
+    in_order([this, blocks = std::move(blocks), done = std::move(done)] {
+      for (const BlockId block : blocks)
+        for (int32_t i = 0; i < limits_.block_positions; ++i)
+          if (cell_at(block, i).layers != all_layers()) violation(fmt::format("block {} lacks a layer", block));
+      tables_.note_full(blocks);
+      log_.filled_blocks += blocks.size();
+      done({});
+    });
+  }
+
   // From now on as a stage of a model that keeps a state: what a slot knows is the hash of its own sequence, and no
   // KV entry helps.
   void keep_state() { keeps_state_ = true; }
@@ -98,6 +127,11 @@ class HashExecutor final : public StageExecutor {
   struct Cell {
     int32_t token = -1;
     uint64_t hash = 0;
+    uint64_t layers = 0;  // whose caches have these two, by bits
+  };
+  struct Entry {  // of a layer's cache, as bytes
+    int32_t token = -1, layer = -1;
+    uint64_t hash = 0;
   };
 
   struct State {
@@ -112,9 +146,53 @@ class HashExecutor final : public StageExecutor {
   }
 
   Cell& cell(SlotId slot, int32_t position) {
-    const BlockId block = tables_.block_table(slot)[static_cast<size_t>(position / limits_.block_positions)];
-    return cells_[size_t{block.value} * static_cast<size_t>(limits_.block_positions) +
-                  static_cast<size_t>(position % limits_.block_positions)];
+    return cell_at(tables_.block_table(slot)[static_cast<size_t>(position / limits_.block_positions)],
+                   position % limits_.block_positions);
+  }
+  Cell& cell_at(BlockId block, int32_t i) {
+    return cells_[size_t{block.value} * static_cast<size_t>(limits_.block_positions) + static_cast<size_t>(i)];
+  }
+  uint64_t all_layers() const { return (uint64_t{1} << layers_.size()) - 1; }
+
+  // After the steps that were given before.
+  void in_order(std::function<void()> work) {
+    busy_until_ = std::max(busy_until_, clock_.now());
+    clock_.run_after(busy_until_ - clock_.now(), [alive = std::weak_ptr<bool>(alive_), work = std::move(work)] {
+      if (!alive.expired()) work();
+    });
+  }
+
+  template <typename What>
+  void each_entry(const CachePart& part, What what) {
+    for (LayerIndex layer = part.layers.begin; layer < part.layers.end; ++layer)
+      for (const BlockId block : part.blocks)
+        for (int32_t i = 0; i < limits_.block_positions; ++i) what(layer, cell_at(block, i));
+  }
+
+  Result<std::vector<std::byte>> read(const CachePart& part) {
+    for (const BlockId block : part.blocks)
+      if (!tables_.is_full(block)) return fail(ErrorCode::kUnavailable, "block {} is not full here", block);
+    std::vector<Entry> entries;
+    each_entry(part, [&](LayerIndex layer, const Cell& from) {
+      entries.push_back({from.token, layer.value, from.hash});
+    });
+    const auto bytes = std::as_bytes(std::span(entries));
+    return std::vector<std::byte>(bytes.begin(), bytes.end());
+  }
+
+  Status write(const CachePart& part, const std::vector<std::byte>& bytes) {
+    size_t at = 0;
+    bool sound = true;
+    each_entry(part, [&](LayerIndex layer, Cell& to) {
+      Entry entry;
+      if (at + sizeof entry <= bytes.size()) std::memcpy(&entry, bytes.data() + at, sizeof entry);
+      at += sizeof entry;
+      sound = sound && entry.layer == layer.value;
+      if (to.token != entry.token || to.hash != entry.hash) to = {entry.token, entry.hash, 0};
+      to.layers |= uint64_t{1} << (layer.value - layers_.begin.value);
+    });
+    if (at != bytes.size() || !sound) return violation("a piece of another layer's cache, or of another size");
+    return {};
   }
 
   std::unexpected<Error> violation(std::string what) {
@@ -135,7 +213,7 @@ class HashExecutor final : public StageExecutor {
     for (int32_t position = 0; position < sequence.first.value; ++position) {
       const Cell& known = cell(sequence.slot, position);
       hash = extend_hash(hash, TokenId(known.token));
-      if (known.hash != hash)
+      if (known.hash != hash || known.layers != all_layers())
         return violation(fmt::format("slot {}: the KV cache is wrong at position {} before {}", sequence.slot,
                                      position, sequence.first));
     }
@@ -166,7 +244,7 @@ class HashExecutor final : public StageExecutor {
           if (sent != hash || static_cast<int32_t>(in[1]) != position)
             return violation(fmt::format("slot {}: the stages disagree at position {}", sequence.slot, position));
         }
-        cell(sequence.slot, position) = {token.value, hash};
+        cell(sequence.slot, position) = {token.value, hash, all_layers()};
         const int32_t guess = i + n_draft + 1 - sequence.n_tokens;  // that follows this row
         if (samples && right && guess >= 0) {
           const TokenId next = next_hash_token(hash, seeds_[sequence.slot], position + 1);
@@ -194,6 +272,7 @@ class HashExecutor final : public StageExecutor {
   HashLog& log_;
   Cost cost_;
   std::vector<Cell> cells_;
+  LayerRange layers_;  // empty: its cache cannot be copied
   bool keeps_state_ = false;
   std::unordered_map<SlotId, State> states_;
   std::unordered_map<SlotId, uint64_t> seeds_;
