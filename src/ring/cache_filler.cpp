@@ -20,55 +20,81 @@ LayerRange common(const LayerRange& a, const LayerRange& b) {
 
 }  // namespace
 
-CacheFiller::CacheFiller(net::Clock& clock, net::Transport& transport, StageExecutor& executor, Options options)
+CacheFiller::CacheFiller(net::Clock& clock, net::Transport& transport, StageExecutor& executor, MicroBatchId newest,
+                         Options options)
     : clock_(clock),
       transport_(transport),
       executor_(executor),
       options_(std::move(options)),
-      layout_(executor.cache_layout().value_or(CacheLayout{})) {}
+      layout_(executor.cache_layout().value_or(CacheLayout{})),
+      newest_step_(newest),
+      used_by_(static_cast<size_t>(std::max(layout_.n_blocks, 0)), newest) {}
 
 CacheFiller::~CacheFiller() { clock_.cancel(timer_); }
 
+bool CacheFiller::is_sound(const wire::CacheFill& fill) const {
+  return !fill.to.empty() && fill.from.size() == fill.to.size() && !batches_.contains(fill.batch) &&
+         batches_.size() < kMostBatches &&
+         std::ranges::all_of(fill.to, [&](const BlockId block) { return block.value < used_by_.size(); });
+}
+
 void CacheFiller::fill(wire::CacheFill fill) {
-  const uint64_t id = fill.batch;
-  const bool sound = !fill.to.empty() && fill.from.size() == fill.to.size() && !batches_.contains(id) &&
-                     std::ranges::all_of(fill.to, [&](const BlockId block) {
-                       return block.value < static_cast<uint32_t>(layout_.n_blocks);
-                     });
   // A batch with the same blocks is of a scheduler that is no more.
-  for (const auto& [other, batch] : std::map(batches_))
-    if (std::ranges::find_first_of(batch.to, fill.to) != batch.to.end())
+  for (const uint64_t other : ids())
+    if (std::ranges::find_first_of(batches_.at(other).order.to, fill.to) != batches_.at(other).order.to.end())
       answer(other, "its blocks are filled anew");
-  if (!sound || batches_.size() >= kMostBatches) {
+  const uint64_t id = fill.batch;
+  if (!is_sound(fill)) {
     transport_.send(options_.scheduler, wire::CacheFilled{options_.fingerprint, options_.epoch, id, 0, "refused"});
     return;
   }
-  Batch& batch = batches_[id];
-  batch.to = fill.to;
+  if (batches_.empty()) last_piece_ = clock_.now();
+  const Batch& batch = batches_.emplace(id, Batch{.order = std::move(fill)}).first->second;
+  watch();
+  if (is_used(batch)) return answer(id, "a step uses its blocks");
+  begin(id);
+}
+
+// A step that came after the order has one of the blocks.
+bool CacheFiller::is_used(const Batch& batch) const {
+  return std::ranges::any_of(batch.order.to,
+                             [&](const BlockId block) { return used_by_[block.value] >= batch.order.next_step; });
+}
+
+// Unless steps are still to come that were sent before the order.
+void CacheFiller::begin(uint64_t id) {
+  Batch& batch = batches_.at(id);
+  if (batch.begun || newest_step_.value + 1 < batch.order.next_step.value) return;
+  batch.begun = true;
   int32_t layers_found = 0;
   for (const Source& source : options_.sources) {
     const LayerRange layers = common(source.layers, layout_.layers);
     if (layers.empty()) continue;
     layers_found += layers.size();
-    split(id, fill, {source.node, layers});
+    split(batch, {source.node, layers});
   }
   if (layers_found != layout_.layers.size()) return answer(id, "nobody had some of its layers");
-  if (timer_ == 0) last_piece_ = clock_.now();
-  watch();
   ask();
 }
 
+std::vector<uint64_t> CacheFiller::ids() const {
+  std::vector<uint64_t> found;
+  for (const auto& [id, batch] : batches_) found.push_back(id);
+  return found;
+}
+
 // Into parts of about kPieceBytes: some blocks of all layers, or some layers of a block.
-void CacheFiller::split(uint64_t batch, const wire::CacheFill& fill, const Source& source) {
+void CacheFiller::split(Batch& batch, const Source& source) {
+  const wire::CacheFill& fill = batch.order;
   auto& waiting = peers_[source.node].waiting;
   const auto add = [&](LayerRange layers, size_t first, size_t count) {
-    Part part{.batch = batch, .node = source.node, .layers = layers};
+    Part part{.batch = fill.batch, .node = source.node, .layers = layers};
     part.from.assign(fill.from.begin() + static_cast<ptrdiff_t>(first),
                      fill.from.begin() + static_cast<ptrdiff_t>(first + count));
     part.to.assign(fill.to.begin() + static_cast<ptrdiff_t>(first),
                    fill.to.begin() + static_cast<ptrdiff_t>(first + count));
     part.bytes = layout_.bytes_of(layers) * count;
-    ++batches_[batch].parts_left;
+    ++batch.parts_left;
     waiting.push_back(std::move(part));
   };
   const uint64_t block_bytes = layout_.bytes_of(source.layers);
@@ -147,11 +173,12 @@ void CacheFiller::on_written(uint64_t id, const Status& written) {
   if (!written) return answer(id, written.error().message);
   Batch& batch = found->second;
   if (--batch.parts_left > 0) return;
-  batch.bytes = layout_.bytes_of(layout_.layers) * batch.to.size();
-  executor_.complete_blocks(batch.to, [this, alive = std::weak_ptr<bool>(alive_), id](const Status& completed) {
-    if (alive.expired() || !batches_.contains(id)) return;
-    answer(id, completed ? std::string() : completed.error().message);
-  });
+  batch.bytes = layout_.bytes_of(layout_.layers) * batch.order.to.size();
+  executor_.complete_blocks(batch.order.to,
+                            [this, alive = std::weak_ptr<bool>(alive_), id](const Status& completed) {
+                              if (alive.expired() || !batches_.contains(id)) return;
+                              answer(id, completed ? std::string() : completed.error().message);
+                            });
 }
 
 void CacheFiller::answer(uint64_t id, std::string error) {
@@ -173,12 +200,17 @@ void CacheFiller::answer(uint64_t id, std::string error) {
 }
 
 void CacheFiller::on_step(const wire::Step& step) {
-  if (batches_.empty()) return;
-  std::set<BlockId> used;
-  for (const auto& sequence : step.sequences) used.insert(sequence.blocks.begin(), sequence.blocks.end());
-  for (const auto& [id, batch] : std::map(batches_))
-    if (std::ranges::any_of(batch.to, [&](const BlockId block) { return used.contains(block); }))
+  newest_step_ = step.micro_batch;
+  for (const auto& sequence : step.sequences)
+    for (const BlockId block : sequence.blocks)
+      if (block.value < used_by_.size()) used_by_[block.value] = step.micro_batch;
+  for (const uint64_t id : ids()) {
+    if (is_used(batches_.at(id))) {
       answer(id, "a step uses its blocks");
+    } else {
+      begin(id);
+    }
+  }
 }
 
 void CacheFiller::on_link_down(const NodeId& peer) {
@@ -199,7 +231,7 @@ void CacheFiller::watch() {
   timer_ = clock_.run_after(options_.deadline / 4, [this] {
     timer_ = 0;
     if (clock_.now() - last_piece_ >= options_.deadline)
-      for (const auto& [id, batch] : std::map(batches_)) answer(id, "no piece came for too long");
+      for (const uint64_t id : ids()) answer(id, "no piece came for too long");
     watch();
   });
 }

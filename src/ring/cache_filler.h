@@ -6,8 +6,9 @@
 // steps on the same link wait no longer behind them. The own device's caches are read in the same way, by messages
 // that it sends to itself.
 //
-// Nothing is written to a block once a step uses it. The scheduler may give a block up whose filling takes too
-// long, and use it otherwise; the step that does so ends the filling here, before it is computed.
+// Steps and orders to fill come on different ways. Nothing is written to a block before the steps that the
+// scheduler sent before the order have been taken: they may use it for a request that is gone. And nothing once a
+// later step uses it: the scheduler may give a block up whose filling takes too long, and use it otherwise.
 
 #include <deque>
 #include <functional>
@@ -40,8 +41,10 @@ class CacheFiller {
     net::Duration deadline = std::chrono::seconds(4);  // without a piece
   };
 
-  // The executor has a layout and outlives the filler.
-  CacheFiller(net::Clock& clock, net::Transport& transport, StageExecutor& executor, Options options);
+  // The executor has a layout and outlives the filler. It has taken the steps up to `newest` and is told of all
+  // others.
+  CacheFiller(net::Clock& clock, net::Transport& transport, StageExecutor& executor, MicroBatchId newest,
+              Options options);
   ~CacheFiller();  // what is under way is given up, silently
 
   // Answered with a CacheFilled, to the scheduler.
@@ -55,7 +58,8 @@ class CacheFiller {
 
  private:
   struct Batch {
-    std::vector<BlockId> to;
+    wire::CacheFill order;
+    bool begun = false;
     size_t parts_left = 0;
     uint64_t bytes = 0;
   };
@@ -71,7 +75,11 @@ class CacheFiller {
     uint64_t under_way_bytes = 0;
   };
 
-  void split(uint64_t batch, const wire::CacheFill& fill, const Source& source);
+  bool is_sound(const wire::CacheFill& fill) const;
+  void begin(uint64_t batch);
+  bool is_used(const Batch& batch) const;
+  std::vector<uint64_t> ids() const;  // of all batches
+  void split(Batch& batch, const Source& source);
   void ask();
   void ask(const NodeId& node, Peer& peer);
   void on_written(uint64_t batch, const Status& written);
@@ -87,6 +95,8 @@ class CacheFiller {
   std::map<uint64_t, Batch> batches_;
   std::map<NodeId, Peer> peers_;
   std::map<uint64_t, Part> under_way_;  // by nonce
+  MicroBatchId newest_step_;
+  std::vector<MicroBatchId> used_by_;  // [n_blocks], the last step that brought the block into a table; 0: none did
   uint64_t last_nonce_ = 0;
   net::TimePoint last_piece_{};
   net::TimerId timer_ = 0;

@@ -68,6 +68,7 @@ class StageRunner {
   void on_link_down(const NodeId& peer);
 
   const Epoch& epoch() const { return epoch_; }
+  MicroBatchId newest_step() const { return newest_; }  // of those taken
   int32_t stage_index() const { return index_; }
   // This node is the stage's only one or its group's leader; false: another is.
   bool leads() const { return leader_ == self_; }

@@ -89,7 +89,7 @@ PrefixCache::ChainId CacheImport::parent_chain(const Block& block) const {
 void CacheImport::fill_next() {
   while (phase_ == Phase::kFilling && batches_.size() < kBatchesAtOnce && next_ < end_) {
     Batch batch{.id = ++last_batch_, .missing = {options_.stages.begin(), options_.stages.end()}};
-    wire::CacheFill fill{options_.fingerprint, options_.epoch, batch.id, {}, {}};
+    wire::CacheFill fill{options_.fingerprint, options_.epoch, batch.id, options_.next_step(), {}, {}};
     while (next_ < end_ && fill.to.size() < static_cast<size_t>(options_.batch_blocks)) {
       Block& block = offered_[next_];
       // Computed here meanwhile.

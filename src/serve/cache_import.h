@@ -37,6 +37,7 @@ class CacheImport {
     std::vector<NodeId> stages;  // of the own ring, without repetitions
     uint64_t nonce = 0;          // never the same twice on this node
     int32_t batch_blocks = 8;
+    std::function<MicroBatchId()> next_step;  // of the own scheduler
     net::Duration ask_deadline = std::chrono::seconds(1);
     net::Duration progress_deadline = std::chrono::seconds(5);  // without a block
     net::Duration deadline = std::chrono::seconds(20);          // all together

@@ -176,8 +176,9 @@ bool RingService::install_executor(const std::string& fingerprint, const Epoch& 
                       .max_slots = max_slots,
                       .max_batch_rows = max_batch_rows,
                       .keeps_state = executor->keeps_state()};
-  instance->runner->set_executor(std::move(executor), max_slots);
   const bool is_previous = epoch != view->record.epoch;
+  if (!is_previous) prepare_filler(view->record, *instance, *executor);
+  instance->runner->set_executor(std::move(executor), max_slots);
   if (instance->runner->is_first())
     start_scheduler(*instance, is_previous ? cluster::previous_record(view->record) : view->record);
   if (is_previous) {

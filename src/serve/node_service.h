@@ -95,6 +95,7 @@ class RingService final : public net::TransportListener, public cluster::Cluster
   void set_ready(const wire::InstanceRecord& record, Instance& instance, bool ready);
   // ---- caches that are carried over (node_service_cache.cpp)
   void import_cache(const wire::InstanceRecord& record, Instance& instance);
+  void prepare_filler(const wire::InstanceRecord& record, Instance& instance, ring::StageExecutor& executor);
   bool lends_cache(const wire::InstanceRecord& record, const Instance& instance) const;
   static bool is_about_caches(const wire::Message& message);
   void on_cache_message(const NodeId& from, wire::Message message);

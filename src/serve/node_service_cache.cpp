@@ -62,17 +62,18 @@ void RingService::import_cache(const wire::InstanceRecord& record, Instance& ins
     if (facts.fingerprint == record.fingerprint)
       for (const uint64_t bytes : facts.kv_bytes_per_position)
         block_bytes += bytes * static_cast<uint64_t>(instance.config.block_positions);
+  Scheduler& scheduler = *instance.scheduler;
   CacheImport::Options options{.fingerprint = record.fingerprint,
                                .model_name = record.model_name,
                                .epoch = record.epoch,
                                .previous_epoch = record.previous->epoch,
                                .lender = record.previous->stages.front().node,
-                               .nonce = ++imports_};
+                               .nonce = ++imports_,
+                               .next_step = [&scheduler] { return scheduler.next_micro_batch(); }};
   for (const auto& stage : record.stages)
     if (std::ranges::find(options.stages, stage.node) == options.stages.end()) options.stages.push_back(stage.node);
   options.batch_blocks = static_cast<int32_t>(
       std::clamp<uint64_t>(options_.carried_batch_bytes / std::max<uint64_t>(block_bytes, 1), 1, kMostBatchBlocks));
-  Scheduler& scheduler = *instance.scheduler;
   instance.import = std::make_unique<CacheImport>(
       clock_, transport_, scheduler.prefix_cache(), std::move(options),
       [&scheduler](uint64_t blocks, uint64_t bytes) { scheduler.take_supply(blocks, bytes); });
@@ -80,25 +81,26 @@ void RingService::import_cache(const wire::InstanceRecord& record, Instance& ins
       [&import = *instance.import](std::span<const TokenId> tokens) { return import.awaits(tokens); });
 }
 
+// From its first step on: the filler knows what they use.
+void RingService::prepare_filler(const wire::InstanceRecord& record, Instance& instance,
+                                 ring::StageExecutor& executor) {
+  if (!options_.carry_caches || !successor(record.fingerprint, record.epoch) || !executor.cache_layout()) return;
+  ring::CacheFiller::Options options{
+      .fingerprint = record.fingerprint, .epoch = record.epoch, .scheduler = record.stages.front().node};
+  for (const auto& stage : record.previous->stages) options.sources.push_back({stage.node, stage.layers});
+  options.bandwidth = [this](const NodeId& node) { return bandwidth_from(node); };
+  instance.filler = std::make_unique<ring::CacheFiller>(clock_, transport_, executor,
+                                                        instance.runner->newest_step(), std::move(options));
+  instance.runner->watch_steps([filler = instance.filler.get()](const wire::Step& step) { filler->on_step(step); });
+}
+
 void RingService::on_cache(const NodeId& from, wire::CacheFill fill) {
   const auto record = successor(fill.fingerprint, fill.epoch);
   Instance* instance = find(fill.fingerprint, fill.epoch);
   if (!record || instance == nullptr || record->stages.front().node != from) return;
-  ring::StageExecutor* executor = instance->runner->executor();
-  if (executor == nullptr || !executor->cache_layout()) {
-    transport_.send(from, wire::CacheFilled{fill.fingerprint, fill.epoch, fill.batch, 0,
-                                            "a stage has no cache that could be filled"});
-    return;
-  }
-  if (!instance->filler) {
-    ring::CacheFiller::Options options{.fingerprint = fill.fingerprint, .epoch = fill.epoch, .scheduler = from};
-    for (const auto& stage : record->previous->stages) options.sources.push_back({stage.node, stage.layers});
-    options.bandwidth = [this](const NodeId& node) { return bandwidth_from(node); };
-    instance->filler = std::make_unique<ring::CacheFiller>(clock_, transport_, *executor, std::move(options));
-    instance->runner->watch_steps(
-        [filler = instance->filler.get()](const wire::Step& step) { filler->on_step(step); });
-  }
-  instance->filler->fill(std::move(fill));
+  if (instance->filler) return instance->filler->fill(std::move(fill));
+  transport_.send(from, wire::CacheFilled{fill.fingerprint, fill.epoch, fill.batch, 0,
+                                          "a stage has no cache that could be filled"});
 }
 
 double RingService::bandwidth_from(const NodeId& node) const {

@@ -157,7 +157,7 @@ std::vector<Message> samples() {
                  true},
       CacheRelease{model, epoch, 5, 16, true},
       CacheReleased{model, epoch, 5, 16, true},
-      CacheFill{model, epoch, 1ull << 33, {BlockId(7), BlockId(2)}, {BlockId(0), BlockId(1)}},
+      CacheFill{model, epoch, 1ull << 33, MicroBatchId(17), {BlockId(7), BlockId(2)}, {BlockId(0), BlockId(1)}},
       CacheFilled{model, epoch, 1ull << 33, 1ull << 40, "the layers are not here"},
       CacheRead{model, epoch, 9, layers(1, 3), {BlockId(7), BlockId(2)}, "F16", 32},
       CachePiece{model, epoch, 9, {std::byte{1}, std::byte{0xFF}, std::byte{3}}, {}},

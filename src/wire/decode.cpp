@@ -464,7 +464,10 @@ class Reader {
             .last = m->last()};
   }
   CacheFill cache_fill(const fb::CacheFill* m) {
-    return {name(m->fingerprint(), "cache.fingerprint"), epoch(m->epoch()), m->batch(),
+    return {name(m->fingerprint(), "cache.fingerprint"),
+            epoch(m->epoch()),
+            m->batch(),
+            MicroBatchId(m->next_step()),
             numbers<BlockId>(m->from(), kMaxOfferPartBlocks, "fill.from"),
             numbers<BlockId>(m->to(), kMaxOfferPartBlocks, "fill.to")};
   }

@@ -453,7 +453,8 @@ class Writer {
     const auto from = numbers(m.from, kMaxOfferPartBlocks, "fill.from");
     const auto to = numbers(m.to, kMaxOfferPartBlocks, "fill.to");
     const auto at = epoch(m.epoch);
-    return {fb::Body::CacheFill, fb::CreateCacheFill(builder_, fingerprint, &at, m.batch, from, to).Union()};
+    return {fb::Body::CacheFill,
+            fb::CreateCacheFill(builder_, fingerprint, &at, m.batch, m.next_step.value, from, to).Union()};
   }
   Body body_of(const CacheFilled& m) {
     const auto fingerprint = name(m.fingerprint, "cache.fingerprint");

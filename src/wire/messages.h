@@ -459,6 +459,7 @@ struct CacheFill {
   std::string fingerprint;
   Epoch epoch;
   uint64_t batch = 0;
+  MicroBatchId next_step;  // those before it may still use the blocks; one from here on takes them for itself
   std::vector<BlockId> from, to;
   bool operator==(const CacheFill&) const = default;
 };
