@@ -70,6 +70,46 @@ TEST_F(StageRun, LogitsDependOnTheOrderOfTheirContext) {
   EXPECT_GT(largest_difference(last_a, last_b), 1e-2f);
 }
 
+// What one stage has computed, another goes on with, layer by layer and block by block: no bit differs.
+TEST_F(StageRun, ACacheThatIsCarriedOverIsAsGoodAsOneThatWasComputed) {
+  const auto file = TinyModel().file();
+  const auto info = read_model_info(*file);
+  ASSERT_TRUE(info);
+  for (const ElementType type : {ElementType::kF16, ElementType::kF32}) {
+    StageConfig config{.layers = {LayerIndex(0), LayerIndex(info->n_layers)}, .block_positions = 4, .n_blocks = 6};
+    config.kv_type = type;
+    auto from = load_stage(file, config, *ops_, {}), to = load_stage(file, config, *ops_, {});
+    ASSERT_TRUE(from && to);
+    const std::vector<BlockId> there{BlockId(5), BlockId(2), BlockId(0)}, here{BlockId(1), BlockId(3), BlockId(4)};
+    const auto next = [&](Stage& stage, const std::vector<BlockId>& table, int32_t first, int32_t n) {
+      const StepSequence sequence{Position(first), n, table, true, 0, 0};
+      const auto logits = stage.forward(
+          {{&sequence, 1}, std::span(prompt_).subspan(static_cast<size_t>(first), static_cast<size_t>(n))});
+      EXPECT_TRUE(logits);
+      return logits ? std::vector(logits->begin(), logits->end()) : std::vector<float>();
+    };
+    next(**from, there, 0, 8);
+    for (LayerIndex layer = config.layers.begin; layer < config.layers.end; ++layer) {
+      const LayerRange one{layer, LayerIndex(layer.value + 1)};
+      std::vector<std::byte> bytes(2 * (*from)->cache_block_bytes(layer));
+      ASSERT_TRUE((*from)->read_cache(one, std::span(there).first(2), bytes));
+      ASSERT_TRUE((*to)->write_cache(one, std::span(here).first(2), bytes));
+    }
+    EXPECT_EQ(next(**to, here, 8, 3), next(**from, there, 8, 3));
+
+    std::vector<std::byte> bytes((*from)->cache_block_bytes(LayerIndex(0)));
+    const LayerRange first{LayerIndex(0), LayerIndex(1)};
+    const BlockId last(5), none(6);
+    EXPECT_TRUE((*from)->read_cache(first, {&last, 1}, bytes));
+    EXPECT_FALSE((*from)->read_cache(first, {&none, 1}, bytes));
+    EXPECT_FALSE((*from)->read_cache({LayerIndex(0), LayerIndex(info->n_layers + 1)}, {&last, 1}, bytes));
+    EXPECT_FALSE((*from)->read_cache({LayerIndex(1), LayerIndex(1)}, {}, {}));
+    bytes.push_back({});
+    EXPECT_FALSE((*from)->read_cache(first, {&last, 1}, bytes));
+    EXPECT_FALSE((*to)->write_cache(first, {&last, 1}, bytes));
+  }
+}
+
 // Logits that Hugging Face transformers computed in float32: see tools/golden.
 class Golden : public testing::TestWithParam<const char*> {};
 

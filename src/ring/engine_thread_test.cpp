@@ -346,5 +346,50 @@ TEST(EngineThread, AnswersInOrderAndNoneAfterItsEnd) {
   EXPECT_EQ(answered, (std::vector{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
 }
 
+TEST(EngineThread, CopiesFullBlocksInOrderWithSteps) {
+  Bench bench(0, 2);
+  const auto layout = bench.engine->cache_layout();
+  ASSERT_TRUE(layout);
+  EXPECT_EQ(layout->type, "F16");
+  EXPECT_EQ(layout->n_blocks, 5);
+  EXPECT_EQ(layout->bytes_of(layout->layers), 6u);
+  const CachePart part{layout->layers, {BlockId(3), BlockId(1)}};
+  const auto read = [&](const CachePart& what) {
+    Result<std::vector<std::byte>> found = fail(ErrorCode::kInternal, "not called");
+    bench.engine->read_cache(what, [&](auto bytes) { found = std::move(bytes); });
+    EXPECT_TRUE(bench.clock.run_one());
+    return found;
+  };
+  EXPECT_EQ(read(part).error().code, ErrorCode::kUnavailable) << "nothing has been computed";
+  std::vector<std::byte> bytes;
+  for (int i = 0; i < 12; ++i) bytes.push_back(std::byte(i));
+  Status written = fail(ErrorCode::kInternal, "not called"), completed = written;
+  bench.engine->write_cache(part, bytes, [&](Status status) { written = status; });
+  EXPECT_TRUE(bench.clock.run_one());
+  EXPECT_TRUE(written);
+  EXPECT_FALSE(read(part)) << "written, but not said to be complete";
+  bench.engine->complete_blocks({BlockId(3), BlockId(5)}, [&](Status status) { completed = status; });
+  EXPECT_TRUE(bench.clock.run_one());
+  EXPECT_EQ(completed.error().code, ErrorCode::kInvalidArgument);
+  bench.engine->complete_blocks(part.blocks, [&](Status status) { completed = status; });
+  EXPECT_TRUE(bench.clock.run_one());
+  ASSERT_TRUE(completed);
+  EXPECT_EQ(*read(part), bytes);
+  EXPECT_FALSE(read({{LayerIndex(1), LayerIndex(3)}, {BlockId(3)}})) << "a layer of another stage";
+  // A step may count on them now; when it writes to one that one is not full any more.
+  EXPECT_TRUE(bench.run(tokens_step({sequence(0, 4, 2, {1, 3})})));
+  EXPECT_TRUE(read({part.layers, {BlockId(1)}}));
+  EXPECT_FALSE(read({part.layers, {BlockId(3)}}));
+}
+
+TEST(EngineThread, SharesOfAGroupAreNotCopied) {
+  Bench bench(0, 2, std::make_unique<FakeGroup>(), 0);
+  EXPECT_FALSE(bench.engine->cache_layout());
+  Status written;
+  bench.engine->write_cache({}, {}, [&](Status status) { written = status; });
+  EXPECT_TRUE(bench.clock.run_one());
+  EXPECT_EQ(written.error().code, ErrorCode::kUnsupported);
+}
+
 }  // namespace
 }  // namespace exo::ring

@@ -109,7 +109,8 @@ PrefixCache::ChainId PrefixCache::find(ChainId parent, std::span<const TokenId> 
 }
 
 PrefixCache::ChainId PrefixCache::adopt(ChainId parent, std::span<const TokenId> tokens, BlockId block) {
-  const ChainId chain = insert(parent, tokens, block);
+  const ChainId known = find(parent, tokens);
+  const ChainId chain = known != 0 ? known : insert(parent, tokens, block);
   release({&block, 1});
   if (Place& place = places_[block.value]; place.is_unused) unused_.splice(unused_.begin(), unused_, place.unused);
   return chain;
@@ -119,11 +120,24 @@ PrefixCache::ChainId PrefixCache::insert(ChainId parent, std::span<const TokenId
   EXO_DCHECK(tokens.size() == static_cast<size_t>(block_positions_));
   EXO_DCHECK(blocks_.references(block) > 0);
   Key key{parent, {tokens.begin(), tokens.end()}};
-  if (const auto entry = entries_.find(key); entry != entries_.end()) return entry->second.chain;
+  if (const auto entry = entries_.find(key); entry != entries_.end()) {
+    if (places_[entry->second.block.value].is_unused && places_[block.value].key == nullptr)
+      replace(entry->second.block, block);
+    return entry->second.chain;
+  }
   if (places_[block.value].key != nullptr) return ++last_chain_;  // holds another chain: what follows stays private
   const auto [entry, inserted] = entries_.emplace(std::move(key), Entry{++last_chain_, block});
   places_[block.value].key = &entry->first;
   return entry->second.chain;
+}
+
+void PrefixCache::replace(BlockId old, BlockId block) {
+  Place& place = places_[old.value];
+  places_[block.value].key = place.key;
+  entries_.find(*place.key)->second.block = block;
+  unused_.erase(place.unused);
+  place = {};
+  blocks_.reclaim(old);
 }
 
 void PrefixCache::release(std::span<const BlockId> blocks) {

@@ -36,7 +36,8 @@ class PrefixCache {
 
   // Makes `block`, whose content every stage has computed, findable: it holds `tokens` (exactly one block of them)
   // after the chain `parent`. Returns the chain that ends with these tokens. When equal tokens are cached already,
-  // those stay and `block` remains private to its sequence.
+  // those stay and `block` remains private to its sequence; but where nobody uses those, `block` takes their place,
+  // so that what sequences use is not forgotten before what follows it.
   ChainId insert(ChainId parent, std::span<const TokenId> tokens, BlockId block);
 
   // What is cached, for another cache to take it over: each block after the one before it in its text. First those
@@ -86,6 +87,7 @@ class PrefixCache {
 
   void use(BlockId block);
   void forget(BlockId block);
+  void replace(BlockId old, BlockId block);  // of equal content
 
   BlockAllocator blocks_;
   const int32_t block_positions_;

@@ -265,6 +265,53 @@ class Inventor : public Dice {
     return step;
   }
 
+  std::vector<BlockId> blocks() {
+    std::vector<BlockId> out(below(once_in(10) ? wire::kMaxOfferPartBlocks : 6));
+    for (auto& block : out) block = BlockId(static_cast<uint32_t>(once_in(3) ? wide() : below(8)));
+    return out;
+  }
+  // What only rings and their successors tell each other.
+  wire::Message about_caches() {
+    const auto model = fingerprint();
+    const auto at = epoch();
+    switch (below(8)) {
+      case 0:
+        return wire::CacheQuery{model, at, below(100), count(), once_in(2) ? 32 : count()};
+      case 1: {
+        wire::CacheOffer offer{model, at, below(100), blocks(), {}, {}, once_in(2)};
+        for (size_t i = 0; i < offer.blocks.size(); ++i)
+          offer.parents.push_back(once_in(3) ? static_cast<int32_t>(wide()) : static_cast<int32_t>(i) - 1);
+        if (!once_in(3)) offer.tokens.resize(std::min<size_t>(offer.blocks.size() * 32, wire::kMaxOfferPartTokens));
+        return offer;
+      }
+      case 2:
+        return wire::CacheRelease{model, at, below(100), count(), once_in(2)};
+      case 3:
+        return wire::CacheReleased{model, at, below(100), count(), once_in(2)};
+      case 4: {
+        auto from = blocks();
+        auto to = once_in(2) ? from : blocks();
+        return wire::CacheFill{model, at, wide(), MicroBatchId(wide()), std::move(from), std::move(to)};
+      }
+      case 5:
+        return wire::CacheFilled{model, at, once_in(2) ? (1ull << 32) + below(4) : wide(), wide(),
+                                 once_in(2) ? std::string() : text(60)};
+      case 6:
+        return wire::CacheRead{model,
+                               at,
+                               below(100),
+                               once_in(2) ? layers() : LayerRange{{}, LayerIndex(1)},
+                               blocks(),
+                               once_in(4) ? text(9) : "F16",
+                               once_in(4) ? count() : 32};
+      default: {
+        wire::CachePiece piece{model, at, below(100), {}, once_in(2) ? std::string() : text(60)};
+        piece.bytes.resize(below(once_in(20) ? wire::kMaxCachePieceBytes : 5000));
+        return piece;
+      }
+    }
+  }
+
   wire::TraceReply trace_reply() {
     wire::TraceReply reply{.nonce = below(1000), .now_ns = static_cast<int64_t>(wide())};
     wire::TraceEvent event;
@@ -284,7 +331,7 @@ class Inventor : public Dice {
  public:
   // What the codec lets through.
   wire::Message message() {
-    switch (below(15)) {
+    switch (below(17)) {
       case 0:
         return wire::Ping{wide(), once_in(10) ? static_cast<uint32_t>(below(wire::kMaxPingBytes)) : 0};
       case 1:
@@ -333,6 +380,9 @@ class Inventor : public Dice {
                                 text(99)};
       case 12:
         return wire::TraceQuery{wide(), request(), once_in(2)};
+      case 15:
+      case 16:
+        return about_caches();
       case 13:
         if (once_in(30)) return wire::Goodbye{text(100)};
         [[fallthrough]];

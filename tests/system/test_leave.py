@@ -1,6 +1,7 @@
 """Devices that leave, join and stall on purpose, in network namespaces: what a client sees of it."""
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -138,6 +139,51 @@ class Leaves(LeaveTest):
         self.assertIn("has left the cluster", stream.error or "")
 
 
+class CarriedCaches(LeaveTest):
+    STORY = "The fox went over the hill and looked for its friends. " * 75 + "Tell me more about it."  # about 1,000 tokens
+
+    def carried(self, nodes):
+        """Blocks that the schedulers on these nodes have taken over."""
+        counts = [re.findall(r"^exo_kv_blocks_carried_total\{.*\} (\d+)$", node.text("/metrics"), re.M) for node in nodes]
+        return sum(int(count) for found in counts for count in found)
+
+    def check_second_turn(self, node, first_answer):
+        messages = [{"role": "user", "content": self.STORY}, {"role": "assistant", "content": first_answer},
+                    {"role": "user", "content": "And then?"}]
+        status, body = node.request("POST", "/v1/chat/completions",
+                                    {"model": "exo-demo", "messages": messages, "temperature": 0, "max_tokens": 20})
+        self.assertEqual(status, 200, body)
+        usage = body["usage"]
+        self.assertGreater(usage["prompt_tokens_details"]["cached_tokens"], 900, f"{usage}\n{self.logs()}")
+
+    def test_a_leave_takes_the_cache_along(self):
+        for place in (0, 1):
+            with self.subTest(stage=place):
+                expected, = self.undisturbed([self.STORY])
+                nodes = self.roomy_ring(3, 2)
+                leaver, front = nodes[place], nodes[2]
+                stream = Stream(front, self.STORY, **LONGER)
+                self.assertTrue(stream.wait_for_text(20), f"{stream.error}\n{self.logs()}")
+                leaver.signal(signal.SIGTERM)
+                self.assertEqual(leaver.process.wait(timeout=20), 0, self.logs())
+                self.check(stream, expected)
+                rest = [node for node in nodes if node is not leaver]
+                self.assertGreaterEqual(self.carried(rest), 28, self.logs())
+                self.check_second_turn(front, expected)
+                for node in rest:
+                    node.stop()
+
+    def test_a_history_outlives_the_ring_that_computed_it(self):
+        nodes = self.roomy_ring(3, 2)
+        stream = Stream(nodes[2], self.STORY, max_tokens=100, ignore_eos=True)
+        stream.join(60)
+        self.assertIsNone(stream.error, self.logs())
+        nodes[1].signal(signal.SIGTERM)
+        self.assertEqual(nodes[1].process.wait(timeout=20), 0, self.logs())
+        self.wait_ready(nodes[2], 2)
+        self.check_second_turn(nodes[2], stream.text)
+
+
 class Joins(LeaveTest):
     def slow(self, node, factor):
         """Makes the node believe that it is slower."""
@@ -174,6 +220,7 @@ class Joins(LeaveTest):
         print(f"a second device took part after {took:.1f} s: longest pause {1000 * longest:.0f} ms", file=sys.stderr)
         self.assertLess(longest, 0.5)
         self.assertIn("faster", first.log_text() + second.log_text())
+        self.assertRegex(first.log_text() + second.log_text(), r"[1-9]\d* of \d+ cached blocks \(.*\) carried over")
         self.assertTrue(self.answer(second))
 
     def test_off_means_off(self):
