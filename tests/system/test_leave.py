@@ -140,7 +140,7 @@ class Leaves(LeaveTest):
 
 
 class CarriedCaches(LeaveTest):
-    STORY = "The fox went over the hill and looked for its friends. " * 75 + "Tell me more about it."  # about 1,000 tokens
+    STORY = "The fox went over the hill and looked for its friends. " * 50 + "Tell me more about it."  # of 1,024 tokens about 700
 
     def carried(self, nodes):
         """Blocks that the schedulers on these nodes have taken over."""
@@ -148,13 +148,13 @@ class CarriedCaches(LeaveTest):
         return sum(int(count) for found in counts for count in found)
 
     def check_second_turn(self, node, first_answer):
-        messages = [{"role": "user", "content": self.STORY}, {"role": "assistant", "content": first_answer},
+        messages = [{"role": "user", "content": self.STORY}, {"role": "assistant", "content": first_answer[:200]},
                     {"role": "user", "content": "And then?"}]
         status, body = node.request("POST", "/v1/chat/completions",
                                     {"model": "exo-demo", "messages": messages, "temperature": 0, "max_tokens": 20})
         self.assertEqual(status, 200, body)
         usage = body["usage"]
-        self.assertGreater(usage["prompt_tokens_details"]["cached_tokens"], 900, f"{usage}\n{self.logs()}")
+        self.assertGreater(usage["prompt_tokens_details"]["cached_tokens"], 600, f"{usage}\n{self.logs()}")
 
     def test_a_leave_takes_the_cache_along(self):
         for place in (0, 1):
@@ -168,7 +168,7 @@ class CarriedCaches(LeaveTest):
                 self.assertEqual(leaver.process.wait(timeout=20), 0, self.logs())
                 self.check(stream, expected)
                 rest = [node for node in nodes if node is not leaver]
-                self.assertGreaterEqual(self.carried(rest), 28, self.logs())
+                self.assertGreaterEqual(self.carried(rest), 20, self.logs())
                 self.check_second_turn(front, expected)
                 for node in rest:
                     node.stop()
