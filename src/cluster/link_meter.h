@@ -13,8 +13,8 @@ namespace exo::cluster {
 
 class LinkMeter {
  public:
-  // `most_bytes`: of a burst; 0: the link is not measured.
-  explicit LinkMeter(uint32_t most_bytes = 0) : most_bytes_(most_bytes) {}
+  LinkMeter() = default;                                                // of a link that is not measured
+  explicit LinkMeter(uint32_t most_bytes) : most_bytes_(most_bytes) {}  // of a burst
 
   // The answer to a ping of `bytes` came after `elapsed`.
   void on_answer(uint32_t bytes, net::Duration elapsed, net::TimePoint now);
@@ -29,7 +29,7 @@ class LinkMeter {
   void finish(net::TimePoint now);
   double least_us() const;  // of the recent round trips
 
-  uint32_t most_bytes_;
+  uint32_t most_bytes_ = 0;
   uint32_t burst_ = 0;  // of the measurement under way; 0: none is
   double round_trip_us_ = 0;
   std::array<double, 8> recent_us_{};  // round trips
