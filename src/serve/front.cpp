@@ -188,6 +188,7 @@ void Front::Impl::on_update(const NodeId& from, wire::RequestUpdate& update) {
   take_progress(request, update);
   if (!request->finished) take_tokens(request, update);
   if (!request->finished && update.finish != FinishReason::kNone) take_finish(request, update);
+  if (!request->finished && request->rehearsal && request->rehearsal->waits_until) consider_move(request);
 }
 
 void Front::Impl::take_progress(const RequestPtr& request, const wire::RequestUpdate& update) {

@@ -66,6 +66,7 @@ struct FrontOptions {
   net::Duration problem_grace =
       std::chrono::seconds(5);                       // an unplaceable model may be so only while nodes come back
   net::Duration silence = std::chrono::seconds(10);  // without news of a request its scheduler is asked again
+  size_t block_positions = 32;                       // tokens of a block of the rings' prefix caches
   uint64_t id_seed = 0;                              // of request ids, for simulations; 0: from the system
   ring::TraceLog* trace = nullptr;                   // outlives the front; null: nothing is noted
 };
@@ -79,9 +80,10 @@ struct FrontOptions {
 // its status. An update for a request that the front no longer has is answered with CancelRequest.
 //
 // A ring whose successor is ready is left without a pause: the successor first computes the request's tokens so far
-// as a request of its own, whose answer nobody wants, while the old ring goes on; again when much has come
-// meanwhile. Then the request is cancelled there and submitted here, where the prefix cache has nearly all of it.
-// Models without a prefix cache stay on the old ring for kMostStay, in case they end by themselves.
+// as a request of its own, whose answer nobody wants, while the old ring goes on; again when a block of the cache
+// has become full meanwhile. Then the request is cancelled there and submitted here, where the prefix cache has
+// nearly all of it. Models without a prefix cache stay on the old ring for kMostStay, in case they end by
+// themselves.
 
 class Front : public net::TransportListener, public cluster::ClusterObserver {
  public:

@@ -43,6 +43,7 @@ struct FrontRequest {
     int32_t rounds = 0;
     bool refused = false;  // tried again at `next_try`
     net::TimePoint heard_at{}, next_try{};
+    std::optional<net::TimePoint> waits_until;  // done; the request moves when a block is full, or then
   };
   std::optional<Rehearsal> rehearsal;
   std::optional<net::TimePoint> may_move_since;
@@ -84,6 +85,7 @@ struct Front::Impl {
   bool keeps_state(const std::string& fingerprint) const;
   void rehearse(const RequestPtr& request, const wire::InstanceRecord& record, int32_t rounds);
   void on_rehearsal(const RequestPtr& request, const NodeId& from, const wire::RequestUpdate& update);
+  void await_block(const RequestPtr& request, const wire::InstanceRecord& record);
   void end_rehearsal(const RequestPtr& request);
   void move(const RequestPtr& request, const wire::InstanceRecord& record);
 

@@ -6,9 +6,10 @@
 namespace exo::serve {
 namespace {
 
-constexpr size_t kFewTokens = 48;  // computed in one step at the move
+constexpr size_t kFewTokens = 8;  // computed at the move in about the time of a step
 constexpr int32_t kMostRounds = 6;
 constexpr auto kMostStay = std::chrono::seconds(20);
+constexpr auto kMostWaitForBlock = std::chrono::seconds(5);
 constexpr auto kRetryRehearsal = std::chrono::milliseconds(500);
 
 }  // namespace
@@ -31,6 +32,7 @@ void Front::Impl::consider_move(const RequestPtr& request) {
   if (request->rehearsal) {
     const auto& rehearsal = *request->rehearsal;
     if (rehearsal.refused && now >= rehearsal.next_try) return rehearse(request, view->record, 1);
+    if (rehearsal.waits_until) return await_block(request, view->record);
     if (now - rehearsal.heard_at < options.silence) return;
     return move(request, view->record);
   }
@@ -71,9 +73,19 @@ void Front::Impl::on_rehearsal(const RequestPtr& request, const NodeId& from, co
   }
   const auto view = cluster.find_instance(request->asked.fingerprint);
   if (!view || !view->ready || view->record.epoch != rehearsal.epoch) return end_rehearsal(request);
-  const bool close = request->tokens.size() - rehearsal.n_tokens <= kFewTokens;
-  if (!close && rehearsal.rounds < kMostRounds) return rehearse(request, view->record, rehearsal.rounds + 1);
-  move(request, view->record);
+  await_block(request, view->record);
+}
+
+// After a rehearsal the new ring knows whole blocks of what was rehearsed; the rest is computed at the move, while
+// the client waits. Rehearsing again where a block has just become full leaves next to nothing.
+void Front::Impl::await_block(const RequestPtr& request, const wire::InstanceRecord& record) {
+  auto& rehearsal = *request->rehearsal;
+  const size_t known = rehearsal.n_tokens - rehearsal.n_tokens % options.block_positions;
+  const size_t missing = request->tokens.size() - known;
+  if (!rehearsal.waits_until) rehearsal.waits_until = clock.now() + kMostWaitForBlock;
+  const bool enough = missing <= kFewTokens || rehearsal.rounds >= kMostRounds;
+  if (enough || clock.now() >= *rehearsal.waits_until) return move(request, record);
+  if (missing >= options.block_positions) rehearse(request, record, rehearsal.rounds + 1);
 }
 
 void Front::Impl::end_rehearsal(const RequestPtr& request) {

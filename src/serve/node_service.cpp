@@ -45,13 +45,14 @@ void RingService::on_instance_changed(const cluster::InstanceView& view) {
     if (!stays) end_stage(*at->second);
     at = stays ? std::next(at) : instances_.erase(at);
   }
-  if (previous) take_part(cluster::previous_record(record), *view.own_previous_stage, view.previous_ready);
-  if (present) take_part(record, *view.own_stage, view.ready);
+  if (previous) take_part(cluster::previous_record(record), *view.own_previous_stage, view.previous_ready, false);
+  if (present) take_part(record, *view.own_stage, view.ready, view.previous_ready);
   if (previous && view.ready && record.previous->stages.front().node == transport_.self() && previous_timer_ == 0)
     previous_timer_ = clock_.run_after({}, [this] { watch_previous(); });
 }
 
-void RingService::take_part(const wire::InstanceRecord& record, int32_t stage_index, bool ready) {
+void RingService::take_part(const wire::InstanceRecord& record, int32_t stage_index, bool ready,
+                            bool previous_serves) {
   auto& instance = instances_[{record.fingerprint, record.epoch}];
   if (!instance) {
     instance = std::make_unique<Instance>(transport_);
@@ -59,12 +60,14 @@ void RingService::take_part(const wire::InstanceRecord& record, int32_t stage_in
     instance->runner = std::make_unique<ring::StageRunner>(clock_, transport_, record, stage_index);
     instance->runner->set_trace(options_.trace);
   }
-  set_ready(record, *instance, ready);
+  set_ready(record, *instance, ready, previous_serves);
 }
 
-void RingService::set_ready(const wire::InstanceRecord& record, Instance& instance, bool ready) {
+void RingService::set_ready(const wire::InstanceRecord& record, Instance& instance, bool ready,
+                            bool previous_serves) {
   if (!instance.scheduler) return;
   if (ready) import_cache(record, instance);
+  instance.scheduler->set_previous_serves(previous_serves);
   instance.scheduler->set_ready(ready);
 }
 
@@ -182,9 +185,9 @@ bool RingService::install_executor(const std::string& fingerprint, const Epoch& 
   if (instance->runner->is_first())
     start_scheduler(*instance, is_previous ? cluster::previous_record(view->record) : view->record);
   if (is_previous) {
-    set_ready(cluster::previous_record(view->record), *instance, view->previous_ready);
+    set_ready(cluster::previous_record(view->record), *instance, view->previous_ready, false);
   } else {
-    set_ready(view->record, *instance, view->ready);
+    set_ready(view->record, *instance, view->ready, view->previous_ready);
   }
   return true;
 }

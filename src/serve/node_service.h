@@ -86,13 +86,13 @@ class RingService final : public net::TransportListener, public cluster::Cluster
   struct Instance;
   using Key = std::pair<std::string, Epoch>;  // fingerprint and epoch
 
-  void take_part(const wire::InstanceRecord& record, int32_t stage_index, bool ready);
+  void take_part(const wire::InstanceRecord& record, int32_t stage_index, bool ready, bool previous_serves);
   void end_stage(Instance& instance);
   void give_drafter(const std::string& fingerprint, Scheduler& scheduler);
   void start_scheduler(Instance& instance, const wire::InstanceRecord& record);
   double link_s_around(const std::vector<NodeId>& stage_nodes) const;
   void watch_previous();
-  void set_ready(const wire::InstanceRecord& record, Instance& instance, bool ready);
+  void set_ready(const wire::InstanceRecord& record, Instance& instance, bool ready, bool previous_serves);
   // ---- caches that are carried over (node_service_cache.cpp)
   void import_cache(const wire::InstanceRecord& record, Instance& instance);
   void prepare_filler(const wire::InstanceRecord& record, Instance& instance, ring::StageExecutor& executor);

@@ -79,6 +79,8 @@ struct SchedulerConfig {
   int32_t max_draft_tokens = 16;        // guesses per sequence and step, at most; 0: no speculation
   double chunk_s_beside_decodes = 0.2;  // how long a prefill chunk may hold up decoding sequences
   double chunk_s_alone = 1.0;
+  double chunk_s_beside_previous =
+      0.1;                          // while the ring before this one still answers, perhaps on the same devices
   ring::TraceLog* trace = nullptr;  // outlives the scheduler; null: nothing is noted
 };
 
@@ -114,6 +116,8 @@ class Scheduler final : public ring::StepSink, public ring::DraftSink {
 
   // All stages of the epoch are loaded and alive. Until told so nothing is launched.
   void set_ready(bool ready);
+  // The ring of the epoch before goes on answering meanwhile.
+  void set_previous_serves(bool serves) { previous_serves_ = serves; }
   // What the links of the ring take once around, as far as it is known.
   void set_link_s(double seconds) { depth_.set_link_s(seconds); }
   void on_link(const NodeId& peer, bool up);
@@ -281,7 +285,7 @@ class Scheduler final : public ring::StepSink, public ring::DraftSink {
   MicroBatchId next_step_;
   uint64_t next_arrival_ = 1;
 
-  bool ready_ = false;
+  bool ready_ = false, previous_serves_ = false;
   std::set<NodeId> missing_links_;
   std::string last_trouble_;
   std::optional<net::TimePoint> trouble_since_;  // not launching, or failing, since

@@ -205,8 +205,10 @@ void Scheduler::choose_prefills(int32_t& rows_left) {
 }
 
 int32_t Scheduler::affordable_rows(bool beside_decodes) const {
-  if (seconds_per_row_ == 0) return kFirstChunkRows;
-  const double target_s = beside_decodes ? config_.chunk_s_beside_decodes : config_.chunk_s_alone;
+  if (seconds_per_row_ == 0) return previous_serves_ ? kLeastChunkRows : kFirstChunkRows;
+  const double target_s = previous_serves_ ? config_.chunk_s_beside_previous
+                          : beside_decodes ? config_.chunk_s_beside_decodes
+                                           : config_.chunk_s_alone;
   return static_cast<int32_t>(std::clamp(target_s / seconds_per_row_, double{kLeastChunkRows}, 1e6));
 }
 

@@ -150,6 +150,34 @@ TEST_F(FrontTest, AJoinThatPaysMovesRunningRequests) {
   EXPECT_LT(longest_pause_s(*client), 0.5) << "a step takes 40 ms on each of three stages";
 }
 
+// Wherever in a block the text is: what the new ring computes while the client waits is little.
+TEST_F(FrontTest, AMoveWaitsUntilABlockIsFull) {
+  for (int32_t prompt = 20; prompt < 52; prompt += 5) {
+    simulation = std::make_unique<RingSimulation>(
+        SimulationOptions{.context_tokens = 1024,
+                          .block_positions = 32,
+                          .rebalance = true,
+                          .bytes_per_s = 0.1e9,
+                          .step_time_of = [](const wire::InstanceRecord&, int32_t, const wire::Step& step) {
+                            int64_t rows = 0;
+                            for (const auto& sequence : step.sequences) rows += sequence.n_tokens;
+                            return net::Duration(milliseconds(40) + rows * milliseconds(5));
+                          }});
+    simulation->start(1);
+    simulation->clock.advance(seconds(2));
+    const auto client = simulation->ask(1, prompt_of(prompt), 450);
+    run_until_answer_has(*client, 20);
+    for (uint32_t n : {2u, 3u}) simulation->start(n);
+    ASSERT_TRUE(simulation->clock.run_until([&] { return simulation->living.at(1)->front.statistics().moved == 1; },
+                                            seconds(60)));
+    ASSERT_TRUE(simulation->settle(seconds(120)));
+    expect_complete(*client);
+    EXPECT_EQ(client->usage.resumed, 0);
+    // Three stages take 135 ms for a token, and 585 ms for 31 rows of a block.
+    EXPECT_LT(longest_pause_s(*client), 0.4) << prompt;
+  }
+}
+
 TEST_F(FrontTest, ALinkThatFlapsInsideTheRingOnlyPauses) {
   start(3, 3);
   const auto client = simulation->ask(1, prompt_of(20), 300);

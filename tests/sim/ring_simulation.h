@@ -102,7 +102,9 @@ class RingSimulation {
                 .carried_batch_bytes = owner.options.carried_batch_bytes,
                 .drafters = owner.drafters(net.clock())}),
           front(net.clock(), net.transport(), cluster,
-                {.id_seed = owner.options.seed * 1000 + n * 37 + incarnation, .trace = &trace}),
+                {.block_positions = static_cast<size_t>(owner.options.block_positions),
+                 .id_seed = owner.options.seed * 1000 + n * 37 + incarnation,
+                 .trace = &trace}),
           traces(net.clock(), net.transport(), cluster, front, trace) {
       net.transport().add_listener(&ring);
       net.transport().add_listener(&front);
