@@ -1,7 +1,5 @@
 #include "net/link_table.h"
 
-#include <algorithm>
-
 #include "base/log.h"
 #include "wire/codec.h"
 
@@ -9,13 +7,9 @@ namespace exo::net {
 
 LinkTable::LinkTable(EventLoop& loop, NodeId self, LinkTableHost& host) : loop_(loop), self_(self), host_(host) {}
 
-void LinkTable::add_listener(TransportListener* listener) {
-  if (std::ranges::find(listeners_, listener) == listeners_.end()) listeners_.push_back(listener);
-}
-
 void LinkTable::stop(const std::string& reason) {
   stopped_ = true;
-  listeners_.clear();
+  listeners_.close();
   for (auto& [peer, link] : links_) link->close(reason);
   links_.clear();
 }
@@ -32,7 +26,7 @@ bool LinkTable::begin(const std::shared_ptr<PeerLink>& link) {
            info.interface);
   host_.link_began(*link);
   start(link);
-  for (TransportListener* listener : std::vector(listeners_)) listener->on_link_up(info);
+  listeners_.each([&](TransportListener& listener) { listener.on_link_up(info); });
   return true;
 }
 
@@ -78,12 +72,12 @@ void LinkTable::tell_down(const Introduction& peer, const Error& why) {
   if (stopped_) return;
   log_info("net", "link with {} ({}) ended: {}", peer.name, peer.id.short_hex(), why.message);
   host_.link_end_told(peer.id);
-  for (TransportListener* listener : std::vector(listeners_)) listener->on_link_down(peer.id, why);
+  listeners_.each([&](TransportListener& listener) { listener.on_link_down(peer.id, why); });
 }
 
 void LinkTable::moved(const LinkInfo& now) {
   pings_.erase(now.peer);
-  for (TransportListener* listener : std::vector(listeners_)) listener->on_link_moved(now);
+  listeners_.each([&](TransportListener& listener) { listener.on_link_moved(now); });
 }
 
 // ---- messages
@@ -97,22 +91,7 @@ void LinkTable::on_frame(const NodeId& peer, std::span<const std::byte> frame) {
   }
   if (const auto* gossip = std::get_if<wire::Gossip>(&*message)) host_.heard_gossip(peer, *gossip);
   if (const auto* pong = std::get_if<wire::Pong>(&*message)) learn_round_trip(peer, pong->nonce);
-  deliver(peer, std::move(*message));
-}
-
-void LinkTable::deliver(const NodeId& from, wire::Message message) {
-  const auto told = listeners_;  // a listener may call stop()
-  TransportListener* last = nullptr;
-  for (TransportListener* listener : told) {
-    if (stopped_) return;
-    listener->on_heard(from);
-    if (listener->takes(message)) last = listener;
-  }
-  for (TransportListener* listener : told) {
-    if (stopped_) return;
-    if (listener == last) return listener->on_message(from, std::move(message));
-    if (listener->takes(message)) listener->on_message(from, message);
-  }
+  listeners_.deliver(peer, std::move(*message));
 }
 
 void LinkTable::learn_round_trip(const NodeId& peer, uint64_t nonce) {
@@ -126,7 +105,7 @@ bool LinkTable::send(const NodeId& to, wire::Message message) {
   if (stopped_) return false;
   if (to == self_) {
     loop_.post([self = shared_from_this(), m = std::move(message)]() mutable {
-      if (!self->stopped_) self->deliver(self->self_, std::move(m));
+      self->listeners_.deliver(self->self_, std::move(m));
     });
     return true;
   }

@@ -13,6 +13,7 @@
 #include "net/event_loop.h"
 #include "net/peer_link.h"
 #include "net/transport.h"
+#include "net/transport_listeners.h"
 
 namespace exo::net {
 
@@ -35,7 +36,7 @@ class LinkTable : public std::enable_shared_from_this<LinkTable> {
   // Both outlive the table's stop().
   LinkTable(EventLoop& loop, NodeId self, LinkTableHost& host);
 
-  void add_listener(TransportListener* listener);
+  void add_listener(TransportListener* listener) { listeners_.add(listener); }
   void stop(const std::string& reason);  // listeners hear nothing any more; peers are told why
 
   // False: there is one with this peer already.
@@ -58,14 +59,13 @@ class LinkTable : public std::enable_shared_from_this<LinkTable> {
  private:
   void start(const std::shared_ptr<PeerLink>& link);
   void on_frame(const NodeId& peer, std::span<const std::byte> frame);
-  void deliver(const NodeId& from, wire::Message message);
   void learn_round_trip(const NodeId& peer, uint64_t nonce);
   void tell_down(const Introduction& peer, const Error& why);
 
   EventLoop& loop_;
   const NodeId self_;
   LinkTableHost& host_;
-  std::vector<TransportListener*> listeners_;
+  TransportListeners listeners_;
   std::map<NodeId, std::shared_ptr<PeerLink>> links_;
   std::map<NodeId, LinkTraffic> traffic_;
   std::map<NodeId, std::pair<uint64_t, TimePoint>> pings_;  // the last that measures a round trip: nonce, sent at

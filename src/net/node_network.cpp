@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "net/beacon_judgement.h"
 #include "net/channel.h"
 #include "net/dialer.h"
 #include "net/discovery.h"
@@ -103,20 +104,13 @@ struct NodeNetwork::Impl final : DialHost,
   }
 
   void start_discovery() {
-    Beacon beacon;
-    beacon.id = local->self.id;
-    beacon.incarnation = local->self.incarnation;
-    beacon.protocol_version = local->self.protocol_version;
-    beacon.peer_port = local->self.peer_port;
-    beacon.has_secret = local->self.has_secret;
-    beacon.tag = local->key.tag();
-    beacon.name = local->self.name;
-    beacon.software_version = local->self.software_version;
     const DiscoveryOptions how{.interfaces = options.interfaces, .port = options.discovery_port};
     const std::weak_ptr<Impl> weak = weak_from_this();
-    discovery = std::make_unique<Discovery>(loop, how, std::move(beacon), [weak](const Sighting& sighting) {
-      if (const auto self = weak.lock(); self && !self->stopped) self->on_sighting(sighting);
-    });
+    discovery = std::make_unique<Discovery>(loop, how, beacon_of(local->self, local->key),
+                                            [weak](const Sighting& sighting) {
+                                              if (const auto self = weak.lock(); self && !self->stopped)
+                                                self->on_sighting(sighting);
+                                            });
     const Status started = discovery->start();
     discovery_works = started.has_value() && options.discovery_port != 0;
     if (!started) {

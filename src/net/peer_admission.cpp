@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "net/beacon_judgement.h"
 
 namespace exo::net {
 
@@ -217,29 +218,12 @@ asio::awaitable<PathDial> PeerAdmission::dial_path(tcp::endpoint to, std::shared
 // ---- refusals
 
 bool PeerAdmission::would_admit(const Beacon& beacon, const std::string& address) {
-  const Verdict verdict = judge(beacon);
+  const Verdict verdict = judge_beacon(beacon, local_->self, local_->key);
   if (verdict == Verdict::kAdmitted) return true;
-  Introduction other;
-  other.id = beacon.id;
-  other.protocol_version = beacon.protocol_version;
-  other.name = beacon.name;
-  other.software_version = beacon.software_version;
-  other.has_secret = beacon.has_secret;
   boost::system::error_code ignored;
   const auto endpoint = to_text(tcp::endpoint(asio::ip::make_address(address, ignored), beacon.peer_port));
-  note_refusal(endpoint, verdict, other, false);  // as if it had dialled us: the texts speak of "it" and "us"
+  note_refusal(endpoint, verdict, introduction_of(beacon), false);
   return false;
-}
-
-Verdict PeerAdmission::judge(const Beacon& beacon) const {
-  const Introduction& own = local_->self;
-  if (beacon.protocol_version != own.protocol_version || beacon.software_version != own.software_version) {
-    return Verdict::kVersionDiffers;
-  }
-  if (beacon.has_secret != own.has_secret) {
-    return beacon.has_secret ? Verdict::kSecretUnexpected : Verdict::kSecretMissing;
-  }
-  return beacon.tag == local_->key.tag() ? Verdict::kAdmitted : Verdict::kSecretDiffers;
 }
 
 void PeerAdmission::note_refusal(const std::string& address, Verdict verdict, const Introduction& peer,

@@ -56,7 +56,6 @@ class PeerAdmission : public std::enable_shared_from_this<PeerAdmission> {
   boost::asio::awaitable<void> accept_link(IncomingRequest incoming);
   boost::asio::awaitable<void> accept_path(IncomingRequest incoming);
   Verdict may_accept(const Introduction& peer);
-  Verdict judge(const Beacon& beacon) const;
   DialOutcome conclude(std::unique_ptr<WebSocket> channel, const Greeting& greeting,
                        const boost::asio::ip::tcp::endpoint& to);
   void note_refusal(const std::string& address, Verdict verdict, const Introduction& peer, bool we_dialled);
