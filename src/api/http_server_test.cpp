@@ -99,8 +99,9 @@ TEST_F(HttpServerTest, TellsWhenTheClientIsGone) {
   EXPECT_EQ(gone.get_future().wait_for(std::chrono::seconds(5)), std::future_status::ready);
   std::promise<bool> closed;
   asio::post(io_, [&] {
-    closed.set_value(kept->closed());
-    kept.reset();
+    const bool was_closed = kept->closed();
+    kept.reset();  // before the test may end
+    closed.set_value(was_closed);
   });
   EXPECT_TRUE(closed.get_future().get());
 }

@@ -40,9 +40,10 @@ bool CacheFiller::is_sound(const wire::CacheFill& fill) const {
 
 void CacheFiller::fill(wire::CacheFill fill) {
   // A batch with the same blocks is of a scheduler that is no more.
-  for (const uint64_t other : ids())
-    if (std::ranges::find_first_of(batches_.at(other).order.to, fill.to) != batches_.at(other).order.to.end())
-      answer(other, "its blocks are filled anew");
+  for (const uint64_t other : ids()) {
+    const auto& blocks = batches_.at(other).order.to;
+    if (std::ranges::find_first_of(blocks, fill.to) != blocks.end()) answer(other, "its blocks are filled anew");
+  }
   const uint64_t id = fill.batch;
   if (!is_sound(fill)) {
     transport_.send(options_.scheduler, wire::CacheFilled{options_.fingerprint, options_.epoch, id, 0, "refused"});
@@ -205,7 +206,9 @@ void CacheFiller::on_step(const wire::Step& step) {
     for (const BlockId block : sequence.blocks)
       if (block.value < used_by_.size()) used_by_[block.value] = step.micro_batch;
   for (const uint64_t id : ids()) {
-    if (is_used(batches_.at(id))) {
+    const auto batch = batches_.find(id);
+    if (batch == batches_.end()) continue;  // given up while another one began
+    if (is_used(batch->second)) {
       answer(id, "a step uses its blocks");
     } else {
       begin(id);
