@@ -130,5 +130,25 @@ TEST(SchedulerPrompts, ALongPromptGoesOnBesideAStreamOfShortOnes) {
   EXPECT_GT(next, 40u) << "others were served meanwhile";
 }
 
+TEST(SchedulerPrompts, ChunksAreSmallWhileThePreviousRingAnswers) {
+  std::mt19937 random(10);
+  const auto device = slow_device(random);
+  Ring& ring = *device;
+  const auto most_rows = [&](uint64_t id) {
+    const size_t before = ring.sent_.size();
+    ring.submit(id, random_tokens(random, 300), 1);
+    EXPECT_TRUE(ring.settle());
+    EXPECT_EQ(ring.outcomes_[id].answer, ring.oracle(id, 1));
+    size_t most = 0;
+    for (size_t i = before; i < ring.sent_.size(); ++i) most = std::max(most, ring.sent_[i].tokens.size());
+    return most;
+  };
+  const size_t alone = most_rows(1);
+  ring.scheduler_->set_previous_serves(true);
+  EXPECT_LE(most_rows(2), 16u) << "a tenth of a second is ten rows here, and the least chunk is larger";
+  ring.scheduler_->set_previous_serves(false);
+  EXPECT_GE(std::min(alone, most_rows(3)), 32u);
+}
+
 }  // namespace
 }  // namespace exo::serve

@@ -17,7 +17,7 @@ std::vector<TokenId> prompt_of(int32_t n, int32_t salt = 3) {
   return prompt;
 }
 
-class CarryTest : public ::testing::Test {
+class CarryTest : public SimulationTest {
  protected:
   static SimulationOptions options(bool carry) {
     SimulationOptions chosen{.context_tokens = 2048, .min_stages = 2};
@@ -29,15 +29,6 @@ class CarryTest : public ::testing::Test {
     simulation = std::make_unique<RingSimulation>(chosen);
     for (uint32_t n = 1; n <= n_nodes; ++n) simulation->start(n);
     simulation->clock.advance(seconds(2));
-  }
-  void run_until_answer_has(const Client& client, size_t n) {
-    ASSERT_TRUE(simulation->clock.run_until([&] { return client.answer.size() >= n; }, seconds(60)));
-  }
-  void expect_complete(const Client& client) {
-    EXPECT_TRUE(client.finished);
-    EXPECT_EQ(client.answer, client.oracle());
-    EXPECT_FALSE(client.error) << client.error->message;
-    EXPECT_TRUE(simulation->log.violations.empty()) << simulation->log.violations.front();
   }
   void withdraw(uint32_t leaver) {
     auto& node = *simulation->living.at(leaver);
@@ -57,8 +48,6 @@ class CarryTest : public ::testing::Test {
         }
     return newest.value_or(serve::SchedulerStatistics{});
   }
-
-  std::unique_ptr<RingSimulation> simulation;
 };
 
 TEST_F(CarryTest, ALeaveTakesTheCacheAlong) {

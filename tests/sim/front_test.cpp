@@ -17,22 +17,13 @@ std::vector<TokenId> prompt_of(int32_t n) {
   return prompt;
 }
 
-class FrontTest : public ::testing::Test {
+class FrontTest : public SimulationTest {
  protected:
   void start(uint32_t n_nodes, int32_t min_stages, uint64_t memory = 64 * RingSimulation::kMiB) {
     simulation =
         std::make_unique<RingSimulation>(SimulationOptions{.context_tokens = 512, .min_stages = min_stages});
     for (uint32_t n = 1; n <= n_nodes; ++n) simulation->start(n, memory);
     simulation->clock.advance(seconds(2));
-  }
-  void run_until_answer_has(const Client& client, size_t n) {
-    ASSERT_TRUE(simulation->clock.run_until([&] { return client.answer.size() >= n; }, seconds(20)));
-  }
-  void expect_complete(const Client& client) {
-    EXPECT_TRUE(client.finished);
-    EXPECT_EQ(client.answer, client.oracle());
-    EXPECT_FALSE(client.error) << client.error->message;
-    EXPECT_TRUE(simulation->log.violations.empty()) << simulation->log.violations.front();
   }
   // The longest pause between two tokens.
   static double longest_pause_s(const Client& client) {
@@ -42,8 +33,6 @@ class FrontTest : public ::testing::Test {
                          std::chrono::duration<double>(client.token_times[i] - client.token_times[i - 1]).count());
     return longest;
   }
-
-  std::unique_ptr<RingSimulation> simulation;
 };
 
 TEST_F(FrontTest, AnswersFromAnyNode) {

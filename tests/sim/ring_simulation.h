@@ -320,4 +320,20 @@ class RingSimulation {
   std::vector<std::shared_ptr<Client>> clients;
 };
 
+// Tests of one simulation at a time, and of what its clients were told.
+class SimulationTest : public ::testing::Test {
+ protected:
+  void run_until_answer_has(const Client& client, size_t n) {
+    ASSERT_TRUE(simulation->clock.run_until([&] { return client.answer.size() >= n; }, std::chrono::seconds(20)));
+  }
+  void expect_complete(const Client& client) {
+    EXPECT_TRUE(client.finished);
+    EXPECT_EQ(client.answer, client.oracle());
+    EXPECT_FALSE(client.error) << client.error->message;
+    EXPECT_TRUE(simulation->log.violations.empty()) << simulation->log.violations.front();
+  }
+
+  std::unique_ptr<RingSimulation> simulation;
+};
+
 }  // namespace exo::sim
