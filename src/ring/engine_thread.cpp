@@ -109,14 +109,17 @@ struct EngineThread::Engine {
 
   Result<StageOutput> compute_alone(wire::Step& step) {
     const auto begin = std::chrono::steady_clock::now();
+    if (keeps_state && std::ranges::any_of(step.sequences, &wire::StepSequence::is_ahead))
+      return fail(ErrorCode::kInvalidArgument, "guesses for a model with a state");
     EXO_CHECK_OK(slots.apply(step));
     StageOutput output;
-    if (!step.sequences.empty()) {
+    if (is_void(step)) {
+      output.counts.assign(step.sequences.size(), 0);
+    } else if (!step.sequences.empty()) {
       sequences.clear();
       for (const auto& sequence : step.sequences)
         sequences.push_back({sequence.first, sequence.n_tokens, slots.block_table(sequence.slot),
-                             sequence.wants_logits, static_cast<int32_t>(sequence.draft.size()),
-                             sequence.slot.value});
+                             sequence.wants_logits, n_draft(sequence), sequence.slot.value});
       const model::StepInput input{sequences, step.tokens, step.activations, group.get()};
       EXO_TRY(const std::span<const float> computed, stage->forward(input));
       if (!stage->config().share.is_leader()) {
@@ -133,15 +136,31 @@ struct EngineThread::Engine {
     return output;
   }
 
+  // Guesses that are checked by rows of the part itself: the first token of one that was sent ahead is checked by
+  // the step before.
+  static std::span<const TokenId> guesses(const wire::StepSequence& sequence) {
+    return std::span(sequence.draft).subspan(sequence.is_ahead() ? 1 : 0);
+  }
+  static int32_t n_draft(const wire::StepSequence& sequence) {
+    return static_cast<int32_t>(guesses(sequence).size());
+  }
+
+  // Nothing of it will be sampled, and whatever this device would write to its cache is written again by the steps
+  // that follow. Devices of a group compute it: they have to do the same, and only one of them samples.
+  bool is_void(const wire::Step& step) const {
+    return limits.last_stage && !group && !step.sequences.empty() &&
+           std::ranges::all_of(step.sequences, [this](const auto& sequence) { return slots.is_void(sequence); });
+  }
+
   Status sample(const wire::Step& step, std::span<const float> computed, StageOutput& output) {
     size_t n_rows = 0;
     for (const auto& sequence : step.sequences)
-      if (sequence.wants_logits) n_rows += 1 + sequence.draft.size();
+      if (sequence.wants_logits) n_rows += 1 + guesses(sequence).size();
     if (computed.size() != n_rows * logits.size())
       return fail(ErrorCode::kInternal, "{} logits for {} rows", computed.size(), n_rows);
     for (const auto& sequence : step.sequences) {
       if (!sequence.wants_logits) continue;
-      const size_t rows = 1 + sequence.draft.size();
+      const size_t rows = 1 + guesses(sequence).size();
       sample_sequence(sequence, computed.first(rows * logits.size()), output);
       computed = computed.subspan(rows * logits.size());
     }
@@ -151,18 +170,21 @@ struct EngineThread::Engine {
   // A row after a guess counts only if the guess was right: what is sampled is what would have been without
   // guesses.
   void sample_sequence(const wire::StepSequence& sequence, std::span<const float> computed, StageOutput& output) {
-    const auto n_draft = static_cast<int32_t>(sequence.draft.size());
+    if (slots.is_void(sequence)) return output.counts.push_back(0);
+    const auto guessed = guesses(sequence);
+    const auto first = sequence.first.value + sequence.n_tokens - static_cast<int32_t>(guessed.size());
     auto& sampler = slots.sampler(sequence.slot);
-    int32_t n_right = 0;
+    size_t n_right = 0;
     while (true) {
-      std::ranges::copy(computed.subspan(static_cast<size_t>(n_right) * logits.size(), logits.size()),
-                        logits.begin());
-      const Position chosen(sequence.first.value + sequence.n_tokens - n_draft + n_right);
+      std::ranges::copy(computed.subspan(n_right * logits.size(), logits.size()), logits.begin());
+      const Position chosen(first + static_cast<int32_t>(n_right));
       output.tokens.push_back(sampler.sample(logits, chosen));
-      if (n_right == n_draft || output.tokens.back().token != sequence.draft[static_cast<size_t>(n_right)]) break;
+      const TokenId sampled = output.tokens.back().token;
+      slots.note_sampled(sequence.slot, chosen, sampled);
+      if (n_right == guessed.size() || sampled != guessed[n_right]) break;
       ++n_right;
     }
-    output.counts.push_back(n_right + 1);
+    output.counts.push_back(static_cast<int32_t>(n_right) + 1);
   }
 
   net::Clock& clock;

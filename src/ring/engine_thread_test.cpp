@@ -215,9 +215,63 @@ TEST(EngineThread, LastStageSamplesOnWhileGuessesAreRight) {
   step.sequences = {bad};
   step.activations.assign(4, 0.5f);
   EXPECT_EQ(bench.error_of(step), ErrorCode::kInvalidArgument) << "outside the vocabulary";
-  bad.draft = {TokenId(1), TokenId(1)};
+  bad.draft = {TokenId(1), TokenId(1), TokenId(1)};
   step.sequences = {bad};
-  EXPECT_EQ(bench.error_of(step), ErrorCode::kInvalidArgument) << "nothing but guesses";
+  EXPECT_EQ(bench.error_of(step), ErrorCode::kInvalidArgument) << "more guesses than tokens";
+}
+
+wire::StepSequence ahead(int32_t slot, int32_t first, std::vector<int32_t> draft) {
+  auto s = sequence(slot, first, static_cast<int32_t>(draft.size()), {}, 1, true);
+  for (const int32_t token : draft) s.draft.emplace_back(token);
+  return s;
+}
+
+TEST(EngineThread, WhatIsSentAheadCountsIfItBeginsWithWhatWasSampledLast) {
+  Bench bench(2, 4);
+  const auto run = [&](std::vector<wire::StepSequence> sequences) {
+    wire::Step step;
+    for (const auto& s : sequences)
+      step.activations.resize(step.activations.size() + 2 * static_cast<size_t>(s.n_tokens));
+    step.sequences = std::move(sequences);
+    const auto output = bench.run(step);
+    EXPECT_TRUE(output) << output.error().message;
+    std::vector<int32_t> sampled;
+    for (const auto& token : output->tokens) sampled.push_back(token.token.value);
+    return std::pair(output->counts, sampled);
+  };
+  using Sampled = std::pair<std::vector<int32_t>, std::vector<int32_t>>;
+  EXPECT_EQ(run({sequence(0, 0, 1, {0, 3}, 0, true), sequence(1, 0, 1, {1, 4}, 0, true)}),
+            (Sampled{{1, 1}, {1, 1}}));
+  EXPECT_EQ(run({ahead(0, 1, {1, 2, 3})}), (Sampled{{3}, {2, 3, 4}}));
+  EXPECT_EQ(run({ahead(1, 1, {2, 3}), ahead(0, 4, {4, 7})}), (Sampled{{0, 1}, {5}}))
+      << "the first is wrong, the second half";
+  const int calls = bench.stage->calls;
+  EXPECT_EQ(run({ahead(0, 6, {7})}), (Sampled{{0}, {}})) << "what it follows was not sampled";
+  EXPECT_EQ(run({ahead(0, 5, {6})}), (Sampled{{0}, {}})) << "another token was sampled";
+  EXPECT_EQ(bench.stage->calls, calls) << "nothing is computed for steps that are void";
+  EXPECT_EQ(run({sequence(0, 5, 1, {}, 1, true)}), (Sampled{{1}, {6}})) << "the step that was due";
+  EXPECT_EQ(run({ahead(0, 6, {6})}), (Sampled{{1}, {7}}));
+
+  auto blind = ahead(0, 7, {7});
+  blind.wants_logits = false;
+  wire::Step step;
+  step.sequences = {blind};
+  step.activations.resize(2);
+  EXPECT_EQ(bench.error_of(step), ErrorCode::kInvalidArgument) << "nothing would tell whether it is right";
+}
+
+TEST(EngineThread, AMemberOfAGroupComputesVoidStepsWithTheOthers) {
+  Bench bench(2, 4, std::make_unique<FakeGroup>(), 0);
+  wire::Step step;
+  step.sequences = {sequence(0, 0, 1, {0}, 0, true)};
+  step.activations.resize(2);
+  ASSERT_TRUE(bench.run(step));
+  step.sequences = {ahead(0, 1, {5})};
+  const int calls = bench.stage->calls;
+  const auto output = bench.run(step);
+  ASSERT_TRUE(output) << output.error().message;
+  EXPECT_EQ(output->counts, std::vector<int32_t>{0});
+  EXPECT_EQ(bench.stage->calls, calls + 1);
 }
 
 TEST(EngineThread, FirstStageGivesActivationsAndKeepsTables) {

@@ -30,7 +30,8 @@ Status SlotTables::check_payload(const wire::Step& step) const {
   for (const auto& sequence : step.sequences) {
     if (sequence.n_tokens < 1)
       return fail(ErrorCode::kInvalidArgument, "a sequence of {} tokens", sequence.n_tokens);
-    if (sequence.draft.size() >= static_cast<size_t>(sequence.n_tokens))
+    if (sequence.draft.size() > static_cast<size_t>(sequence.n_tokens) ||
+        (sequence.is_ahead() && (!sequence.wants_logits || sequence.first.value < 1)))
       return fail(ErrorCode::kInvalidArgument, "{} guesses among {} tokens", sequence.draft.size(),
                   sequence.n_tokens);
     for (const TokenId token : sequence.draft)
@@ -94,10 +95,16 @@ Status SlotTables::apply_sequence(wire::StepSequence& sequence) {
                   history, known);
     const auto prompt = static_cast<size_t>(std::min<int64_t>(opening.prompt_tokens, history));
     slot.sampler.emplace(std::move(opening.sampler), std::move(opening.history), prompt);
+    slot.sampled = {};
   }
   if (!slot.sampler)
     return fail(ErrorCode::kUnavailable, "slot {} has no sampler: an earlier step was lost", sequence.slot);
   return {};
+}
+
+bool SlotTables::is_void(const wire::StepSequence& sequence) const {
+  return sequence.is_ahead() &&
+         slots_[index(sequence.slot)].sampled != Slot::Sampled{sequence.first, sequence.draft.front()};
 }
 
 bool SlotTables::note_full(std::span<const BlockId> blocks) {

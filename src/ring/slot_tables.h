@@ -41,10 +41,22 @@ class SlotTables {
   std::span<const BlockId> block_table(SlotId slot) const { return slots_[index(slot)].blocks; }
   sample::Sampler& sampler(SlotId slot) { return *slots_[index(slot)].sampler; }
 
+  // At the last stage: what was sampled last in the slot, for which position.
+  void note_sampled(SlotId slot, Position position, TokenId token) {
+    slots_[index(slot)].sampled = {position, token};
+  }
+  // A part that was sent ahead begins with just that.
+  bool is_void(const wire::StepSequence& sequence) const;
+
  private:
   struct Slot {
     std::vector<BlockId> blocks;
     std::optional<sample::Sampler> sampler;
+    struct Sampled {
+      Position position{-1};
+      TokenId token;
+      bool operator==(const Sampled&) const = default;
+    } sampled;                 // last, since the sampler was made
     uint64_t newest_step = 0;  // a slot appears once in a step
   };
 

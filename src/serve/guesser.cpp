@@ -5,9 +5,10 @@
 namespace exo::serve {
 namespace {
 
-constexpr size_t kTryEvery = 48;      // tokens, of a draft model that does not pay
-constexpr int32_t kTriedGuesses = 2;  // at a time
-constexpr double kWorthwhile = 1.03;  // less gain than that is noise
+constexpr size_t kTryEvery = 48;            // tokens, of a draft model that does not pay
+constexpr int32_t kTriedGuesses = 2;        // at a time
+constexpr double kWorthwhile = 1.03;        // less gain than that is noise
+constexpr double kWorthSendingAhead = 0.5;  // expected tokens of a step
 
 // The first `n` sampled tokens that are as guessed, of those that can be compared.
 size_t agreement(std::span<const TokenId> guessed, std::span<const SampledToken> sampled) {
@@ -42,6 +43,27 @@ Guesses Guesser::choose(std::span<const TokenId> tokens, const StepCost& cost, i
   return {GuessSource::kLookup, first(found_, found.guesses)};
 }
 
+Guesses Guesser::choose_ahead(std::span<const TokenId> tokens, std::span<const TokenId> assumed,
+                              const StepCost& cost, int32_t most) {
+  Guesses best;
+  double best_tokens = kWorthSendingAhead;
+  const auto consider = [&](GuessSource source, const Speculation& speculation, std::span<const TokenId> known) {
+    if (known.size() <= assumed.size() || !std::ranges::equal(assumed, known.first(assumed.size()))) return;
+    known = known.subspan(assumed.size());
+    // As large as any other: the row that would be the known token's is a guess as well.
+    const int32_t rows = std::min({count(known), most, speculation.window(cost, most).guesses + 1});
+    const double promised = speculation.expected_ahead(assumed.size(), rows);
+    if (rows <= 0 || promised < best_tokens) return;
+    best = {source, {known.begin(), known.begin() + rows}};
+    best_tokens = promised;
+  };
+  std::vector<TokenId> found = lookup_.guess(tokens, count(assumed) + std::max(most, 0));
+  consider(GuessSource::kLookup, looked_up_, found);
+  consider(GuessSource::kDraft, draft_, chain_);
+  found_ = std::move(found);
+  return best;
+}
+
 int32_t Guesser::worth_waiting(std::span<const TokenId> tokens, const StepCost& cost, double guess_s, int32_t most,
                                bool tries) {
   if (most <= 0 || guess_s <= 0 || cost.fixed_s <= 0) return 0;
@@ -59,10 +81,10 @@ int32_t Guesser::worth_waiting(std::span<const TokenId> tokens, const StepCost& 
   return 0;
 }
 
-bool Guesser::sent(const Guesses& guesses) {
-  const auto& tokens = guesses.tokens;
-  if (tokens.size() <= chain_.size() && std::equal(tokens.begin(), tokens.end(), chain_.begin())) return true;
-  chain_ = guesses.tokens;
+bool Guesser::sent(std::span<const TokenId> guesses) {
+  if (guesses.size() <= chain_.size() && std::ranges::equal(guesses, std::span(chain_).first(guesses.size())))
+    return true;
+  chain_.assign(guesses.begin(), guesses.end());
   drafted_from_ = chain_.size();
   return false;
 }
@@ -86,8 +108,10 @@ bool Guesser::is_time_to_try(size_t n_tokens) {
 void Guesser::take(std::span<const TokenId> made) { chain_.insert(chain_.end(), made.begin(), made.end()); }
 
 bool Guesser::answer(std::span<const SampledToken> sampled) {
-  learn(looked_up_, found_.size(), sampled.size(), agreement(found_, sampled));
-  found_.clear();
+  const size_t found_right = agreement(found_, sampled);
+  learn(looked_up_, found_.size(), sampled.size(), found_right);
+  found_.erase(found_.begin(), found_.begin() + static_cast<ptrdiff_t>(found_right));
+  if (found_right < sampled.size()) found_.clear();
   const size_t right = agreement(chain_, sampled);
   if (right >= drafted_from_ && chain_.size() > drafted_from_ && sampled.size() > drafted_from_) {
     learn(draft_, chain_.size() - drafted_from_, sampled.size() - drafted_from_, right - drafted_from_);

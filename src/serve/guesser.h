@@ -33,14 +33,19 @@ class Guesser {
   // ---- before a step; `tokens` is the sequence, growing at its end
   // What pays of the guesses that are there, at most `most`.
   Guesses choose(std::span<const TokenId> tokens, const StepCost& cost, int32_t most);
+  // For a step ahead of the answers: what may follow `assumed`, the guesses behind the known tokens that are in
+  // steps already. At most `most`; none where they hardly promise a token.
+  Guesses choose_ahead(std::span<const TokenId> tokens, std::span<const TokenId> assumed, const StepCost& cost,
+                       int32_t most);
   // How many more guesses of the draft model are worth waiting for, each taking `guess_s`; 0: the step had better
   // begin. Above 0 now and then although they do not pay when `tries`, to see whether that has changed.
   int32_t worth_waiting(std::span<const TokenId> tokens, const StepCost& cost, double guess_s, int32_t most,
                         bool tries);
 
   // ---- when a step leaves
-  // It carries these. False: they are not what the chain began with, so that the draft model has to be told.
-  bool sent(const Guesses& guesses);
+  // It and those before it that are away carry these. False: they are not what the chain began with, so that the
+  // draft model has to be told.
+  bool sent(std::span<const TokenId> guesses);
   // How long the chain should be when the step comes back, given what it carries, so that the next one need not
   // wait. At most the chain's length: nothing is to be made. Now and then a few although they do not pay.
   size_t worth_making(std::span<const TokenId> tokens, const StepCost& cost, size_t n_sent, int32_t most);

@@ -31,7 +31,7 @@ TEST(Guesser, TheChainFollowsWhatIsSampled) {
   const auto guesses = guesser.choose(fresh(9), kSlowRing, 2);
   EXPECT_EQ(guesses.source, GuessSource::kDraft);
   EXPECT_EQ(guesses.tokens, ids({10, 11}));
-  EXPECT_TRUE(guesser.sent(guesses));
+  EXPECT_TRUE(guesser.sent(guesses.tokens));
   guesser.take(ids({14}));
   EXPECT_TRUE(guesser.answer(sampled({10, 11, 12})));
   EXPECT_EQ(std::vector(guesser.chain().begin(), guesser.chain().end()), ids({13, 14}));
@@ -43,7 +43,7 @@ TEST(Guesser, TheChainFollowsWhatIsSampled) {
 TEST(Guesser, AChainThatWasTooShortIsOver) {
   Guesser guesser;
   guesser.take(ids({10}));
-  EXPECT_TRUE(guesser.sent({GuessSource::kDraft, ids({10})}));
+  EXPECT_TRUE(guesser.sent(ids({10})));
   EXPECT_FALSE(guesser.answer(sampled({10, 11})));
   EXPECT_TRUE(guesser.chain().empty());
   EXPECT_GT(guesser.draft_acceptance(), 0.5);
@@ -51,14 +51,39 @@ TEST(Guesser, AChainThatWasTooShortIsOver) {
 
 TEST(Guesser, GuessesOfLookUpAreNotTheDraftModels) {
   Guesser guesser;
-  EXPECT_FALSE(guesser.sent({GuessSource::kLookup, ids({10, 11})}));
+  EXPECT_FALSE(guesser.sent(ids({10, 11})));
   guesser.take(ids({12, 99}));
   EXPECT_TRUE(guesser.answer(sampled({10, 11, 12})));
   EXPECT_GT(guesser.draft_acceptance(), 0.5) << "it said what would follow";
   const double before = guesser.draft_acceptance();
-  EXPECT_FALSE(guesser.sent({GuessSource::kLookup, ids({20})}));
+  EXPECT_FALSE(guesser.sent(ids({20})));
   EXPECT_FALSE(guesser.answer(sampled({21})));
   EXPECT_EQ(guesser.draft_acceptance(), before) << "it was not asked";
+}
+
+TEST(Guesser, WhatGoesAheadFollowsWhatIsAssumed) {
+  Guesser guesser(0.95);
+  guesser.take(ids({10, 11, 12, 13, 14, 15}));
+  const auto behind = guesser.choose_ahead(fresh(9), ids({10, 11}), kSlowRing, 16);
+  EXPECT_EQ(behind.source, GuessSource::kDraft);
+  EXPECT_EQ(behind.tokens, ids({12, 13, 14, 15}));
+  EXPECT_EQ(guesser.choose_ahead(fresh(9), ids({10, 11}), kSlowRing, 3).tokens, ids({12, 13, 14}));
+  EXPECT_TRUE(guesser.choose_ahead(fresh(9), ids({10, 50}), kSlowRing, 16).tokens.empty()) << "another text";
+  EXPECT_TRUE(guesser.choose_ahead(fresh(9), guesser.chain(), kSlowRing, 16).tokens.empty()) << "all are away";
+  EXPECT_TRUE(guesser.choose_ahead(fresh(9), ids({10}), kSlowRing, 0).tokens.empty());
+  Guesser unsure(0.3);
+  unsure.take(ids({10, 11, 12, 13}));
+  EXPECT_TRUE(unsure.choose_ahead(fresh(9), ids({10, 11}), kSlowRing, 16).tokens.empty()) << "hardly ever right";
+}
+
+TEST(Guesser, LookUpKnowsWhatComesBehindItsGuesses) {
+  Guesser guesser;
+  const auto tokens = ids({1, 2, 3, 4, 5, 6, 7, 8, 1, 2});
+  guesser.sent(guesser.choose(tokens, kSlowRing, 2).tokens);
+  EXPECT_TRUE(guesser.answer(sampled({3, 4})));
+  const auto more = guesser.choose_ahead(tokens, ids({3, 4}), kSlowRing, 2);
+  EXPECT_EQ(more.source, GuessSource::kLookup);
+  EXPECT_EQ(more.tokens, ids({5, 6}));
 }
 
 TEST(Guesser, WaitsAsLongAsItPays) {

@@ -11,6 +11,7 @@ namespace {
 using cluster::kMostMicroBatchesPerStage;
 
 constexpr double kWorthSplitting = 0.97;           // of the time with fewer micro-batches
+constexpr double kMayWait = 0.35;                  // of a step's time: stages are never quite equal
 constexpr double kWorthFilling = 0.1;              // of a chunk's time: shorter waits are not filled
 constexpr int32_t kFewRows = 32, kChunkRows = 48;  // what a step of decodes has at most, and a chunk at least
 constexpr int32_t kLeastChunkRows = 32;
@@ -53,6 +54,13 @@ int32_t PipelineDepth::for_decodes(int32_t n_sequences) const {
     best_s = round_s;
   }
   return best;
+}
+
+int32_t PipelineDepth::for_trip(int32_t rows) const {
+  const double slowest_s = slowest_.few_s(rows);
+  if (n_stages_ == 1 || slowest_s <= 0) return n_stages_;
+  const double most = kMostMicroBatchesPerStage * n_stages_;
+  return static_cast<int32_t>(std::clamp((all_.few_s(rows) + link_s_) / slowest_s + kMayWait, 1.0, most));
 }
 
 int32_t PipelineDepth::for_chunks(int32_t rows) const {

@@ -24,6 +24,9 @@ class PipelineDepth {
 
   // Micro-batches for so many decoding sequences: those with the best tokens per second.
   int32_t for_decodes(int32_t n_sequences) const;
+  // Steps of so many rows that can be on their way and hardly wait for each other: as many as the slowest stage
+  // computes in the time of a trip.
+  int32_t for_trip(int32_t rows) const;
   // Micro-batches of chunks of so many rows of prompts.
   int32_t for_chunks(int32_t rows) const;
   // Rows of the chunks of a prompt. All stages work on c chunks but for the time of n - 1 chunks while the pipeline

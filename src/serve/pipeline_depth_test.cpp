@@ -60,6 +60,20 @@ TEST(PipelineDepth, StagesNeedNotBeAlike) {
   EXPECT_EQ(with_links_of(80e-3).for_chunks(36), 4) << "the slowest takes 75 ms for a chunk";
 }
 
+TEST(PipelineDepth, ATripHasTimeForSoManySteps) {
+  PipelineDepth one(1), even(2), uneven(3);
+  EXPECT_EQ(even.for_trip(4), 2) << "nothing is known yet";
+  teach(one, 1, 10e-3, 1e-3, 0);
+  EXPECT_EQ(one.for_trip(4), 1);
+  teach(even, 2, 20e-3, 1e-3, 0);
+  EXPECT_EQ(even.for_trip(1), 2);
+  even.set_link_s(45e-3);
+  EXPECT_EQ(even.for_trip(1), 4) << "85 ms around, 20 ms at each stage";
+  EXPECT_EQ(even.for_trip(16), 3) << "115 ms, 35 ms";
+  even.set_link_s(10);
+  EXPECT_LE(even.for_trip(1), 16);
+}
+
 TEST(PipelineDepth, WhatIsNotKnownTeachesNothing) {
   PipelineDepth depth(2);
   depth.set_link_s(1);

@@ -168,6 +168,8 @@ void Scheduler::report_queue() {
 
 void Scheduler::give_back(Sequence& sequence) {
   ++sequence.run;
+  ++sequence.line;
+  sequence.assumed.clear();
   lose_guesses(sequence);
   if (sequence.slot.value < 0) return;
   free_slots_.push_back(sequence.slot);
@@ -234,10 +236,9 @@ void Scheduler::on_step_result(wire::StepResult result) {
   }
   const InFlight answered = std::move(flight);
   in_flight_.pop_front();
-  working_ -= !answered.parts.empty();
   trouble_since_.reset();
   backoff_ = {};
-  measure(answered, result.computed);
+  if (!result.tokens.empty() || !answered.was_ahead()) measure(answered, result.computed);
   note_trip(answered);
   std::span<SampledToken> tokens(result.tokens);
   size_t wanted = 0;
@@ -255,7 +256,8 @@ bool Scheduler::fits(const InFlight& flight, const wire::StepResult& result) con
     if (!part.wants_logits) continue;
     if (wanted == result.counts.size()) return false;
     const int32_t count = result.counts[wanted++];
-    if (count < 1 || count > part.drafted + 1) return false;
+    if (count < (part.ahead ? 0 : 1) || count > part.drafted + (part.ahead ? 0 : 1)) return false;
+    if (part.ahead && part.run == part.sequence->run && is_over(part) != (count == 0)) return false;
     n_tokens += static_cast<size_t>(count);
   }
   return wanted == result.counts.size() && n_tokens == result.tokens.size();
@@ -264,17 +266,18 @@ bool Scheduler::fits(const InFlight& flight, const wire::StepResult& result) con
 void Scheduler::take_answer(const Part& part, std::span<SampledToken> tokens) {
   Sequence& sequence = *part.sequence;
   if (part.run != sequence.run) return;  // preempted or gone since
+  auto& guessed = totals_.guesses[static_cast<size_t>(part.source)];
+  guessed.drafted += static_cast<uint64_t>(part.drafted);
+  if (is_over(part)) return;  // void
   const bool was_prefilling = sequence.confirmed < sequence.prefill_end;
   if (was_prefilling) totals_.prompt_tokens += static_cast<uint64_t>(part.end - sequence.confirmed);
-  sequence.confirmed = part.end;
+  sequence.confirmed = part.ahead ? sequence.size() : part.end;
   offer_to_cache(sequence);
   if (tokens.empty()) return report_status(sequence);
   sequence.suspect = false;
-  auto& guessed = totals_.guesses[static_cast<size_t>(part.source)];
-  guessed.drafted += static_cast<uint64_t>(part.drafted);
-  guessed.accepted += tokens.size() - 1;
+  guessed.accepted += tokens.size() - (part.ahead ? 0 : 1);
   if (!sequence.guesser.answer(tokens)) ++sequence.draft_version;
-  append_tokens(part.sequence, tokens);
+  append_tokens(part.sequence, tokens, goes_on(sequence, part, tokens));
 }
 
 void Scheduler::offer_to_cache(Sequence& sequence) {
@@ -288,8 +291,9 @@ void Scheduler::offer_to_cache(Sequence& sequence) {
   }
 }
 
-// All but the last are guesses that were right: every stage has computed them.
-void Scheduler::append_tokens(const SequencePtr& sequence, std::span<SampledToken> tokens) {
+// All but the last are guesses that were right: every stage has computed them. `goes_on`: the last is in a step
+// too.
+void Scheduler::append_tokens(const SequencePtr& sequence, std::span<SampledToken> tokens, bool goes_on) {
   std::vector<SampledToken> sampled;
   for (SampledToken& token : tokens) {
     if (token.token.value < 0 || (config_.n_vocab > 0 && token.token.value >= config_.n_vocab))
@@ -302,7 +306,8 @@ void Scheduler::append_tokens(const SequencePtr& sequence, std::span<SampledToke
     sampled.push_back(std::move(token));
     if (--sequence->remaining <= 0) return finish(sequence, FinishReason::kLength, std::move(sampled), {});
   }
-  sequence->sent = sequence->confirmed = sequence->size() - 1;
+  sequence->confirmed = sequence->size() - 1;
+  sequence->sent = sequence->confirmed + (goes_on ? 1 : 0);
   offer_to_cache(*sequence);
   wire::RequestUpdate update = update_for(*sequence);
   update.index -= static_cast<int32_t>(sampled.size());
@@ -331,7 +336,6 @@ void Scheduler::on_step_failed(wire::StepFailed failed) {
 
 void Scheduler::write_off_steps() {
   in_flight_.clear();
-  working_ = 0;
   std::vector<SequencePtr> replayed;
   for (const auto& [arrival, sequence] : running_) replayed.push_back(sequence);
   for (const auto& sequence : replayed) requeue(sequence);
@@ -433,7 +437,8 @@ void Scheduler::measure(const InFlight& flight, const wire::ComputeTime& compute
   const double trip_s = seconds(last_answer_ - flight.sent_at);
   if (flight.rows == 0) return;
   smooth(trip_s_, trip_s);
-  if (flight.rows <= kFewRows) step_cost_.measure(flight.rows, trip_s);
+  // What was sent ahead waited for the step before.
+  if (flight.rows <= kFewRows && !flight.was_ahead()) step_cost_.measure(flight.rows, trip_s);
   // No stage computed for longer than the trip took, whatever a peer says.
   const double slowest_s = std::min(computed.slowest_us / 1e6, trip_s),
                all_s = std::min(computed.all_us / 1e6, trip_s);

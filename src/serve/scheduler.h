@@ -6,15 +6,16 @@
 // part of it that the prefix cache lacks, one token while decoding, everything again after a preemption. A
 // micro-batch takes the pending token of decoding sequences first and fills up with chunks of the others; a step
 // that reaches the end of a sequence wants logits, and its result appends one token. As many micro-batches are in
-// flight as there are stages, on slow links more (pipeline_depth.h). A decoding sequence is in one of them at most;
-// chunks of one prompt follow each other without waiting.
+// flight as there are stages, on slow links more (pipeline_depth.h). A decoding sequence is in one of them, but for
+// what is guessed; chunks of one prompt follow each other without waiting.
 //
 // Speculation: behind the pending token of a decoding sequence a step may carry guesses of what follows, looked up
 // in the text or made by a draft model, whichever promises more (guesser.h). The last stage samples on as long as
 // it samples what was guessed, with the random numbers of those positions, so that the answer is the same as
-// without; keys and values of wrong guesses are overwritten by the steps that follow. The draft model
-// (ring/drafter.h) works while steps are away. A sequence may wait for it, for a bounded time and only while every
-// decoding sequence has a micro-batch of its own, so that nobody else is held up.
+// without; keys and values of wrong guesses are overwritten by the steps that follow. While stages have nothing
+// else to do, further steps go ahead of the answers, on the guess that all before is right (scheduler_ahead.cpp).
+// The draft model (ring/drafter.h) works while steps are away. A sequence may wait for it, for a bounded time and
+// only while every decoding sequence has a micro-batch of its own, so that nobody else is held up.
 //
 // Nothing is lost:
 //  - Steps are numbered without gaps and answered in order (every one, also those without logits). A step that
@@ -169,6 +170,11 @@ class Scheduler final : public ring::StepSink, public ring::DraftSink {
     size_t chained_blocks = 0;  // blocks offered to the prefix cache
     uint64_t last_step = 0;
 
+    // Guesses that are in steps, behind the known tokens: of the step that is answered next, and of those that were
+    // sent ahead of its answer. Steps of a line that is over are void.
+    std::vector<TokenId> assumed;
+    uint64_t line = 0;
+
     // Its orders to the draft model. Guesses of another version than the newest are not its chain's.
     uint64_t draft_version = 0;
     int32_t draft_ordered = 0;  // tokens that the draft model was told
@@ -191,10 +197,13 @@ class Scheduler final : public ring::StepSink, public ring::DraftSink {
   struct Part {  // of a micro-batch in flight
     SequencePtr sequence;
     uint64_t run = 0;
-    int32_t end = 0;  // tokens computed when it is answered, without guesses
+    int32_t end = 0;  // tokens computed when it is answered, without guesses; not known if it is sent ahead
     int32_t drafted = 0;
     GuessSource source = GuessSource::kLookup;
     bool wants_logits = false;
+    uint64_t line = 0;
+    bool ahead = false;  // it begins with a guess
+    bool due = true;     // all before it is known to be right
   };
   struct Choice {  // for the next micro-batch
     SequencePtr sequence;
@@ -207,6 +216,8 @@ class Scheduler final : public ring::StepSink, public ring::DraftSink {
     net::SteadyPoint launched;  // the same moment
     int32_t rows = 0;
     std::vector<Part> parts;
+    bool is_due() const { return std::ranges::any_of(parts, &Part::due); }
+    bool was_ahead() const { return std::ranges::any_of(parts, &Part::ahead); }
   };
 
   // ---- launching
@@ -220,6 +231,7 @@ class Scheduler final : public ring::StepSink, public ring::DraftSink {
   void choose_prefills(int32_t& rows_left);
   void choose_guesses(int32_t& rows_left);
   int32_t reserve_positions(Sequence& sequence, int32_t count);
+  size_t working() const;  // micro-batches in flight that are due
   bool choose_suspect();
   int32_t affordable_rows(bool beside_decodes) const;  // of prefill in one step, by time
   int32_t prompt_rows() const;                         // of all prompts being computed
@@ -228,10 +240,19 @@ class Scheduler final : public ring::StepSink, public ring::DraftSink {
   void close_idle_slots();
   bool grow_table(const SequencePtr& sequence);
 
+  // ---- steps ahead of answers (scheduler_ahead.cpp)
+  void launch_ahead();
+  bool send_ahead(const SequencePtr& sequence);
+  bool goes_on(Sequence& sequence, const Part& part, std::span<const SampledToken> tokens);
+  // Nobody waits for the answer: the sequence has gone, or what was assumed was wrong.
+  static bool is_over(const Part& part) {
+    return part.run != part.sequence->run || (part.ahead && part.line != part.sequence->line);
+  }
+
   // ---- the draft model (scheduler_draft.cpp)
   bool waits_for_guesses(Sequence& sequence, int32_t n_decoding);
   void order_guesses(Sequence& sequence, int32_t count);
-  void order_ahead(Sequence& sequence, const Guesses& sent);
+  void order_ahead(Sequence& sequence);
   void end_wait(Sequence& sequence);
   void lose_guesses(Sequence& sequence);
   void set_patience_timer();
@@ -251,7 +272,7 @@ class Scheduler final : public ring::StepSink, public ring::DraftSink {
   bool fits(const InFlight& flight, const wire::StepResult& result) const;
   void take_answer(const Part& part, std::span<SampledToken> tokens);
   void offer_to_cache(Sequence& sequence);
-  void append_tokens(const SequencePtr& sequence, std::span<SampledToken> tokens);
+  void append_tokens(const SequencePtr& sequence, std::span<SampledToken> tokens, bool goes_on);
 
   // ---- telling
   wire::RequestUpdate update_for(const Sequence& sequence) const;
@@ -279,7 +300,6 @@ class Scheduler final : public ring::StepSink, public ring::DraftSink {
   std::map<uint64_t, SequencePtr> waiting_;  // by arrival
   std::map<uint64_t, SequencePtr> running_;  // by arrival
   std::deque<InFlight> in_flight_;
-  size_t working_ = 0;                   // of in_flight_, those with rows
   std::vector<Choice> chosen_;           // scratch of launch()
   std::vector<SequencePtr> candidates_;  // scratch
   MicroBatchId next_step_;

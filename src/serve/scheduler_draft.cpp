@@ -72,15 +72,15 @@ void Scheduler::order_guesses(Sequence& sequence, int32_t count) {
   drafter_->propose(std::move(order));
 }
 
-// While the step is away the first stage has nothing else to do, unless it is the only one. Then the draft model
+// While steps are away the first stage has nothing else to do, unless it is the only one. Then the draft model
 // only reads what was answered, so that it can be waited for.
-void Scheduler::order_ahead(Sequence& sequence, const Guesses& sent) {
+void Scheduler::order_ahead(Sequence& sequence) {
   if (!drafter_) return;
-  if (!sequence.guesser.sent(sent)) ++sequence.draft_version;
+  if (!sequence.guesser.sent(sequence.assumed)) ++sequence.draft_version;
   if (guess_s_ > 0) guess_s_ += kForgetDelay * (drafter_->guess_s() - guess_s_);
   size_t wanted = 0;
   if (config_.stage_nodes.size() > 1)
-    wanted = sequence.guesser.worth_making(sequence.tokens, step_cost_.cost(), sent.tokens.size(),
+    wanted = sequence.guesser.worth_making(sequence.tokens, step_cost_.cost(), sequence.assumed.size(),
                                            most_guesses(sequence));
   const size_t present = sequence.guesser.chain().size();
   if (wanted > present) return order_guesses(sequence, static_cast<int32_t>(wanted - present));
@@ -103,8 +103,8 @@ void Scheduler::on_guesses(uint64_t number, uint64_t version, std::span<const To
   sequence.guesser.take(guesses);
   sequence.draft_reached = sequence.draft_ordered;
   const bool goes_on = state == ring::DraftState::kGoesOn;
-  if (!sequence.wait || (goes_on && sequence.guesser.chain().size() < sequence.wait->chain)) return;
-  end_wait(sequence);
+  if (goes_on && (!sequence.wait || sequence.guesser.chain().size() < sequence.wait->chain)) return;
+  if (sequence.wait) end_wait(sequence);
   pump();
 }
 

@@ -19,7 +19,7 @@ void Scheduler::pump() {
   if (can_launch()) {
     admit_waiting();
     if (backoff_ == net::Duration{}) trouble_since_.reset();
-    while (working_ < micro_batches_wanted()) {
+    while (working() < micro_batches_wanted()) {
       const uint64_t preempted = totals_.preemptions;
       if (launch()) {
         admit_waiting();
@@ -27,6 +27,7 @@ void Scheduler::pump() {
         break;
       }  // else: those that are left may have room now
     }
+    launch_ahead();
     close_idle_slots();
   } else if (!known_.empty() && !in_trouble() && !retry_at_) {
     trouble_since_ = clock_.now();
@@ -35,6 +36,10 @@ void Scheduler::pump() {
 }
 
 bool Scheduler::can_launch() const { return ready_ && missing_links_.empty() && !retry_at_; }
+
+size_t Scheduler::working() const {
+  return static_cast<size_t>(std::ranges::count_if(in_flight_, &InFlight::is_due));
+}
 
 size_t Scheduler::micro_batches_wanted() const {
   int32_t n_decoding = 0;
@@ -224,7 +229,8 @@ void Scheduler::add_part(wire::Step& step, InFlight& flight, Choice& choice) {
   const int32_t first = s.sent;
   const int32_t end = first + choice.count;
   const auto drafted = static_cast<int32_t>(choice.guesses.tokens.size());
-  wire::StepSequence part{.slot = s.slot, .first = Position(first), .n_tokens = choice.count + drafted};
+  const auto assumed = static_cast<int32_t>(s.assumed.size());
+  wire::StepSequence part{.slot = s.slot, .first = Position(first + assumed), .n_tokens = choice.count + drafted};
   part.request = s.id;
   part.wants_logits = end == s.size();
   part.first_block = static_cast<int32_t>(s.blocks_sent);
@@ -240,8 +246,11 @@ void Scheduler::add_part(wire::Step& step, InFlight& flight, Choice& choice) {
   part.draft = choice.guesses.tokens;
   s.sent = end;
   s.last_step = next_step_.value;
-  flight.parts.push_back({choice.sequence, s.run, end, drafted, choice.guesses.source, part.wants_logits});
-  if (part.wants_logits) order_ahead(s, choice.guesses);
+  s.assumed.insert(s.assumed.end(), part.draft.begin(), part.draft.end());
+  const bool ahead = part.is_ahead();
+  flight.parts.push_back(
+      {choice.sequence, s.run, end, drafted, choice.guesses.source, part.wants_logits, s.line, ahead, !ahead});
+  if (part.wants_logits) order_ahead(s);
   flight.rows += part.n_tokens;
   step.sequences.push_back(std::move(part));
 }
@@ -255,7 +264,6 @@ void Scheduler::send(wire::Step step, InFlight flight) {
   closed_slots_.clear();
   flight.sent_at = clock_.now();
   flight.launched = clock_.steady_now();
-  working_ += !flight.parts.empty();
   in_flight_.push_back(std::move(flight));
   watch();
   port_.send_step(std::move(step));

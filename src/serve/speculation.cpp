@@ -1,6 +1,7 @@
 #include "serve/speculation.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace exo::serve {
 namespace {
@@ -46,6 +47,11 @@ Window Speculation::window(const StepCost& cost, int32_t most, const GuessCost& 
     if (rate > best.tokens_per_s) best = {k, rate};
   }
   return best;
+}
+
+double Speculation::expected_ahead(size_t before, int32_t rows) const {
+  const double p = acceptance();
+  return std::pow(p, static_cast<double>(before + 1)) * (1 - std::pow(p, rows)) / (1 - p);
 }
 
 void Speculation::learn(int32_t guessed, int32_t right) {

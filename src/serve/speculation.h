@@ -2,6 +2,7 @@
 // How many tokens to guess for a sequence. A wrong guess costs the time of its row, a right one saves a trip around
 // the ring; what pays depends on how often guesses were right and on what a trip costs beside its rows.
 
+#include <cstddef>
 #include <cstdint>
 
 namespace exo::serve {
@@ -44,6 +45,8 @@ class Speculation {
   // with probability p each yields (1 − p^(k+1)) / (1 − p) tokens in fixed + k · per_row and what making them takes
   // (Leviathan et al. 2023).
   Window window(const StepCost& cost, int32_t most, const GuessCost& guess = {}) const;
+  // Expected tokens of a step of `rows` guesses, behind `before` others that are not known to be right yet.
+  double expected_ahead(size_t before, int32_t rows) const;
   // What became of `guessed` guesses: the first `right` of them were right.
   void learn(int32_t guessed, int32_t right);
   double acceptance() const;  // estimated probability that a guess is right

@@ -55,7 +55,7 @@ inline std::vector<TokenId> oracle_answer(const std::vector<TokenId>& prompt, in
 
 struct HashLog {
   std::vector<std::string> violations;
-  uint64_t steps = 0, rows = 0, most_rows = 0, right_guesses = 0;
+  uint64_t steps = 0, rows = 0, most_rows = 0, right_guesses = 0, void_parts = 0;
   uint64_t filled_blocks = 0;  // with what came from other stages
 };
 
@@ -229,10 +229,15 @@ class HashExecutor final : public StageExecutor {
     size_t row = 0;
     for (const auto& sequence : step.sequences) {
       EXO_TRY(uint64_t hash, history_hash(sequence));
-      const auto n_draft = static_cast<int32_t>(sequence.draft.size());
+      const auto guesses = std::span(sequence.draft).subspan(sequence.is_ahead() ? 1 : 0);
+      const auto n_draft = static_cast<int32_t>(guesses.size());
       const bool samples = limits_.last_stage && sequence.wants_logits;
-      bool right = true;  // all guesses up to this row
-      if (samples) output.counts.push_back(0);
+      bool right = samples && !tables_.is_void(sequence);  // all guesses up to this row
+      if (samples) {
+        output.counts.push_back(0);
+        log_.void_parts += !right;
+        log_.right_guesses += right && sequence.is_ahead();
+      }
       for (int32_t i = 0; i < sequence.n_tokens; ++i, ++row) {
         const int32_t position = sequence.first.value + i;
         const float* in = step.activations.data() + (limits_.first_stage ? 0 : row * kHashWidth);
@@ -246,11 +251,12 @@ class HashExecutor final : public StageExecutor {
         }
         cell(sequence.slot, position) = {token.value, hash, all_layers()};
         const int32_t guess = i + n_draft + 1 - sequence.n_tokens;  // that follows this row
-        if (samples && right && guess >= 0) {
+        if (right && guess >= 0) {
           const TokenId next = next_hash_token(hash, seeds_[sequence.slot], position + 1);
           output.tokens.push_back({next, -0.5f, {}});
           ++output.counts.back();
-          right = guess < n_draft && next == sequence.draft[static_cast<size_t>(guess)];
+          tables_.note_sampled(sequence.slot, Position(position + 1), next);
+          right = guess < n_draft && next == guesses[static_cast<size_t>(guess)];
           log_.right_guesses += right;
         }
         if (limits_.last_stage) continue;
