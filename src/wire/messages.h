@@ -296,9 +296,9 @@ struct StepSequence {
   std::optional<SlotOpening> opening;
   // Speculative decoding: the last of the n_tokens are guesses, and these are they. The last stage samples at the
   // row before the first guess and goes on as long as it samples what was guessed.
-  // If all of them are guesses, the part was sent ahead of the answer to the slot's step before: its first token is a
-  // guess of the last one sampled there. If that was sampled, and for this position, sampling goes on from the first
-  // row; otherwise the part is void, and nothing is sampled for it.
+  // If all of them are guesses, the part was sent ahead of the answer to the slot's step before: its first token is
+  // a guess of the last one sampled there. If that was sampled, and for this position, sampling goes on from the
+  // first row; otherwise the part is void, and nothing is sampled for it.
   std::vector<TokenId> draft;
   bool is_ahead() const { return n_tokens > 0 && draft.size() == static_cast<size_t>(n_tokens); }
   RequestId request;  // whose sequence it is, for logs and traces

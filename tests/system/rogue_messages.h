@@ -256,6 +256,7 @@ class Inventor : public Dice {
       for (uint64_t k = below(5); k > 0; --k) s.blocks.emplace_back(static_cast<uint32_t>(wide()));
       if (once_in(2)) s.opening = wire::SlotOpening{sampler(), tokens(20), count()};
       s.draft = tokens(5);
+      if (once_in(3)) s.n_tokens = static_cast<int32_t>(s.draft.size());
       s.request = request();
       step.sequences.push_back(std::move(s));
     }

@@ -2,6 +2,7 @@
 // The rogue peer's own model: what it offers, places on the node that it talks to, and serves. It runs; damaged
 // ones have something else in their headers, and a fingerprint that fits that.
 
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -178,12 +179,23 @@ class StepMaker {
       step.activations.assign(rows * RogueModel::kWidth, dice.once_in(3) ? 1e38f : 0.25f);
       if (dice.once_in(3)) step.activations[0] = std::nanf("");
     }
+    if (newest_ && dice.once_in(3)) go_ahead(step, sequence, *newest_);
+    newest_ = sequence;
     if (dice.once_in(3)) bend(dice, step, sequence);
     step.sequences.push_back(std::move(sequence));
     return step;
   }
 
  private:
+  // Behind the step before, as if that one's answer were known.
+  static void go_ahead(wire::Step& step, wire::StepSequence& sequence, const wire::StepSequence& before) {
+    sequence.slot = before.slot;
+    sequence.blocks = before.blocks;
+    sequence.first = Position(before.first.value + before.n_tokens);
+    sequence.draft.assign(static_cast<size_t>(sequence.n_tokens), TokenId(7));
+    sequence.opening.reset();
+    step.closed_slots.clear();
+  }
   static void bend(Dice& dice, wire::Step& step, wire::StepSequence& sequence) {
     const auto some = static_cast<int32_t>(dice.below(400));
     switch (dice.below(8)) {
@@ -213,6 +225,7 @@ class StepMaker {
     }
   }
   uint64_t number_ = 0;
+  std::optional<wire::StepSequence> newest_;
 };
 
 }  // namespace exo::rogue
