@@ -8,10 +8,9 @@
 #include <unordered_map>
 
 #include "serve/front.h"
+#include "serve/measures.h"
 
 namespace exo::serve {
-
-inline double seconds(net::Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 // A request of this front's clients, and how it stands.
 struct FrontRequest {

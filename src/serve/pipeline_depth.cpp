@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "cluster/placement.h"
+#include "serve/measures.h"
 
 namespace exo::serve {
 namespace {
@@ -24,7 +25,7 @@ constexpr double kNotHidden = 0.4;
 void PipelineDepth::Cost::measure(int32_t rows, double seconds) {
   if (rows <= kFewRows) few_rows.measure(rows, seconds);
   if (rows < kChunkRows) return;
-  chunk_row_s = chunk_row_s == 0 ? seconds / rows : 0.7 * chunk_row_s + 0.3 * seconds / rows;
+  smooth(chunk_row_s, seconds / rows);
 }
 
 double PipelineDepth::Cost::few_s(double rows) const {

@@ -4,8 +4,8 @@
 // (wire::StepSequence::draft). If so, its answer comes that much earlier; if not, all that was sent ahead is void,
 // and the step that is due goes out when it would have gone out anyway.
 //
-// It is hardly held up by the others, since no more are on their way than the slowest stage computes in the time of a
-// trip: when an answer comes, the first stage has just computed what was sent ahead of it.
+// It is hardly held up by the others, since no more are on their way than the slowest stage computes in the time of
+// a trip: when an answer comes, the first stage has just computed what was sent ahead of it.
 
 #include <algorithm>
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include "serve/measures.h"
 #include "serve/scheduler.h"
 
 namespace exo::serve {
@@ -15,8 +16,6 @@ constexpr double kForgetDelay = 0.01;  // per step: the draft model is tried aga
 constexpr auto kLeastPatience = std::chrono::milliseconds(20);
 constexpr auto kMostPatience = std::chrono::seconds(1);
 constexpr double kPatience = 3;  // times what it should take
-
-double seconds(net::Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 }  // namespace
 
@@ -110,7 +109,7 @@ void Scheduler::on_guesses(uint64_t number, uint64_t version, std::span<const To
 
 void Scheduler::end_wait(Sequence& sequence) {
   const double each_s = seconds(clock_.now() - sequence.wait->since) / sequence.wait->ordered;
-  guess_s_ = guess_s_ == 0 ? each_s : 0.7 * guess_s_ + 0.3 * each_s;
+  smooth(guess_s_, each_s);
   sequence.wait.reset();
 }
 
