@@ -1,6 +1,7 @@
 #include "net/file_connection.h"
 
 #include <atomic>
+#include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -160,8 +161,8 @@ class TlsFileConnection final : public FileConnection {
     const auto length = parser.content_length();
     if (!length || *length > kMaxChunkBytes) throw std::runtime_error("an answer of unknown or excessive length");
     response.body.resize(*length);
-    size_t filled = std::min<size_t>(buffer_.size(), *length);
-    std::memcpy(response.body.data(), buffer_.data().data(), filled);
+    // buffer_copy: an answer may be empty, and memcpy takes no null pointers even then.
+    size_t filled = asio::buffer_copy(asio::buffer(response.body), buffer_.data());
     buffer_.consume(filled);
     while (filled < response.body.size()) {
       const asio::mutable_buffer rest(response.body.data() + filled, response.body.size() - filled);

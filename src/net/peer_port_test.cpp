@@ -6,6 +6,8 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/read.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/streambuf.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/websocket/ssl.hpp>
 #include <thread>
@@ -14,6 +16,7 @@
 #include "net/file_connection.h"
 #include "net/link_text.h"
 #include "net/peer_acceptor.h"
+#include "net/test_listener.h"
 #include "net/test_node.h"
 
 namespace exo::net {
@@ -267,6 +270,49 @@ TEST(Files, RangesComeExactlyAndRefusalsHaveReasons) {
   const auto late = asker.network.connect_files(owner.id());
   ASSERT_TRUE(late.has_value());
   EXPECT_FALSE((*late)->read("model", 0, 10).has_value());
+}
+
+// What a peer may answer to a request for ten bytes of a model, and what comes of it.
+struct WrongAnswer {
+  std::string status, headers, body;
+  ErrorCode code;
+};
+
+TEST(Files, WrongAnswersAreErrors) {
+  const WrongAnswer answers[] = {
+      {"206 Partial Content", "Content-Length: 0\r\n", "", ErrorCode::kCorrupt},
+      {"206 Partial Content", "Content-Length: 3\r\n", "abc", ErrorCode::kCorrupt},
+      {"200 OK", "Content-Length: 0\r\n", "", ErrorCode::kUnavailable},
+      {"404 Not Found", "Content-Length: 0\r\n", "", ErrorCode::kNotFound},
+      {"206 Partial Content", "", "0123456789", ErrorCode::kUnavailable},
+      {"206 Partial Content", "Content-Length: 99999999999\r\n", "", ErrorCode::kUnavailable},
+      {"206 Partial Content", "Content-Length: 10\r\n", "01234", ErrorCode::kUnavailable},
+  };
+  const auto liar = Identity::generate().value();
+  const auto tls = make_tls_context(liar).value();
+  const WrongAnswer* next = answers;
+  TestListener listener([&](tcp::socket socket) {
+    auto channel = make_channel(std::move(socket), *tls);
+    boost::system::error_code error;
+    channel->next_layer().handshake(asio::ssl::stream_base::server, error);
+    asio::streambuf request;
+    if (!error) asio::read_until(channel->next_layer(), request, "\r\n\r\n", error);
+    const std::string text = "HTTP/1.1 " + next->status + "\r\n" + next->headers + "\r\n" + next->body;
+    if (!error) asio::write(channel->next_layer(), asio::buffer(text), error);
+    EXPECT_FALSE(error.failed()) << error.message();
+  });
+  const auto asker = Identity::generate().value();
+  const auto local = std::make_shared<LocalNode>();
+  local->self.id = asker.id();
+  local->self.software_version = "0.1.0";
+  for (; next != std::end(answers); ++next) {
+    SCOPED_TRACE(next->status + ", " + next->headers + next->body);
+    const auto files =
+        make_file_connection(make_tls_context(asker).value(), local, liar.id(), {{"127.0.0.1", listener.port()}});
+    const auto got = files->read("model", 0, 10);
+    ASSERT_FALSE(got.has_value());
+    EXPECT_EQ(got.error().code, next->code) << got.error().message;
+  }
 }
 
 }  // namespace

@@ -27,7 +27,8 @@ class TestListener {
     wake.connect(acceptor_.local_endpoint(), ignored);
     thread_.join();
   }
-  std::string address() const { return "127.0.0.1:" + std::to_string(acceptor_.local_endpoint().port()); }
+  uint16_t port() const { return acceptor_.local_endpoint().port(); }
+  std::string address() const { return "127.0.0.1:" + std::to_string(port()); }
   boost::asio::io_context& context() {
     return context_;
   }  // for sockets of the handler's own; they and those that it was given must not outlive this
