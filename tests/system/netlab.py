@@ -115,6 +115,17 @@ class Node:
     def log_text(self):
         return (self.folder / "log").read_text(errors="replace")
 
+    def state(self):
+        """What became of the process, and the end of its log: for who looks at a test that failed."""
+        try:
+            self.process.wait(timeout=1)  # a crash is still being written down
+        except subprocess.TimeoutExpired:
+            pass
+        status = self.process.poll()
+        lines = self.log_text().splitlines()
+        return "\n".join([f"{self.name} " + ("still runs" if status is None else f"has ended with status {status}") +
+                          f"; the last of {len(lines)} lines of its log:", *lines[-120:]])
+
     def kill(self):
         self.process.kill()
         self.process.wait()
@@ -153,6 +164,9 @@ class Node:
             connection.request(method, path, text, {"Content-Type": "application/json"} if text else {})
             answer = connection.getresponse()
             return answer.status, json.loads(answer.read())
+        except (ConnectionError, http.client.HTTPException) as problem:
+            problem.add_note(self.state())
+            raise
         finally:
             connection.close()
 
@@ -161,6 +175,9 @@ class Node:
         try:
             connection.request("GET", path)
             return connection.getresponse().read().decode()
+        except (ConnectionError, http.client.HTTPException) as problem:
+            problem.add_note(self.state())
+            raise
         finally:
             connection.close()
 
