@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "cluster/stage_memory.h"
 #include "model/load.h"
+#include "net/caught.h"
 #include "ops/cpu/cpu_ops.h"
 #include "text/same_vocabulary.h"
 
@@ -147,7 +148,8 @@ void DraftModel::begin_load() {
   if (const Status room = check_stages(); !room) return refuse(State::kFound, room.error());
   state_ = State::kLoading;
   problem_.clear();
-  const bool accepted = worker_.submit([this] { loop_.post([this, engine = load()] { on_loaded(engine); }); });
+  const bool accepted = worker_.submit(
+      [this] { loop_.post([this, engine = net::caught([this] { return load(); })] { on_loaded(engine); }); });
   if (!accepted) state_ = State::kFound;
 }
 
@@ -196,7 +198,8 @@ std::unique_ptr<ring::Drafter> DraftModel::drafter_for(const std::string& finger
 
 void DraftModel::compare(const std::string& fingerprint) {
   const bool accepted = worker_.submit([this, fingerprint] {
-    loop_.post([this, fingerprint, shared = shared_with(fingerprint)] { on_compared(fingerprint, shared); });
+    auto shared = net::caught([&] { return shared_with(fingerprint); });
+    loop_.post([this, fingerprint, shared = std::move(shared)] { on_compared(fingerprint, shared); });
   });
   if (!accepted) targets_.erase(fingerprint);
 }

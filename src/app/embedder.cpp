@@ -1,5 +1,6 @@
 #include "app/embedder.h"
 
+#include "net/caught.h"
 #include "ops/cpu/cpu_ops.h"
 
 namespace exo::app {
@@ -50,7 +51,7 @@ void Embedder::each(const std::string& fingerprint, TextsPtr texts,
   };
   const auto answer = std::make_shared<decltype(done)>(std::move(done));
   const bool accepted = worker_.submit([this, work, answer] {
-    auto result = std::make_shared<Result<std::vector<T>>>(work());
+    auto result = std::make_shared<Result<std::vector<T>>>(net::caught(work));
     loop_.post([answer, result] { (*answer)(std::move(*result)); });
   });
   if (accepted) return;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "app/model_argument.h"
+#include "net/caught.h"
 
 namespace exo::app {
 
@@ -63,7 +64,7 @@ void Library::find(const std::string& name, std::function<void(Result<api::Serve
       EXO_TRY(const auto file, files_.open_header(facts.fingerprint));
       return chat::load_text_model(file->metadata());
     };
-    loop_.post([this, facts, done, text = read()] {
+    loop_.post([this, facts, done, text = net::caught(read)] {
       if (!text) return done(std::unexpected(text.error()));
       loaded_[facts.fingerprint] = *text;
       done(api::ServedModel{facts, *text});

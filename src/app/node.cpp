@@ -19,6 +19,7 @@
 #include "app/worker.h"
 #include "base/log.h"
 #include "cluster/content.h"
+#include "net/caught.h"
 #include "net/event_loop.h"
 #include "net/node_network.h"
 #include "serve/front.h"
@@ -95,6 +96,12 @@ uint64_t new_incarnation() {
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
 }
 
+// What a look at the disk finds.
+struct OnDisk {
+  std::vector<wire::ModelOffer> offers;
+  std::vector<std::string> doubtful;  // fingerprints of stages that were loaded from other pieces
+};
+
 wire::NodeFacts in_incarnation(uint64_t incarnation, wire::NodeFacts self) {
   self.incarnation = incarnation;
   return self;
@@ -166,14 +173,16 @@ struct Node::Impl {
   void look_at_disk() {
     if (looking || stopping) return;
     looking = scanner.submit([this] {
-      auto offers = files.offers();
-      auto doubtful = files.confirm_parts();
-      loop.post([this, offers = std::move(offers), doubtful = std::move(doubtful)] {
+      auto found = net::caught([this]() -> Result<OnDisk> {
+        return OnDisk{files.offers(), files.confirm_parts()};
+      });
+      loop.post([this, found = std::move(found)] {
         looking = false;
         if (stopping) return;
-        if (offers != cluster.self().models)
-          cluster.update_self([&](wire::NodeFacts& facts) { facts.models = offers; });
-        for (const auto& fingerprint : doubtful) fail_stages(fingerprint);
+        if (!found) return log_warning("node", "looking for models: {}", found.error().message);
+        if (found->offers != cluster.self().models)
+          cluster.update_self([&](wire::NodeFacts& facts) { facts.models = found->offers; });
+        for (const auto& fingerprint : found->doubtful) fail_stages(fingerprint);
       });
     });
   }

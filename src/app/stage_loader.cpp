@@ -6,6 +6,7 @@
 #include "app/weight_streaming.h"
 #include "base/log.h"
 #include "model/load.h"
+#include "net/caught.h"
 #include "ops/cpu/cpu_ops.h"
 #include "ring/engine_thread.h"
 #include "ring/group_links.h"
@@ -200,7 +201,7 @@ Result<std::unique_ptr<ring::StageExecutor>> StageLoader::load(const std::shared
 
 void StageLoader::run(const std::shared_ptr<Job>& job) {
   if (!report_progress(job, 0, 0)) return;
-  auto loaded = load(job);
+  auto loaded = net::caught([&] { return load(job); });
   if (!loaded) {
     if (job->cancelled) return;
     log_warning("node", "loading {}: {}", job->record.model_name, loaded.error().message);

@@ -7,7 +7,6 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <exception>
 #include <future>
 #include <mutex>
 #include <thread>
@@ -15,6 +14,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "net/caught.h"
 #include "net/running_time.h"
 
 namespace exo::net {
@@ -68,12 +68,12 @@ struct EventLoop::Impl {
 
   void run() {
     while (!context.stopped()) {
-      try {
+      const Status ran = caught([this]() -> Status {
         context.run();
-      } catch (const std::exception& error) {
-        // A handler's defect ends that handler, not the node.
-        log_error("net", "an event handler failed: {}", error.what());
-      }
+        return {};
+      });
+      // A handler's defect ends that handler, not the node.
+      if (!ran) log_error("net", "an event handler failed: {}", ran.error().message);
     }
     thread_id = std::thread::id();
   }
@@ -104,8 +104,8 @@ void EventLoop::run_and_wait(const std::function<void()>& callback) {
   if (on_network_thread()) return callback();
   std::promise<void> finished;
   post([&] {
+    const std::shared_ptr<void> at_end(nullptr, [&](void*) { finished.set_value(); });  // whatever it throws
     callback();
-    finished.set_value();
   });
   finished.get_future().wait();
 }

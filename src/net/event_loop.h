@@ -25,7 +25,8 @@ class EventLoop final : public Clock {
   void stop();
   // True on the thread that runs the loop, and on every thread while no thread does.
   bool on_network_thread() const;
-  // Runs `callback` on the network thread and waits for its end; at once when already there or when the loop is not
+  // Runs `callback` on the network thread and waits for its end, be it that it throws: that is logged as of every
+  // handler, and nobody waits for ever. At once when already there or when the loop is not
   // running. For wiring and tests, not for the way of a token.
   void run_and_wait(const std::function<void()>& callback);
 

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "net/caught.h"
 #include "ring/draft_mailbox.h"
 #include "sample/sampler.h"
 
@@ -107,10 +108,16 @@ struct DraftEngine::Engine {
   void run() {
     DraftMail mail;
     while (mailbox->take(mail, !has_work())) {
-      apply(mail);
-      if (!has_work() || !gate.wait_idle(kGatePatience)) continue;
-      if (!mailbox->has_news()) pass();  // else: perhaps nobody wants any more what it would compute
+      parts.clear();
+      if (const Status done = net::caught([&] { return turn(mail); }); !done) give_up(done.error());
     }
+  }
+
+  Status turn(DraftMail& mail) {
+    apply(mail);
+    if (!has_work() || !gate.wait_idle(kGatePatience)) return {};
+    if (!mailbox->has_news()) return pass();  // else: perhaps nobody wants any more what it would compute
+    return {};
   }
 
   // ---- orders
@@ -192,9 +199,9 @@ struct DraftEngine::Engine {
     return std::ranges::any_of(tasks, [this](auto& item) { return part_of(item.first, item.second).rows > 0; });
   }
 
-  void pass() {
+  Status pass() {
     choose();
-    if (parts.empty()) return;
+    if (parts.empty()) return {};
     sequences.clear();
     rows.clear();
     for (const Part& part : parts) {
@@ -203,10 +210,10 @@ struct DraftEngine::Engine {
       rows.insert(rows.end(), tokens.begin() + part.first, tokens.begin() + part.first + part.rows);
     }
     const auto begin = std::chrono::steady_clock::now();
-    const auto computed = stage->forward({sequences, rows, {}});
-    if (!computed) return give_up(computed.error());
-    take(*computed);
+    EXO_TRY(const auto computed, stage->forward({sequences, rows, {}}));
+    take(computed);
     measure(seconds_since(begin));
+    return {};
   }
 
   void choose() {

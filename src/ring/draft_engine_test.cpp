@@ -80,6 +80,7 @@ class HashStage final : public model::Stage {
       out_[begin + static_cast<size_t>(next_hash_token(hash, 0, end).value)] = 9.0f;
     }
     rows += static_cast<int>(row);
+    if (throws) throw std::bad_alloc();
     if (fails) return fail(ErrorCode::kInternal, "broken");
     return std::span<const float>(out_);
   }
@@ -99,7 +100,7 @@ class HashStage final : public model::Stage {
   uint64_t kv_bytes() const override { return 0; }
 
   std::atomic<int> passes = 0, rows = 0, most_sequences = 0;
-  std::atomic<bool> fails = false;
+  std::atomic<bool> fails = false, throws = false;
 
  private:
   model::ModelInfo info_;
@@ -249,6 +250,9 @@ TEST(DraftEngine, SaysWhatItCannotFollow) {
   bench.stage->fails = true;
   EXPECT_EQ(bench.ask(3, 4, tokens_from(2, 10), 3).state, DraftState::kCannot);
   bench.stage->fails = false;
+  bench.stage->throws = true;
+  EXPECT_EQ(bench.ask(4, 1, tokens_from(3, 10), 3).state, DraftState::kCannot);
+  bench.stage->throws = false;
   EXPECT_EQ(bench.ask(3, 5, tokens_from(2, 10), 3).guesses, oracle_answer(tokens_from(2, 10), 3, 0, {}));
 }
 

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/bounded_queue.h"
+#include "net/caught.h"
 #include "ring/slot_tables.h"
 
 namespace exo::ring {
@@ -61,11 +62,13 @@ struct EngineThread::Engine {
     });
   }
 
-  // `work` of `input` on the engine's thread, in order; its result goes to `done`.
+  // `work` of `input` on the engine's thread, in order; its result, or what it throws, goes to `done`.
   template <typename T, typename Input, typename Work>
   void enqueue(Input input, Done<T> done, Work work) {
     auto shared = std::make_shared<Input>(std::move(input));
-    if (!queue.try_push([this, shared, done, work] { post<T>(done, work(*shared)); }))
+    if (!queue.try_push([this, shared, done, work] {
+          post<T>(done, net::caught([&]() -> Result<T> { return work(*shared); }));
+        }))
       post<T>(std::move(done), fail(ErrorCode::kUnavailable, "the stage's queue is full"));
   }
 
@@ -99,7 +102,7 @@ struct EngineThread::Engine {
     if (!group || step.sequences.empty()) return compute_alone(step);
     Result<StageOutput> output;
     if (const Status begun = group->begin_step(step.micro_batch)) {
-      output = compute_alone(step);
+      output = net::caught([&] { return compute_alone(step); });
     } else {
       output = std::unexpected(begun.error());
     }

@@ -72,6 +72,7 @@ class FakeStage final : public model::Stage {
       for (const TokenId token : input.tokens) out_.insert(out_.end(), 2, static_cast<float>(token.value));
       for (const float value : input.activations) out_.push_back(value + 1);
     }
+    if (throws) throw std::bad_alloc();
     if (fails) return fail(ErrorCode::kInternal, "broken");
     return std::span<const float>(out_);
   }
@@ -104,7 +105,7 @@ class FakeStage final : public model::Stage {
 
   void be_member(int32_t member) { config_.share = *model::TensorShare::make({40000, 25536}, member); }
 
-  bool fails = false;
+  bool fails = false, throws = false;
   std::atomic<int> calls = 0;
   std::vector<std::vector<BlockId>> tables;
   std::vector<int32_t> slots;
@@ -359,6 +360,16 @@ TEST(EngineThread, StageErrorsComeBack) {
   EXPECT_EQ(output.error().message, "broken");
 }
 
+TEST(EngineThread, WhatAStageThrowsFailsTheStepAndNotTheProcess) {
+  Bench bench(0, 4);
+  bench.stage->throws = true;
+  auto output = bench.run(tokens_step({sequence(0, 0, 1, {0})}));
+  ASSERT_FALSE(output);
+  EXPECT_EQ(output.error().code, ErrorCode::kResourceExhausted);
+  bench.stage->throws = false;
+  EXPECT_TRUE(bench.run(tokens_step({sequence(0, 0, 1, {0})})));
+}
+
 TEST(EngineThread, OfAGroupOnlyTheLeaderSamples) {
   for (const int32_t member : {0, 1}) {
     Bench bench(0, 4, std::make_unique<FakeGroup>(), member);
@@ -382,9 +393,12 @@ TEST(EngineThread, AStepThatFailsIsAbandonedInTheGroup) {
   bench.stage->fails = true;
   EXPECT_FALSE(bench.run(tokens_step({sequence(0, 0, 1, {0})})));
   EXPECT_EQ(bench.group->abandoned, 2);
+  bench.stage->throws = true;
+  EXPECT_FALSE(bench.run(tokens_step({sequence(0, 0, 1, {0})})));
+  EXPECT_EQ(bench.group->abandoned, 3);
   bench.group->reachable = false;
   EXPECT_EQ(bench.error_of(tokens_step({sequence(0, 0, 1, {0})})), ErrorCode::kUnavailable);
-  EXPECT_EQ(bench.group->abandoned, 3);
+  EXPECT_EQ(bench.group->abandoned, 4);
 }
 
 TEST(EngineThread, AnswersInOrderAndNoneAfterItsEnd) {

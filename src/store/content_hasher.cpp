@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "net/caught.h"
 #include "store/background_priority.h"
 #include "store/piece_table.h"
 
@@ -45,24 +46,32 @@ bool ContentHasher::wants(const std::string& fingerprint) {
 void ContentHasher::run() {
   take_background_priority();
   for (;;) {
-    std::vector<StoredModel> models;
     std::set<std::string> wanted;
     {
       const std::lock_guard lock(mutex_);
       if (stopping_) return;
       wanted = wanted_;
     }
-    for (const std::string& fingerprint : wanted) {
-      auto model = store_.find_fingerprint(fingerprint);
-      if (model && model->complete && store_.content_root(fingerprint).empty()) models.push_back(std::move(*model));
-    }
-    // Views last: each of their bytes has to be made.
-    std::ranges::sort(models, {}, [](const StoredModel& m) { return std::pair(m.is_view(), m.total_bytes()); });
-    for (const StoredModel& model : models) hash(model.fingerprint);
+    const Status done = net::caught([&]() -> Status {
+      hash_all(wanted);
+      return {};
+    });
+    if (!done) log_warning("store", "hashing: {}", done.error().message);
     std::unique_lock lock(mutex_);
     // A model that could not be read is tried again when the wishes change, or after a while.
     changed_.wait_for(lock, std::chrono::seconds(10), [&] { return stopping_ || wanted_ != wanted; });
   }
+}
+
+void ContentHasher::hash_all(const std::set<std::string>& wanted) {
+  std::vector<StoredModel> models;
+  for (const std::string& fingerprint : wanted) {
+    auto model = store_.find_fingerprint(fingerprint);
+    if (model && model->complete && store_.content_root(fingerprint).empty()) models.push_back(std::move(*model));
+  }
+  // Views last: each of their bytes has to be made.
+  std::ranges::sort(models, {}, [](const StoredModel& m) { return std::pair(m.is_view(), m.total_bytes()); });
+  for (const StoredModel& model : models) hash(model.fingerprint);
 }
 
 void ContentHasher::hash(const std::string& fingerprint) {

@@ -24,6 +24,7 @@ class ContentHasher {
 
  private:
   void run();
+  void hash_all(const std::set<std::string>& wanted);
   void hash(const std::string& fingerprint);
   bool wants(const std::string& fingerprint);
 

@@ -5,6 +5,8 @@
 #include <mutex>
 #include <thread>
 
+#include "store/work_threads.h"
+
 namespace exo::store {
 
 namespace {
@@ -36,10 +38,14 @@ Result<std::vector<uint64_t>> differing_pieces(const std::vector<uint64_t>& piec
   };
   const auto count =
       std::min<size_t>({kMostThreads, std::max(1u, std::thread::hardware_concurrency()), pieces.size()});
-  std::vector<std::thread> threads;
-  for (size_t i = 1; i < count; ++i) threads.emplace_back(work);
+  const auto end = [&](const Error& why) {
+    const std::lock_guard lock(mutex);
+    failed = why;
+  };
+  WorkThreads threads;
+  for (size_t i = 1; i < count; ++i) threads.start(work, end);
   work();
-  for (std::thread& thread : threads) thread.join();
+  threads.join();
   if (failed) return std::unexpected(*failed);
   std::sort(differing.begin(), differing.end());
   return differing;

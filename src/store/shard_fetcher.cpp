@@ -9,10 +9,12 @@
 #include <thread>
 
 #include "base/log.h"
+#include "net/caught.h"
 #include "store/chunk_queue.h"
 #include "store/content_proof.h"
 #include "store/header_copy.h"
 #include "store/piece_check.h"
+#include "store/work_threads.h"
 
 namespace exo::store {
 
@@ -54,7 +56,7 @@ class ShardFetcher::Job {
         request_(std::move(request)),
         report_(std::move(report)),
         finish_(std::move(finish)) {
-    leader_ = std::thread([this] { finish_(run()); });
+    leader_ = std::thread([this] { finish_(net::caught([this] { return run(); })); });
   }
 
   ~Job() {
@@ -185,7 +187,8 @@ class ShardFetcher::Job {
   Status fetch_header() {
     const std::lock_guard lock(shared_->mutex);
     file_ = shared_->file.lock();
-    if (file_ && fs::exists(file_->path()) && file_->verify_header()) return {};
+    std::error_code ignored;
+    if (file_ && fs::exists(file_->path(), ignored) && file_->verify_header()) return {};
     EXO_CHECK_OK(open_with_header());
     shared_->file = file_;
     return {};
@@ -229,10 +232,11 @@ class ShardFetcher::Job {
   Status transfer(const std::vector<uint64_t>& missing) {
     const size_t workers = std::min({request_.sources.size(), kMaxParallelSources, queue_.chunks()});
     next_source_ = workers;
-    std::vector<std::thread> threads;
-    for (size_t i = 0; i < workers; ++i) threads.emplace_back([this, i] { work(i); });
-    if (!missing.empty() && proof_->manifest() == nullptr) threads.emplace_back([&] { ask_ahead(missing); });
-    for (std::thread& thread : threads) thread.join();
+    const auto end = [this](const Error& why) { queue_.end(why); };
+    WorkThreads threads;
+    for (size_t i = 0; i < workers; ++i) threads.start([this, i] { work(i); }, end);
+    if (!missing.empty() && proof_->manifest() == nullptr) threads.start([&] { ask_ahead(missing); }, end);
+    threads.join();
     const Status outcome = queue_.outcome();
     if (outcome || outcome.error().code == ErrorCode::kCancelled) return outcome;
     EXO_CHECK_OK(file_->commit());  // a later fetch goes on from here

@@ -195,6 +195,22 @@ TEST_F(Fetch, ALieAboutTheFilesOfAModelDoesNotCostWhatIsHere) {
   EXPECT_LE(network.peer(honest).reads, before + 2) << "only the header, and perhaps the piece around it";
 }
 
+TEST_F(Fetch, WantOfMemoryFailsTheFetchAndNotTheProcess) {
+  const auto model = large_model(1, 10);
+  for (const int reads_before : {0, 3}) {  // the header's, and then pieces on threads of their own
+    std::atomic<int> reads = 0;
+    const NodeId a = network.add(model, [&](FakePeer& p) {
+      p.on_read = [&] {
+        if (reads++ >= reads_before) throw std::bad_alloc();
+      };
+    });
+    const auto file = fetch({a}, model);
+    ASSERT_FALSE(file.has_value());
+    EXPECT_EQ(file.error().code, ErrorCode::kResourceExhausted) << file.error().message;
+  }
+  EXPECT_TRUE(fetch({network.add(model)}, model).has_value()) << "what threw is over";
+}
+
 TEST_F(Fetch, NoSourceIsAnError) {
   EXPECT_EQ(fetch({}, std::string(64, 'a'), {}).error().code, ErrorCode::kUnavailable);
   EXPECT_EQ(fetch({NodeId{}}, std::string(64, 'a'), {}).error().code, ErrorCode::kUnavailable);
