@@ -23,18 +23,6 @@ int32_t blocks_of(const wire::InstanceRecord& record) {
   return (record.context_tokens + kBlockPositions - 1) / kBlockPositions;
 }
 
-cluster::MeasuredStep shape_of(const wire::Step& step) {
-  cluster::MeasuredStep shape;
-  shape.sequences = static_cast<int32_t>(step.sequences.size());
-  for (const auto& sequence : step.sequences) {
-    shape.rows += sequence.n_tokens;
-    shape.logit_rows += sequence.wants_logits ? 1 : 0;
-    shape.positions += sequence.n_tokens * (sequence.first.value + (sequence.n_tokens + 1) / 2.0);
-  }
-  if (shape.rows > 0) shape.positions /= shape.rows;
-  return shape;
-}
-
 // An engine together with the device it computes on, which it must not outlive.
 class OwnedEngine final : public ring::StageExecutor {
  public:
@@ -45,7 +33,7 @@ class OwnedEngine final : public ring::StageExecutor {
         on_step_(std::move(on_step)),
         engine_(clock, std::move(stage), std::move(options)) {}
   void execute(wire::Step step, std::function<void(Result<ring::StageOutput>)> done) override {
-    auto measured = [this, fingerprint = step.fingerprint, shape = shape_of(step), busy = gate_.enter(),
+    auto measured = [this, fingerprint = step.fingerprint, shape = cluster::shape_of(step), busy = gate_.enter(),
                      done = std::move(done)](Result<ring::StageOutput> output) mutable {
       if (output && on_step_) {
         shape.ms = output->compute_s * 1e3;

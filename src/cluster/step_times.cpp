@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "cluster/stage_predictor.h"
+#include "wire/limits.h"
 
 namespace exo::cluster {
 namespace {
@@ -34,6 +35,20 @@ void RatioAverage::observe(double ratio) {
 }
 
 double RatioAverage::value() const { return count_ < kStepsToTrust ? 0 : std::exp(log_ratio_); }
+
+MeasuredStep shape_of(const wire::Step& step) {
+  MeasuredStep shape{.sequences = static_cast<int32_t>(step.sequences.size())};
+  int64_t rows = 0;
+  for (const auto& sequence : step.sequences) {
+    rows += sequence.n_tokens;
+    shape.logit_rows += sequence.wants_logits ? 1 : 0;
+    shape.positions += sequence.n_tokens * (sequence.first.value + (sequence.n_tokens + 1.0) / 2);
+  }
+  if (rows < 1 || rows > static_cast<int64_t>(wire::kMaxStepTokens)) return {};
+  shape.rows = static_cast<int32_t>(rows);
+  shape.positions /= static_cast<double>(rows);
+  return shape;
+}
 
 struct StepTimes::Stage {
   wire::ModelFacts model;

@@ -41,6 +41,10 @@ struct MeasuredStep {
   double ms = 0;         // of computing, without waiting
 };
 
+// Without time. A step may come from a peer and not have been checked: one of more rows than a frame holds has none
+// here.
+MeasuredStep shape_of(const wire::Step& step);
+
 class StepTimes {
  public:
   StepTimes();

@@ -27,6 +27,26 @@ TEST(RatioAverage, SaysNothingBeforeItKnowsEnoughThenFollowsSlowly) {
   EXPECT_NEAR(average.value(), 3, 1e-3);
 }
 
+TEST(StepShape, CountsRowsAndWhatTheyLookBackAt) {
+  wire::Step step;
+  step.sequences = {{.first = Position(10), .n_tokens = 1, .wants_logits = true},
+                    {.first = Position(20), .n_tokens = 3}};
+  const MeasuredStep shape = shape_of(step);
+  EXPECT_EQ(shape.rows, 4);
+  EXPECT_EQ(shape.sequences, 2);
+  EXPECT_EQ(shape.logit_rows, 1);
+  EXPECT_DOUBLE_EQ(shape.positions, (1 * 11 + 3 * 22.0) / 4);
+  EXPECT_EQ(shape_of({}).rows, 0);
+}
+
+TEST(StepShape, OfAPeersNonsenseNothingIsLearned) {
+  wire::Step step;
+  step.sequences.assign(3, {.first = Position(INT32_MAX), .n_tokens = INT32_MAX, .wants_logits = true});
+  EXPECT_EQ(shape_of(step).rows, 0);
+  step.sequences.assign(2, {.n_tokens = 1 << 30});
+  EXPECT_EQ(shape_of(step).rows, 0);
+}
+
 class StepTimesTest : public ::testing::Test {
  protected:
   StepTimesTest() {
