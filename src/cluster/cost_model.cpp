@@ -8,7 +8,17 @@
 namespace exo::cluster {
 namespace {
 
-double or_assumed(double measured, double assumed) { return measured > 0 ? measured : assumed; }
+// What members say of themselves may be any number. Beyond what there is, it counts as the nearest that there is:
+// sums of times stay numbers, and searches that halve an interval come to an end.
+struct Span {
+  double least, most;
+};
+constexpr Span kRates{1e3, 1e18}, kOverheadsS{1e-9, 60}, kCorrections{1.0 / 1024, 1024};
+constexpr Span kRoundTripsS{1e-9, 60}, kLinkRates{1, 1e15};
+
+double or_assumed(double measured, double assumed, Span possible) {
+  return measured > 0 ? std::clamp(measured, possible.least, possible.most) : assumed;
+}
 
 // Numbers for layers, the same for those that take the same time on every device.
 std::vector<int32_t> kinds_of_layers(const wire::ModelFacts& model) {
@@ -57,16 +67,16 @@ CostModel::DeviceRates CostModel::rates_of(const wire::DeviceProfile& profile,
   DeviceRates rates;
   for (const auto& format : formats) {
     const auto measured = rate_of(profile, format);
-    rates.products.push_back({or_assumed(measured.stream_bytes_per_s, kAssumedBandwidth) / 1e3,
-                              or_assumed(measured.ops_per_s, kAssumedOps) / 1e3,
-                              measured.few_rows_ops_per_s / 1e3});
+    rates.products.push_back({or_assumed(measured.stream_bytes_per_s, kAssumedBandwidth, kRates) / 1e3,
+                              or_assumed(measured.ops_per_s, kAssumedOps, kRates) / 1e3,
+                              or_assumed(measured.few_rows_ops_per_s, 0, kRates) / 1e3});
   }
-  rates.memory = or_assumed(profile.memory_bandwidth_bytes_per_s, kAssumedBandwidth) / 1e3;
-  rates.flops = or_assumed(profile.f32_flops_per_s, kAssumedFlops) / 1e3;
-  rates.disk = or_assumed(profile.disk_bytes_per_s, kAssumedDiskRate) / 1e3;
-  rates.overhead_ms = or_assumed(profile.step_overhead_s, kAssumedOverheadS) * 1e3;
-  rates.decode_correction = or_assumed(profile.decode_correction, 1);
-  rates.prefill_correction = or_assumed(profile.prefill_correction, 1);
+  rates.memory = or_assumed(profile.memory_bandwidth_bytes_per_s, kAssumedBandwidth, kRates) / 1e3;
+  rates.flops = or_assumed(profile.f32_flops_per_s, kAssumedFlops, kRates) / 1e3;
+  rates.disk = or_assumed(profile.disk_bytes_per_s, kAssumedDiskRate, kRates) / 1e3;
+  rates.overhead_ms = or_assumed(profile.step_overhead_s, kAssumedOverheadS, kOverheadsS) * 1e3;
+  rates.decode_correction = or_assumed(profile.decode_correction, 1, kCorrections);
+  rates.prefill_correction = or_assumed(profile.prefill_correction, 1, kCorrections);
   return rates;
 }
 
@@ -86,8 +96,8 @@ void CostModel::measure_links(std::span<const PlacementLink> links) {
     }
   }
   for (const auto& [round_trip, bandwidth] : measured) {
-    links_.push_back(
-        {or_assumed(round_trip, kAssumedRoundTripS) * 1e3 / 2, 1e3 / or_assumed(bandwidth, kAssumedLinkBandwidth)});
+    links_.push_back({or_assumed(round_trip, kAssumedRoundTripS, kRoundTripsS) * 1e3 / 2,
+                      1e3 / or_assumed(bandwidth, kAssumedLinkBandwidth, kLinkRates)});
   }
 }
 

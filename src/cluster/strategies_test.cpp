@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <random>
 
 #include "cluster/explain.h"
@@ -309,6 +310,46 @@ TEST(Strategies, LargerThanMemoryOnlyWhenAsked) {
   for (const auto& stage : plan->stages) disk += stage.disk_bytes;
   EXPECT_GT(disk, 0u);
   EXPECT_NE(explain(*plan, m).find("from disk"), std::string::npos);
+}
+
+// What a member says of itself is only known to be no less than nothing and finite.
+TEST(Strategies, WhateverRatesMembersStateAPlanIsFoundAndIsAPlan) {
+  constexpr double kRates[] = {0,   5e-324, 1e-315, 1e-307, 1e-300, 1e-150, 1e-30,  1e-6,
+                               1.0, 1e6,    1e12,   1e30,   1e150,  1e300,  1.7e308};
+  Random random(29);
+  const auto any = [&] { return kRates[random() % std::size(kRates)]; };
+  for (int i = 0; i < 300; ++i) {
+    SCOPED_TRACE(i);
+    Case c = random_case(random, 5, 12);
+    for (auto& d : c.devices) {
+      auto& p = d.profile;
+      for (double* rate : {&p.memory_bandwidth_bytes_per_s, &p.int8_ops_per_s, &p.f32_flops_per_s,
+                           &p.disk_bytes_per_s, &p.step_overhead_s, &p.decode_correction, &p.prefill_correction})
+        *rate = any();
+      p.format_rates = {{"Q8_0", any(), any(), any()}};
+      d.stage_times = {{c.model.fingerprint, {LayerIndex(0), LayerIndex(1)}, any(), any()}};
+    }
+    for (auto& link : c.links) link.bandwidth_bytes_per_s = any(), link.round_trip_s = any();
+    c.request.concurrency = static_cast<int32_t>(1 + random() % 32);
+    for (const auto strategy : {Strategy::kRingMemoryWeighted, Strategy::kFastest, Strategy::kThroughput,
+                                Strategy::kTensorParallel, Strategy::kHybrid, Strategy::kSingle, Strategy::kAuto}) {
+      SCOPED_TRACE(to_string(strategy));
+      c.request.strategy = strategy;
+      c.request.objective = static_cast<Objective>(random() % 3);
+      const auto plan = place(c.model, c.devices, c.links, c.request);
+      if (!plan) continue;  // no room
+      int32_t end = 0;
+      for (const auto& stage : plan->stages) {
+        EXPECT_EQ(stage.layers.begin.value, end);
+        end = stage.layers.end.value;
+        EXPECT_LT(stage.layers.begin, stage.layers.end);
+      }
+      EXPECT_EQ(end, c.model.n_layers);
+      for (const double number : {plan->ms_per_token, plan->ttft_ms, plan->tokens_per_s, plan->tokens_per_s_one})
+        EXPECT_TRUE(std::isfinite(number) && number >= 0) << number;
+      EXPECT_FALSE(explain(*plan, c.model).empty());
+    }
+  }
 }
 
 }  // namespace
