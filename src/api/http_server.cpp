@@ -2,6 +2,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
@@ -25,6 +26,7 @@ namespace {
 constexpr auto kHeaderDeadline = 30s;  // for a whole request to arrive, once begun, and for idle keep-alive
 constexpr auto kBodyDeadline = 120s;
 constexpr auto kWriteDeadline = 60s;
+constexpr auto kAcceptPause = 100ms;  // when the system is out of descriptors
 
 std::string lower(std::string_view text) {
   std::string result(text);
@@ -47,16 +49,18 @@ class Session;
 
 struct HttpServer::Impl : std::enable_shared_from_this<HttpServer::Impl> {
   Impl(asio::io_context& io_context, HttpOptions o, HttpHandler h)
-      : io(io_context), options(std::move(o)), handler(std::move(h)), acceptor(io_context) {}
+      : io(io_context), options(std::move(o)), handler(std::move(h)), acceptor(io_context), pause(io_context) {}
 
   asio::io_context& io;
   HttpOptions options;
   HttpHandler handler;
   tcp::acceptor acceptor;
+  asio::steady_timer pause;
   std::set<std::shared_ptr<Session>> sessions;
   bool stopped = false;
 
   void accept();
+  void accept_later();
 };
 
 // One connection: request after request. Everything runs on the network thread.
@@ -302,12 +306,21 @@ void Session::dispatch(HttpRequest request) {
 void HttpServer::Impl::accept() {
   acceptor.async_accept([self = shared_from_this()](beast::error_code error, tcp::socket socket) {
     if (self->stopped) return;
-    if (!error && self->sessions.size() < self->options.max_connections) {
+    if (error) return self->accept_later();
+    if (self->sessions.size() < self->options.max_connections) {
       auto session = std::make_shared<Session>(std::move(socket), self);
       self->sessions.insert(session);
       session->start();
     }
     self->accept();
+  });
+}
+
+// At once it would fail again, as fast as it can be tried.
+void HttpServer::Impl::accept_later() {
+  pause.expires_after(kAcceptPause);
+  pause.async_wait([self = shared_from_this()](beast::error_code) {
+    if (!self->stopped) self->accept();
   });
 }
 
@@ -347,6 +360,7 @@ void HttpServer::stop() {
   impl_->stopped = true;
   beast::error_code ignored;
   impl_->acceptor.close(ignored);
+  impl_->pause.cancel();
   const auto sessions = impl_->sessions;
   for (const auto& session : sessions) session->close();
 }

@@ -1,6 +1,8 @@
 #include "api/http_server.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
@@ -116,6 +118,36 @@ TEST_F(HttpServerTest, RefusesWhatIsTooLargeOrNoHttp) {
   EXPECT_TRUE(
       exchange("GET / HTTP/1.1\r\nX: " + std::string(100000, 'x') + "\r\n\r\n").starts_with("HTTP/1.1 431"));
   EXPECT_NE(exchange("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").find("ok"), std::string::npos);
+}
+
+TEST_F(HttpServerTest, WithoutDescriptorsItWaitsForSomeAndDoesNotSpin) {
+  HttpOptions options;
+  options.port = 0;
+  server_ =
+      std::make_unique<HttpServer>(io_, options, [](const HttpRequest&, std::shared_ptr<HttpResponse> response) {
+        response->send(200, "text/plain", "here");
+      });
+  ASSERT_TRUE(server_->start());
+  io_.poll();
+  asio::ip::tcp::socket client(client_io_);
+  client.open(asio::ip::tcp::v4());
+  const int next = ::dup(client.native_handle());
+  ::close(next);
+  rlimit usual{};
+  ::getrlimit(RLIMIT_NOFILE, &usual);
+  rlimit none_left = usual;
+  none_left.rlim_cur = static_cast<rlim_t>(next);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none_left), 0);
+  client.connect({asio::ip::make_address("127.0.0.1"), server_->port()});
+  const size_t handled = io_.run_for(std::chrono::milliseconds(500));
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &usual), 0);
+  EXPECT_LT(handled, 50u);
+  thread_ = std::thread([this] { io_.run(); });
+  asio::write(client, asio::buffer(std::string("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")));
+  std::string answer;
+  boost::system::error_code error;
+  asio::read(client, asio::dynamic_buffer(answer), error);
+  EXPECT_TRUE(answer.ends_with("here")) << answer;
 }
 
 TEST_F(HttpServerTest, APortInUseIsSaidSo) {
